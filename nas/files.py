@@ -1,0 +1,74 @@
+"""Files that are either whole or not there: every write goes to a temporary name, is synced, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import InputError, ToolkitError
+
+MAX_JSON_BYTES = 256 * 2**20
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` atomically: a reader sees the old file or the new one, never a part.
+
+    Raises:
+        ToolkitError: the file cannot be written (disk full, no permission, read-only); names the file, the old one is intact.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes 0600; run directories are shared with colleagues
+        os.replace(temporary, path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise ToolkitError(f"cannot write {path}: {error.strerror or error}; free space or choose another --out") from error
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the rename itself durable (POSIX: the directory entry is synced apart from the file)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON (no NaN) atomically, keys in the order given."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a missing, oversized or damaged file raises ``InputError`` that names it."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(f"{path} has {path.stat().st_size} bytes, more than {MAX_JSON_BYTES}; it is no record of ours")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); restore it or delete it") from error
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

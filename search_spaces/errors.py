@@ -1,0 +1,48 @@
+"""The errors of the toolkit that every room may raise.
+
+Each message is one line that names the value, the rule it breaks and the remedy; each class says how a command ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+class ToolkitError(Exception):
+    """Something failed that is not the caller's input; a command ends with exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(ToolkitError):
+    """Bad usage or bad input: the caller can mend it; a command ends with exit code 2."""
+
+    exit_code = 2
+
+
+class ArchitectureError(InputError):
+    """An architecture (or its JSON) is no point of the space that it names."""
+
+
+class OverBudgetError(ToolkitError):
+    """A sampler that knows no budget proposed an architecture over it; ``violations`` maps each bound to its excess ratio."""
+
+    def __init__(self, message: str, violations: Mapping[str, float]) -> None:
+        super().__init__(message)
+        self.violations = dict(violations)
+
+
+class BudgetInfeasibleError(InputError):
+    """No architecture of the space fits the budget; ``smallest`` maps each bound to the smallest reachable cost."""
+
+    def __init__(self, message: str, smallest: Mapping[str, float]) -> None:
+        super().__init__(message)
+        self.smallest = dict(smallest)
+
+
+class UncountedOperatorError(InputError):
+    """A model uses operators that no rule counts; ``operators`` names them."""
+
+    def __init__(self, message: str, operators: Iterable[str]) -> None:
+        super().__init__(message)
+        self.operators = tuple(operators)
