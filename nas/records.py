@@ -1,4 +1,4 @@
-"""Typed, JSON-able facts that the rooms hand to one another: no behaviour, no torch.
+"""Typed, JSON-able facts that the rooms hand to one another: no logic, no torch.
 
 Every record is immutable, refuses unknown keys, and round-trips through ``model_dump_json`` / ``model_validate_json``.
 A number that could not be computed is ``None`` with a reason beside it, never NaN.
@@ -18,6 +18,10 @@ class Record(BaseModel):
     """Base of all records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        """The record as one JSON document."""
+        return self.model_dump_json(indent=1)
 
 
 class Interval(Record):
@@ -236,6 +240,11 @@ class AuditRecord(Record):
     seconds: float = 0.0
     directory: str = ""
     page: str = ""
+
+    @property
+    def tests(self) -> tuple[TestResult, ...]:
+        """The finding's tests."""
+        return self.finding.tests
 
 
 class Comparison(Record):

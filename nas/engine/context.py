@@ -1,0 +1,135 @@
+"""What a worker holds for the whole of a search: space, budget, data on the device, parts; made once, checked against the study."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.data import check_leaks, load, make_parts, parts_from_json, parts_to_json
+from nas.data.dataset import Dataset, Parts
+from nas.engine.directory import RunDirectory
+from nas.engine.requirements import Requirement, parse_requirement
+from nas.engine.settings import SearchSettings
+from nas.files import read_json, write_json
+from search_spaces import Architecture, Budget, get_space, load_architecture
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from nas.evaluation import DeviceData
+
+
+def import_plugins(modules: tuple[str, ...]) -> None:
+    """Import the user's own modules, whose spaces, samplers and audits register themselves."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(f"--import {name}: {error}; check PYTHONPATH") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """One search's fixed surroundings."""
+
+    settings: SearchSettings
+    directory: RunDirectory
+    dataset: Dataset
+    parts: Parts
+
+    @classmethod
+    def open(cls, settings: SearchSettings, directory: RunDirectory, progress: Any = None) -> Context:
+        """Load the data, split it (or read the run's split), check for leaks.
+
+        Raises:
+            InputError: bad data, a leak, or a split that belongs to other data.
+        """
+        import_plugins(settings.imports)
+        dataset = load(
+            settings.data,
+            classes=settings.classes,
+            image_size=settings.image_size,
+            crop=settings.crop,
+            root=settings.data_root,
+            progress=progress,
+        )
+        if directory.parts.exists():
+            parts = parts_from_json(json.dumps(read_json(directory.parts)), dataset)
+        else:
+            parts = make_parts(dataset, seed=settings.seed)
+            write_json(directory.parts, json.loads(parts_to_json(parts, dataset)))
+        check_leaks(dataset, parts)
+        return cls(settings, directory, dataset, parts)
+
+    @cached_property
+    def space(self) -> Any:
+        """The search space, for this data's classes."""
+        return get_space(
+            self.settings.space, classes=len(self.dataset.classes), in_channels=1, image_size=self.settings.image_size
+        )
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The hard bound; an infeasible one raises here, before anything is trained."""
+        budget = Budget.parse(self.settings.budget, image_size=self.settings.image_size)
+        self.space.check_feasible(budget)
+        return budget
+
+    @cached_property
+    def prototype(self) -> Architecture | None:
+        """Where the search starts, if a prototype was asked for."""
+        return None if self.settings.prototype is None else load_architecture(self.settings.prototype)
+
+    @cached_property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """The operational requirements."""
+        return tuple(parse_requirement(text) for text in self.settings.require)
+
+    @cached_property
+    def device(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+        return resolve_device(self.settings.device)
+
+    @cached_property
+    def device_data(self) -> DeviceData:
+        """The images, resident on the device."""
+        from nas.evaluation import DeviceData
+
+        return DeviceData(self.dataset, self.device)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What every worker of this study must agree on."""
+        return {
+            "data_fingerprint": self.dataset.fingerprint,
+            "classes": list(self.dataset.classes),
+            "space": self.space.name,
+            "space_version": self.space.version,
+            "threads": threads_per_worker(self.settings.workers),
+        }
+
+
+def resolve_device(asked: str) -> str:
+    """``auto`` → the best at hand; ``cuda`` where there is none raises ``InputError``."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if asked == "cuda" and not available:
+        raise InputError("--device cuda, but torch sees no CUDA device; use --device cpu, or install a CUDA build of torch")
+    return "cuda" if available and asked != "cpu" else "cpu"
+
+
+def threads_per_worker(workers: int) -> int:
+    """Threads of one worker such that all of them together use each core once."""
+    return max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // workers)
+
+
+def derived_seed(seed: int, *path: int) -> int:
+    """A 63-bit seed for one purpose, from the search's seed and a path of indices (SeedSequence: streams do not overlap)."""
+    words = np.random.SeedSequence([seed, *path]).generate_state(2, np.uint32)
+    return int(words[0]) << 31 ^ int(words[1])

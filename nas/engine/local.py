@@ -1,0 +1,155 @@
+"""Worker processes on this machine: started, listened to, watched for stalls, restarted when they die."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nas.engine.process import command, replay
+from nas.engine.progress import Progress
+from nas.engine.settings import SearchSettings
+from search_spaces.errors import InputError, ToolkitError
+
+MAX_RESTARTS = 5
+_GRACE_SECONDS = 5.0
+
+
+@dataclass
+class _Process:
+    name: str
+    popen: subprocess.Popen[str]
+    log: Path
+    last_event: float = field(default_factory=time.monotonic)
+
+
+class LocalPool:
+    """Runs ``settings.workers`` worker processes until each has ended by itself.
+
+    A process that dies (killed, out of host memory) is started again, at most ``MAX_RESTARTS`` times in all; its trial is swept
+    and retried by whichever worker asks next. One that sends no event for ``stall_minutes`` is killed and treated the same.
+    """
+
+    def __init__(
+        self, directory: Path, settings: SearchSettings, progress: Progress, *, storage: str | None, study: str
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._progress = progress
+        self._storage = storage
+        self._study = study
+        self._events: queue.Queue[tuple[str, str]] = queue.Queue()
+        self._processes: list[_Process] = []
+        self._started = 0
+        self._restarts = 0
+
+    def run(self, deadline: float | None, finished: Callable[[], bool]) -> None:
+        """Block until the workers are done.
+
+        Args:
+            deadline: ``time.time()`` after which workers start no further trial.
+            finished: whether the search has what it wants (a process that dies afterwards needs no successor).
+
+        Raises:
+            KeyboardInterrupt: passed on after the workers have been stopped.
+            ToolkitError: a worker ended with an error of its own, or workers keep dying.
+        """
+        environment_threads = str(max(1, (os.cpu_count() or 1) // self._settings.workers))
+        self._environment = {**os.environ, "OMP_NUM_THREADS": environment_threads}
+        self._deadline = deadline
+        try:
+            for _ in range(self._settings.workers):
+                self._start()
+            while self._processes:
+                self._drain(timeout=0.2)
+                self._check(finished)
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
+        name = f"{os.getpid()}-{self._started}"
+        self._started += 1
+        log = self._directory / "log" / f"worker-{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w") as errors:
+            popen = subprocess.Popen(
+                command(self._directory, storage=self._storage, study=self._study, name=name, deadline=self._deadline),
+                stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True, env=self._environment,
+                start_new_session=True,  # Ctrl-C reaches us alone; we stop the workers in order
+            )  # fmt: skip
+        process = _Process(name, popen, log)
+        self._processes.append(process)
+        threading.Thread(target=self._listen, args=(process,), daemon=True).start()
+
+    def _listen(self, process: _Process) -> None:
+        assert process.popen.stdout is not None
+        for line in process.popen.stdout:
+            process.last_event = time.monotonic()
+            self._events.put((process.name, line))
+
+    def _drain(self, timeout: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            replay(self._events.get(timeout=timeout)[1], self._progress)
+            while True:
+                replay(self._events.get_nowait()[1], self._progress)
+
+    def _check(self, finished: Callable[[], bool]) -> None:
+        for process in list(self._processes):
+            code = process.popen.poll()
+            if code is None:
+                silent = time.monotonic() - process.last_event
+                if silent > self._settings.stall_minutes * 60:
+                    self._progress.message(
+                        f"worker {process.name} made no progress for {silent / 60:.0f} minutes: killed, its trial is retried"
+                    )
+                    _kill(process.popen)
+                continue
+            self._processes.remove(process)
+            if code == 0 or finished():
+                continue
+            self._succeed(process, code)
+
+    def _succeed(self, process: _Process, code: int) -> None:
+        tail = _tail(process.log)
+        if code in (1, 2):  # the worker's own error: another one would end the same way
+            raise (InputError if code == 2 else ToolkitError)(
+                tail[-1] if tail else f"worker {process.name} failed; see {process.log}"
+            )
+        if self._restarts >= MAX_RESTARTS:
+            raise ToolkitError(
+                f"workers died {self._restarts + 1} times, last with code {code}; see {process.log}, then resume with --resume"
+            )
+        self._restarts += 1
+        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+        self._progress.message(f"worker {process.name} died ({cause}); its trial is retried by another (log: {process.log})")
+        self._start()
+
+    def _stop(self) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.popen.terminate()
+        limit = time.monotonic() + _GRACE_SECONDS
+        for process in self._processes:
+            try:
+                process.popen.wait(timeout=max(0.1, limit - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _kill(process.popen)
+        self._processes.clear()
+        self._drain(timeout=0.01)
+
+
+def _kill(popen: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        popen.kill()
+    popen.wait()
+
+
+def _tail(log: Path, lines: int = 5) -> list[str]:
+    return [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()][-lines:]

@@ -1,0 +1,157 @@
+"""One trial: build the architecture, train it, score it, let the inquisitor's screen look at it, write it down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nas.engine.context import Context, derived_seed
+from nas.engine.directory import is_sealed, seal
+from nas.engine.requirements import violation
+from nas.files import read_json, write_json
+from nas.records import CostRecord, EpochRecord, Finding, Metric, TrialRecord
+from search_spaces import Architecture
+
+if TYPE_CHECKING:
+    import torch
+
+OnEpoch = Callable[[EpochRecord], None]
+_SCREEN = {"pass": -1.0, "undecided": 0.0, "fail": 1.0}
+
+
+class Pruned(Exception):
+    """Raised by the ``on_epoch`` callback to end a trial early."""
+
+
+def run_trial(context: Context, architecture: Architecture, *, number: int, index: int, on_epoch: OnEpoch) -> TrialRecord:
+    """Train and score one network; the trial's directory is sealed before this returns a completed record.
+
+    A sealed directory of the same network from an earlier attempt (its worker died between writing and telling) is read, not
+    trained again. Exceptions of training, including ``Pruned``, pass through.
+    """
+    directory = context.directory.trial(architecture.key)
+    if is_sealed(directory):
+        record = TrialRecord.model_validate(read_json(directory / "trial.json"))
+        return record.model_copy(update={"number": number})
+    return _train(context, architecture, number=number, index=index, on_epoch=on_epoch)
+
+
+def _train(context: Context, architecture: Architecture, *, number: int, index: int, on_epoch: OnEpoch) -> TrialRecord:
+    import torch
+
+    from nas.evaluation import metrics, quality, save_candidate, train
+
+    settings, data = context.settings, context.dataset
+    seed = derived_seed(settings.seed, index)
+    directory = context.directory.trial(architecture.key)
+    torch.manual_seed(seed)  # initial weights only: modules draw them from the global generator
+    model = context.space.build(architecture, settings.image_size)
+    recipe = settings.recipe.model_copy(update={"epochs": settings.epochs})
+    training = train(
+        model, context.device_data, context.parts.train, context.parts.validation, recipe,
+        seed=seed, on_epoch=on_epoch, checkpoint=directory / "checkpoint", image_size=settings.image_size,
+    )  # fmt: skip
+    started = time.perf_counter()
+    held_out = context.parts.validation
+    value, standard_error = quality(training.validation_logits, data.labels[held_out])
+    scores = metrics(training.validation_logits, data.labels[held_out], data.group[held_out], data.classes, part="validation")
+    seconds = dict(training.seconds)
+    seconds["evaluation"] = seconds.get("evaluation", 0.0) + time.perf_counter() - started
+    started = time.perf_counter()
+    finding = screen(context, model, seed) if settings.screen else None
+    importances = _probe(context, model, seed)
+    seconds["audit"] = time.perf_counter() - started
+    record = TrialRecord(
+        number=number,
+        key=architecture.key,
+        outcome="completed",
+        architecture=architecture.to_json(),
+        cost=cost_record(context, architecture),
+        quality=objective_value(settings.objective, value, scores),
+        standard_error=standard_error,
+        metrics=scores,
+        history=training.history,
+        constraints=constraints(context, scores, finding),
+        verdict=None if finding is None else finding.verdict,
+        seconds={name: round(duration, 4) for name, duration in seconds.items()},
+        fidelity={"epochs": float(recipe.epochs), "image_size": float(settings.image_size)},
+    )
+    save_candidate(
+        directory, model=model, architecture=architecture, preprocessing=context.dataset.preprocessing, classes=data.classes,
+        metrics=scores, history=training.history, training_hashes=data.image_hashes[context.parts.train], finding=finding,
+        name=f"trial {number}",
+    )  # fmt: skip
+    write_json(directory / "trial.json", record.model_dump(mode="json"))
+    if importances:
+        write_json(directory / "block_importances.json", importances)
+    seal(directory)
+    return record
+
+
+def objective_value(objective: str, log_loss: float, scores: tuple[Metric, ...]) -> float:
+    """What the study minimises: the log-loss, or one minus the score that was asked for."""
+    if objective == "log_loss":
+        return log_loss
+    value = next(m.value for m in scores if m.name == objective)
+    return 1.0 if value is None else 1.0 - value
+
+
+def cost_record(context: Context, architecture: Architecture) -> CostRecord:
+    """The architecture's analytic cost at the search's image size."""
+    return CostRecord.model_validate(context.space.cost(architecture, context.settings.image_size).totals())
+
+
+def screen(context: Context, model: torch.nn.Module, seed: int) -> Finding | None:
+    """The inquisitor's cheap look, on the audit part; None where the data bring no lung masks to look with."""
+    from nas.inquisitor import audit_model
+
+    audit = context.parts.audit
+    if not context.dataset.has_mask[audit].any():
+        return None
+    return audit_model(model, context.dataset, audit, level="screen", seed=seed, device=context.device)
+
+
+def _probe(context: Context, model: torch.nn.Module, seed: int) -> dict[str, float]:
+    """Block importances, for samplers that steer by them."""
+    if not context.settings.block_probes:
+        return {}
+    from nas.inquisitor import block_probes
+
+    return block_probes(model, context.dataset, context.parts.validation, seed=seed, device=context.device)
+
+
+def constraints(context: Context, scores: tuple[Metric, ...] = (), finding: Finding | None = None) -> dict[str, float]:
+    """The full set of named constraints, feasible when ≤ 0, pessimistic where nothing was measured.
+
+    In Optuna 5 a trial without constraints counts as feasible and the first write of each name wins: so all of them are
+    computed first and written once.
+    """
+    values = {str(requirement): violation(requirement, scores) for requirement in context.requirements}
+    if context.settings.screen and context.dataset.has_mask.any():
+        values["screen"] = 1.0 if finding is None else _SCREEN[finding.verdict]
+    return values
+
+
+def failure_record(
+    context: Context,
+    architecture: Architecture,
+    *,
+    number: int,
+    outcome: Any,
+    reason: str,
+    history: tuple[EpochRecord, ...],
+    fidelity: float,
+) -> TrialRecord:
+    """The record of a trial that was pruned or failed."""
+    return TrialRecord(
+        number=number,
+        key=architecture.key,
+        outcome=outcome,
+        reason=reason,
+        architecture=architecture.to_json(),
+        cost=cost_record(context, architecture),
+        history=history,
+        constraints=constraints(context),
+        fidelity={"epochs": fidelity, "image_size": float(context.settings.image_size)},
+    )

@@ -1,0 +1,148 @@
+"""A worker as a process of its own: ``python -m nas.engine.process``; events leave it as JSON lines on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from nas.engine.progress import Progress
+from nas.engine.settings import SearchSettings
+from nas.records import Accounting, EpochRecord, TrialRecord
+from search_spaces.errors import ToolkitError
+
+
+class JsonLines:
+    """Progress written as one JSON object a line."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def _send(self, event: str, **fields: Any) -> None:
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+    def trial_started(self, number: int, key: str, flops: int) -> None:
+        """As ``Progress``."""
+        self._send("trial_started", number=number, key=key, flops=flops)
+
+    def epoch(self, number: int, record: EpochRecord) -> None:
+        """As ``Progress``."""
+        self._send("epoch", number=number, record=record.model_dump(mode="json"))
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        """As ``Progress``."""
+        self._send("trial_finished", record=record.model_dump(mode="json"))
+
+    def accounting(self, counts: Accounting) -> None:
+        """As ``Progress``."""
+        self._send("accounting", counts=counts.model_dump(mode="json"))
+
+    def message(self, text: str) -> None:
+        """As ``Progress``."""
+        self._send("message", text=text)
+
+
+def replay(line: str, progress: Progress) -> None:
+    """Hand one event line to a progress display."""
+    event = json.loads(line)
+    match event.pop("event"):
+        case "trial_started":
+            progress.trial_started(**event)
+        case "epoch":
+            progress.epoch(event["number"], EpochRecord.model_validate(event["record"]))
+        case "trial_finished":
+            progress.trial_finished(TrialRecord.model_validate(event["record"]))
+        case "accounting":
+            progress.accounting(Accounting.model_validate(event["counts"]))
+        case "message":
+            progress.message(event["text"])
+
+
+def command(directory: Path, *, storage: str | None, study: str, name: str, deadline: float | None) -> list[str]:
+    """The command line that starts a worker process."""
+    line = [sys.executable, "-m", "nas.engine.process", "--directory", str(directory), "--study", study, "--name", name]
+    if storage is not None:
+        line += ["--storage", storage]
+    if deadline is not None:
+        line += ["--deadline", repr(deadline)]
+    return line
+
+
+def run_worker(
+    directory: Path,
+    settings: SearchSettings,
+    progress: Progress,
+    *,
+    storage: str | None,
+    study: str,
+    name: str,
+    deadline: float | None = None,
+) -> None:
+    """Open the data and the study and work in this process; the caller has stored the study's settings already."""
+    import optuna
+    import torch
+
+    from nas.engine.context import Context, threads_per_worker
+    from nas.engine.directory import RunDirectory
+    from nas.engine.sampling import build_sampler
+    from nas.engine.storage import open_storage
+    from nas.engine.study import open_study
+    from nas.engine.worker import Worker, make_pruner
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(threads_per_worker(settings.workers))
+    context = Context.open(settings, RunDirectory(directory))
+    opened = open_study(
+        open_storage(storage, directory, workers=settings.workers), study, settings=settings, facts=context.facts,
+        sampler=build_sampler(context), pruner=make_pruner(context),
+    )  # fmt: skip
+    Worker(context, opened, progress, name=name, deadline=deadline).run()
+
+
+def _end_with_parent() -> None:
+    """End this process when the search that started it is gone (``kill -9``): its resumption starts workers of its own."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> int:
+    """Entry point of the process; errors of the toolkit end it with their one line on standard error and their exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--storage")
+    parser.add_argument("--study", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--deadline", type=float)
+    options = parser.parse_args()
+    _end_with_parent()
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print goes to the log, the event stream stays clean
+    from nas.engine.directory import RunDirectory
+    from nas.files import read_json
+
+    try:
+        settings = SearchSettings.model_validate(read_json(RunDirectory(options.directory).settings))
+        run_worker(
+            options.directory, settings, JsonLines(events), storage=options.storage, study=options.study,
+            name=options.name, deadline=options.deadline,
+        )  # fmt: skip
+    except ToolkitError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

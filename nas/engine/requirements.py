@@ -1,0 +1,97 @@
+"""Operational requirements (the indicator 1_r): what a candidate must reach, judged by the bounds of its intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict
+
+from nas.records import Metric, Verdict
+from search_spaces.errors import InputError
+
+_FORM = re.compile(r"^\s*([a-z_0-9]+(?:\[[^\]]+\])?)\s*(>=|<=)\s*([0-9.eE+-]+)\s*$")
+
+
+class Requirement(BaseModel):
+    """``metric >= threshold`` or ``metric <= threshold``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    at_least: bool
+    threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{'>=' if self.at_least else '<='}{self.threshold:g}"
+
+
+class Judgement(BaseModel):
+    """How one requirement came out, with the images that would settle an undecided one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    requirement: Requirement
+    verdict: Verdict
+    text: str
+
+
+def parse_requirement(text: str) -> Requirement:
+    """``"sensitivity[covid]>=0.8"`` → Requirement; anything else raises ``InputError``."""
+    match = _FORM.match(text)
+    if match is None:
+        raise InputError(
+            f"requirement {text!r} must read METRIC>=NUMBER or METRIC<=NUMBER, for example 'sensitivity[covid]>=0.8'"
+        )
+    name, sign, number = match.groups()
+    try:
+        threshold = float(number)
+    except ValueError as error:
+        raise InputError(f"requirement {text!r}: {number!r} is no number") from error
+    return Requirement(metric=name, at_least=sign == ">=", threshold=threshold)
+
+
+def judge(requirement: Requirement, metrics: Iterable[Metric]) -> Judgement:
+    """Met only where the whole interval meets it, unmet only where the whole interval misses it, else undecided.
+
+    The images that would settle it: the interval's half-width shrinks with 1/√n, so n·(half-width / distance)².
+
+    Raises:
+        InputError: no metric of that name.
+    """
+    by_name = {m.name: m for m in metrics}
+    metric = by_name.get(requirement.metric)
+    if metric is None:
+        raise InputError(f"requirement {requirement} names an unknown metric; known: {', '.join(sorted(by_name))}")
+    if metric.value is None or metric.interval is None:
+        return Judgement(
+            requirement=requirement, verdict="undecided", text=f"{requirement}: not estimable ({metric.note or 'no interval'})"
+        )
+    low, high = metric.interval.low, metric.interval.high
+    found = f"{metric.value:.3f} [{low:.3f}, {high:.3f}], n={metric.n}"
+    met = low >= requirement.threshold if requirement.at_least else high <= requirement.threshold
+    missed = high < requirement.threshold if requirement.at_least else low > requirement.threshold
+    if met:
+        return Judgement(requirement=requirement, verdict="pass", text=f"{requirement}: met, {found}")
+    if missed:
+        return Judgement(requirement=requirement, verdict="fail", text=f"{requirement}: not met, {found}")
+    distance = abs(metric.value - requirement.threshold)
+    half = (high - low) / 2
+    needed = (
+        f"about {max(metric.n + 1, round(metric.n * (half / distance) ** 2)):,} images would settle it"
+        if distance > 1e-9
+        else "the value lies on the threshold"
+    )
+    return Judgement(requirement=requirement, verdict="undecided", text=f"{requirement}: undecided, {found}; {needed}")
+
+
+def violation(requirement: Requirement, metrics: Iterable[Metric]) -> float:
+    """Relative distance of the point estimate from the threshold, ≤ 0 when met: the smooth form that guides a search.
+
+    1 (pessimistic) where the metric is not estimable.
+    """
+    for metric in metrics:
+        if metric.name == requirement.metric and metric.value is not None:
+            gap = requirement.threshold - metric.value if requirement.at_least else metric.value - requirement.threshold
+            return gap / max(abs(requirement.threshold), 1e-9)
+    return 1.0

@@ -1,0 +1,87 @@
+"""Everything that defines a search: stored in its study, so that a resumed or a second worker does exactly the same."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from baselines.recipe import Recipe
+from search_spaces.errors import InputError
+
+Objective = Literal["log_loss", "auroc", "balanced_accuracy"]
+
+# what a resumed search may change: how much of the same search is done, and where
+FREE_ON_RESUME = frozenset({"trials", "time", "device", "workers", "stall_minutes"})
+
+
+class SearchSettings(BaseModel):
+    """The settings of one search; immutable, JSON-able, refuses unknown keys. The defaults are the phantom preset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: tuple[str, ...] = ("phantom:n=600",)
+    classes: tuple[str, ...] | None = None
+    data_root: str | None = None
+    crop: str = "none"
+    space: str = "pepx"
+    prototype: dict[str, Any] | None = None  # architecture JSON that the search starts from
+    budget: str = "8M"
+    image_size: int = Field(64, ge=16, le=1024)
+    trials: int = Field(10, ge=1)
+    time: float | None = Field(None, gt=0)  # seconds for the trials
+    epochs: int = Field(4, ge=1)
+    recipe: Recipe = Recipe()
+    sampler: str = "generator"
+    control: Literal["none", "random"] = "none"
+    objective: Objective = "log_loss"
+    require: tuple[str, ...] = ()
+    screen: bool = True
+    block_probes: bool = False  # per-block importances after each trial, for the generator
+    prune: bool = True
+    finalists: int = Field(2, ge=1)
+    final_seeds: int = Field(2, ge=1)
+    final_epochs: int | None = Field(None, ge=1)  # none: twice the trials' epochs
+    audit_images: int = Field(2000, ge=0)  # fresh images for the audit of finalists, where the data can make them (phantom)
+    answer_findings: bool = False
+    imports: tuple[str, ...] = ()
+    workers: int = Field(1, ge=1)
+    stall_minutes: float = Field(20.0, gt=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0)
+
+    @property
+    def full_epochs(self) -> int:
+        """Epochs of the finalists' training."""
+        return self.final_epochs or 2 * self.epochs
+
+
+def parse_settings(values: dict[str, Any]) -> SearchSettings:
+    """Settings from plain values; an unknown key or a bad value raises ``InputError`` that names it."""
+    try:
+        return SearchSettings.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, "setting")) from error
+
+
+def explain(error: ValidationError, what: str) -> str:
+    """The first problem of a validation error in one line: key, rule, value."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or what
+    if first["type"] == "extra_forbidden":
+        return f"unknown {what} {key!r}; see the command's --help for the known ones"
+    return f"{what} {key!r}: {first['msg'].lower()}, but got {first.get('input')!r}"
+
+
+def refuse_other_settings(stored: SearchSettings, asked: dict[str, Any]) -> None:
+    """Raise ``InputError`` where a resumed search is asked for something else than it was started with."""
+    before = stored.model_dump(mode="json")
+    for key, value in asked.items():
+        if key in FREE_ON_RESUME:
+            continue
+        now = SearchSettings.model_validate({**before, key: value}).model_dump(mode="json")[key]
+        if now != before[key]:
+            raise InputError(
+                f"this search was started with {key} = {before[key]!r}, but got {now!r}; "
+                "leave the option out to resume, or start another search with another --out"
+            )

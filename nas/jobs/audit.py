@@ -1,0 +1,163 @@
+"""Audit a decision-maker: does it decide from the lungs, or from a marker, a border, a scanner's style?"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nas.files import write_json
+from nas.records import AuditRecord
+from nas.versions import toolkit_version, versions
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from nas.data.dataset import Dataset, Indices
+    from nas.evaluation import LoadedModel
+
+
+def audit(
+    model: torch.nn.Module | LoadedModel | str | Path,
+    data: Dataset | str | Sequence[str] | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    level: Literal["screen", "full"] = "full",
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    model_spec: Path | None = None,
+    weights: Path | None = None,
+    data_root: str | None = None,
+    command: str = "",
+    progress: Any = None,
+) -> AuditRecord:
+    """Audit one model and return the record, with ``.verdict``, ``.tests`` and ``.to_json()``.
+
+    Args:
+        model: any ``nn.Module`` from float (N, 1, H, W) in [0, 1] to logits (N, classes), a loaded candidate, or what
+            ``nas audit`` takes: a run or candidate directory, an ONNX file, ``package.module:factory``.
+        data: a data set or specs; none, for a run: the part of its own data that no model trained on and no test sealed.
+        classes: the model's classes in logit order; none: its own, else the data's.
+        out: where pictures, record and page go; none: no files.
+
+    Raises:
+        InputError: no such model or data, classes that differ from the data's, images that the model was trained on only.
+    """
+    from nas.data import summarise
+    from nas.engine.context import resolve_device
+    from nas.evaluation import metrics, predict_logits
+    from nas.inquisitor import audit_model
+
+    started = time.time()
+    loaded = _as_loaded(model, classes, data, model_spec, weights)
+    dataset = _data_for(loaded, model, data, data_root)
+    names = tuple(classes) if classes is not None else (loaded.classes or dataset.classes)
+    if names != dataset.classes:
+        raise InputError(
+            f"the model's classes {list(names)} differ from the data's {list(dataset.classes)}; choose and order them with --classes {','.join(names)}"
+        )
+    indices = unseen(dataset, loaded.training_hashes)
+    where = resolve_device(device)
+    network = loaded.model.to(where)
+    pictures = None if out is None else Path(out) / "pictures"
+    finding = audit_model(network, dataset, indices, level=level, seed=seed, device=where, pictures_dir=pictures)
+    logits = predict_logits(network, dataset.images[indices], where)
+    record = AuditRecord(
+        toolkit=toolkit_version(),
+        versions=versions(),
+        command=command,
+        created=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+        model=loaded.name,
+        verdict=finding.verdict,
+        finding=finding,
+        metrics=metrics(logits, dataset.labels[indices], dataset.group[indices], dataset.classes, part="audited images"),
+        data=summarise(dataset, None),
+        seconds=round(time.time() - started, 2),
+        directory="" if out is None else str(out),
+    )
+    return record if out is None else publish(record, Path(out))
+
+
+def publish(record: AuditRecord, directory: Path) -> AuditRecord:
+    """Write ``audit.json`` and the page."""
+    from nas.report import write_page
+
+    page = write_page(record, directory)
+    record = record.model_copy(update={"page": str(page)})
+    write_json(directory / "audit.json", record.model_dump(mode="json"))
+    return record
+
+
+def _as_loaded(
+    model: Any, classes: Sequence[str] | None, data: Any, model_spec: Path | None, weights: Path | None
+) -> LoadedModel:
+    from torch import nn
+
+    from nas.data import Preprocessing
+    from nas.data.dataset import Dataset
+    from nas.evaluation import LoadedModel
+    from nas.jobs.models import resolve_model
+
+    if isinstance(model, LoadedModel):
+        return model
+    if isinstance(model, nn.Module):
+        if not isinstance(data, Dataset):
+            raise InputError(
+                "auditing an nn.Module needs a loaded data set at the model's image size: nas.audit(model, nas.data.load(SPEC, image_size=…))"
+            )
+        names = tuple(classes) if classes is not None else data.classes
+        return LoadedModel(
+            model=model.eval(),
+            classes=names,
+            preprocessing=Preprocessing(image_size=data.image_size),
+            name=type(model).__name__,
+            training_hashes=frozenset(),
+        )
+    return resolve_model(str(model), model_spec=model_spec, weights=weights)
+
+
+def _data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None) -> Dataset:
+    from nas.data import load
+    from nas.data.dataset import Dataset
+
+    if isinstance(data, Dataset):
+        return data
+    if data is not None:
+        return load(
+            data, classes=loaded.classes, image_size=loaded.preprocessing.image_size, crop=loaded.preprocessing.crop, root=root
+        )
+    path = Path(str(model))
+    run = next((p for p in (path, *path.parents) if (p / "settings.json").exists()), None)
+    if run is None:
+        raise InputError(f"{model} does not say on which images to audit it; add --data SPEC")
+    return run_audit_data(run)
+
+
+def run_audit_data(run: Path) -> Dataset:
+    """The images that a run's candidates are audited on: its audit and validation parts, or fresh phantom images."""
+    from nas.engine.context import Context
+    from nas.engine.directory import RunDirectory
+    from nas.engine.settings import parse_settings
+    from nas.files import read_json
+    from nas.jobs.finalists import audit_images
+
+    directory = RunDirectory(run)
+    dataset, indices = audit_images(Context.open(parse_settings(read_json(directory.settings)), directory))
+    return dataset.subset(indices)
+
+
+def unseen(dataset: Dataset, training_hashes: frozenset[str]) -> Indices:
+    """The images that the model did not train on, by content hash; nor any other image of a group that it trained on."""
+    if not training_hashes:
+        return np.arange(len(dataset))
+    trained = np.isin(dataset.image_hashes, list(training_hashes))
+    indices = np.flatnonzero(~np.isin(dataset.group, dataset.group[trained]))
+    if len(indices) == 0:
+        raise InputError("the model was trained on every one of these images; audit it on others with --data SPEC")
+    return indices

@@ -1,0 +1,170 @@
+"""The front's best: retrained at full fidelity with several seeds, audited, and held against the requirements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.engine.directory import is_sealed, seal
+from nas.engine.objective import cost_record
+from nas.engine.progress import Progress
+from nas.engine.requirements import judge
+from nas.files import read_json, write_json
+from nas.records import CandidateRecord, Finding, Metric, TrialRecord
+from search_spaces import Architecture, load_architecture
+
+if TYPE_CHECKING:
+    from nas.data.dataset import Dataset, Indices
+    from nas.engine.context import Context
+
+_FINAL = 1_000_000  # first word of the finalists' seed path: apart from every trial's
+
+
+def conclude_front(context: Context, front: Sequence[TrialRecord], progress: Progress) -> tuple[CandidateRecord, ...]:
+    """Candidates from the ``finalists`` best of the front, best validated first. Each is written to disk and read on resume."""
+    candidates = [_finalist(context, trial, progress) for trial in front[: context.settings.finalists]]
+    return tuple(sorted(candidates, key=_log_loss))
+
+
+def _log_loss(candidate: CandidateRecord) -> float:
+    value = next(m.value for m in candidate.metrics if m.name == "log_loss" and m.part == "validation")
+    return float("inf") if value is None else value
+
+
+def _finalist(context: Context, trial: TrialRecord, progress: Progress) -> CandidateRecord:
+    directory = context.directory.candidate(trial.key)
+    summary = directory / "candidate.json"
+    if is_sealed(directory):
+        return CandidateRecord.model_validate(read_json(summary))
+    architecture = load_architecture(trial.architecture)
+    seeds = tuple(range(context.settings.final_seeds))
+    for seed in seeds:
+        progress.message(f"retraining {trial.key}, seed {seed + 1} of {len(seeds)}, {context.settings.full_epochs} epochs")
+        _retrain(context, architecture, seed, directory / f"seed{seed}")
+    chosen = min(seeds, key=lambda seed: _validation_loss(directory / f"seed{seed}"))
+    record = _examine(context, architecture, trial, directory, chosen, seeds, progress)
+    write_json(summary, record.model_dump(mode="json"))
+    seal(directory)
+    return record
+
+
+def _retrain(context: Context, architecture: Architecture, seed: int, directory: Path) -> None:
+    """Train one seed at full fidelity; a sealed directory is kept, an interrupted one goes on from its checkpoint."""
+    if is_sealed(directory):
+        return
+    import torch
+
+    from nas.engine.context import derived_seed
+    from nas.evaluation import metrics, save_candidate, train
+
+    settings, data, held_out = context.settings, context.dataset, context.parts.validation
+    stream = derived_seed(settings.seed, _FINAL, seed)
+    torch.manual_seed(stream)
+    model = context.space.build(architecture, settings.image_size)
+    recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs})
+    training = train(
+        model, context.device_data, context.parts.train, held_out, recipe,
+        seed=stream, checkpoint=directory / "checkpoint", image_size=settings.image_size,
+    )  # fmt: skip
+    scores = metrics(training.validation_logits, data.labels[held_out], data.group[held_out], data.classes, part="validation")
+    save_candidate(
+        directory, model=model, architecture=architecture, preprocessing=data.preprocessing, classes=data.classes, metrics=scores,
+        history=training.history, training_hashes=data.image_hashes[context.parts.train], finding=None,
+        name=f"{architecture.key} seed {seed}",
+    )  # fmt: skip
+    write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})
+    seal(directory)
+
+
+def _validation_loss(directory: Path) -> float:
+    return float(read_json(directory / "validation.json")["log_loss"])
+
+
+def _examine(
+    context: Context,
+    architecture: Architecture,
+    trial: TrialRecord,
+    directory: Path,
+    chosen: int,
+    seeds: tuple[int, ...],
+    progress: Progress,
+) -> CandidateRecord:
+    from nas.evaluation import load_candidate, metrics, predict_logits
+
+    data, parts = context.dataset, context.parts
+    home = directory / f"seed{chosen}"
+    model = load_candidate(home).model
+    scores: list[Metric] = []
+    for part, indices in (("validation", parts.validation), ("audit", parts.audit), ("test", parts.test)):
+        logits = predict_logits(model, data.images[indices], context.device)
+        scores += metrics(logits, data.labels[indices], data.group[indices], data.classes, part=part)
+    scores += _seed_spread(directory, seeds)
+    finding = audit_finalist(context, model, directory, progress)
+    audited = tuple(m for m in scores if m.part == "audit")
+    unmet = [j.text for j in (judge(r, audited) for r in context.requirements) if j.verdict != "pass"]
+    if finding is not None and finding.verdict == "fail":
+        unmet.insert(0, f"audit: fail ({finding.binding_reason})")
+    return CandidateRecord(
+        key=trial.key,
+        name=f"candidate {trial.key}",
+        path=str(home),
+        architecture=trial.architecture,
+        cost=cost_record(context, architecture),
+        metrics=tuple(scores),
+        seeds=seeds,
+        finding=finding,
+        unmet=tuple(unmet),
+    )
+
+
+def _seed_spread(directory: Path, seeds: tuple[int, ...]) -> list[Metric]:
+    """Mean validation log-loss over the seeds, with the seeds' standard deviation in the note."""
+    losses = np.array([_validation_loss(directory / f"seed{seed}") for seed in seeds])
+    spread = f"standard deviation over {len(seeds)} seeds {losses.std(ddof=1):.4f}" if len(seeds) > 1 else "one seed: no spread"
+    return [
+        Metric(
+            name="log_loss_over_seeds",
+            value=float(losses.mean()),
+            n=len(seeds),
+            groups=len(seeds),
+            part="validation",
+            note=spread,
+        )
+    ]
+
+
+def audit_finalist(context: Context, model: object, directory: Path, progress: Progress) -> Finding | None:
+    """The full audit, on images that the model never trained on; None where there are no masks to audit with."""
+    from nas.inquisitor import audit_model
+
+    data, indices = audit_images(context)
+    if not data.has_mask[indices].any():
+        progress.message("no lung masks in the data: the candidates cannot be audited; see README, 'How the audit works'")
+        return None
+    progress.message(f"auditing on {len(indices):,} images")
+    return audit_model(
+        model,
+        data,
+        indices,
+        level="full",
+        seed=context.settings.seed,
+        device=context.device,
+        pictures_dir=directory / "pictures",
+    )  # type: ignore[arg-type]
+
+
+def audit_images(context: Context) -> tuple[Dataset, Indices]:
+    """The audit part and the validation part; for a phantom, fresh images by the same rules, as many as the settings say."""
+    from nas.data import load
+
+    settings = context.settings
+    if settings.audit_images and len(settings.data) == 1 and settings.data[0].partition(":")[0] == "phantom":
+        fresh = (
+            f"{settings.data[0]}{',' if ':' in settings.data[0] else ':'}n={settings.audit_images},seed={settings.seed + 7919}"
+        )
+        data = load(fresh, classes=settings.classes, image_size=settings.image_size, crop=settings.crop)
+        return data, np.arange(len(data))
+    return context.dataset, np.sort(np.concatenate([context.parts.validation, context.parts.audit]))

@@ -1,0 +1,71 @@
+"""What is installed: spaces, baselines, samplers, readers, audit tests; and published designs by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nas.files import read_json
+from search_spaces.errors import InputError
+
+
+def listing(kind: str) -> list[dict[str, Any]]:
+    """One row a plug-in, each with ``name`` and ``description``; an unknown kind raises ``InputError``."""
+    kinds: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "spaces": _spaces,
+        "baselines": _baselines,
+        "samplers": _samplers,
+        "readers": _readers,
+        "audits": _audits,
+    }
+    if kind not in kinds:
+        raise InputError(f"nas list knows {', '.join(kinds)}, but got {kind!r}")
+    return kinds[kind]()
+
+
+def _first_line(thing: object) -> str:
+    return (getattr(thing, "__doc__", None) or "").strip().partition("\n")[0]
+
+
+def _spaces() -> list[dict[str, Any]]:
+    from search_spaces import get_space, space_names
+
+    return [{"name": name, "description": _first_line(get_space(name))} for name in space_names()]
+
+
+def _baselines() -> list[dict[str, Any]]:
+    from baselines.registry import baseline_names, get_baseline
+
+    return [{"name": name, "description": get_baseline(name).title} for name in baseline_names()]
+
+
+def _samplers() -> list[dict[str, Any]]:
+    from nas.generator import sampler_descriptions
+
+    return [{"name": name, "description": text} for name, text in sampler_descriptions().items()]
+
+
+def _readers() -> list[dict[str, Any]]:
+    from nas.data import reader_descriptions
+
+    return [{"name": name, "description": text} for name, text in reader_descriptions().items()]
+
+
+def _audits() -> list[dict[str, Any]]:
+    from nas.inquisitor import audit_descriptions
+
+    return [{"name": name, "description": text} for name, text in audit_descriptions().items()]
+
+
+def prototype(name: str, space: str | None) -> dict[str, Any]:
+    """An architecture by the name of a published design, or from a JSON file."""
+    from search_spaces import get_space, load_architecture
+
+    path = Path(name)
+    if path.suffix == ".json":
+        return load_architecture(read_json(path)).to_json()
+    designs = get_space(space or "pepx").prototypes()
+    if name not in designs:
+        raise InputError(f"unknown prototype {name!r}; known: {', '.join(designs) or 'none in this space'}, or an architecture's .json file")
+    return designs[name].to_json()

@@ -1,0 +1,206 @@
+"""Run a search: from data to a front of small networks, each retrained and audited.
+
+Reads like the method section: data and their split → architectures inside the budget → trials → the front's best, retrained
+with several seeds at full fidelity → the audit of each → best, winner, what was not met.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.engine.directory import RunDirectory, read_search
+from nas.engine.progress import Progress, Silent
+from nas.engine.settings import SearchSettings, parse_settings, refuse_other_settings
+from nas.files import read_json, write_json
+from nas.records import CandidateRecord, SearchRecord, TrialRecord
+from nas.versions import toolkit_version, versions
+from search_spaces.errors import InputError, ToolkitError
+
+if TYPE_CHECKING:
+    import optuna
+
+    from nas.engine.context import Context
+
+
+def search(
+    data: str | Sequence[str] | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    storage: str | None = None,
+    study: str = "search",
+    engine: str = "local",
+    progress: Progress | None = None,
+    command: str = "",
+    **settings: Any,
+) -> SearchRecord:
+    """Search for a network and return the record of the search.
+
+    Args:
+        data: one or several data specs; none: the phantom preset.
+        out: the run directory; none: ``runs/search-DATE-TIME``.
+        resume: go on with the search in ``out``; settings that are given must agree with the stored ones.
+        storage: an Optuna storage URL; none: a journal file in the run directory.
+        engine: ``"local"`` runs worker processes on this machine, ``"here"`` runs the trials in this process.
+        settings: fields of ``SearchSettings``.
+
+    Raises:
+        InputError: a bad setting, bad data, an impossible budget, or other settings than the search was started with.
+        ToolkitError: every trial failed, or the workers keep dying.
+    """
+    watching = progress or Silent()
+    if data is not None:
+        settings["data"] = (data,) if isinstance(data, str) else tuple(data)
+    directory = RunDirectory(Path(out) if out is not None else _fresh_directory())
+    with directory.owned():
+        chosen = _settle(directory, settings, resume)
+        started = time.time()
+        context = _open(chosen, directory, watching)
+        opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
+        record = _conclude(context, opened, progress=watching, command=command, started=started)
+        return _publish(directory, record)
+
+
+def _fresh_directory() -> Path:
+    return Path("runs") / datetime.datetime.now().strftime("search-%Y%m%d-%H%M%S")
+
+
+def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> SearchSettings:
+    """The settings of a new search, or the stored ones of a resumed search."""
+    if not directory.settings.exists():
+        if resume:
+            raise InputError(f"there is no search to resume in {directory.path}; leave --resume out to start one there")
+        chosen = parse_settings(asked)
+        write_json(directory.settings, chosen.model_dump(mode="json"))
+        return chosen
+    if not resume:
+        raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
+    stored = parse_settings(read_json(directory.settings))
+    parse_settings({**stored.model_dump(mode="json"), **asked})
+    refuse_other_settings(stored, asked)
+    chosen = stored.model_copy(update=parse_settings({**stored.model_dump(mode="json"), **asked}).__dict__)
+    write_json(directory.settings, chosen.model_dump(mode="json"))
+    return chosen
+
+
+def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress) -> Context:
+    from nas.data import summarise
+    from nas.engine.context import Context
+
+    context = Context.open(settings, directory)
+    _ = context.budget, context.requirements, context.device  # bad ones raise before anything is trained
+    if not directory.data.exists():
+        summary = summarise(context.dataset, context.parts)
+        write_json(directory.data, summary.model_dump(mode="json"))
+        for warning in summary.warnings:
+            progress.message(warning)
+    return context
+
+
+def _run_trials(context: Context, *, storage: str | None, name: str, engine: str, progress: Progress) -> optuna.Study:
+    import optuna
+
+    from nas.engine.local import LocalPool
+    from nas.engine.process import run_worker
+    from nas.engine.storage import open_storage
+    from nas.engine.study import open_study, sweep, trained
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    settings, path = context.settings, context.directory.path
+    opened = open_study(
+        open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
+    )  # fmt: skip
+    deadline = None if settings.time is None else time.time() + settings.time
+
+    def finished() -> bool:
+        return trained(opened.get_trials(deepcopy=False)) >= settings.trials
+
+    if not finished():
+        if engine == "here":
+            run_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline)
+        elif engine == "local":
+            LocalPool(path, settings, progress, storage=storage, study=name).run(deadline, finished)
+        elif engine == "ray":
+            from nas.engine.ray_engine import run_on_ray
+
+            run_on_ray(path, settings, progress, storage=storage, study=name, deadline=deadline)
+        else:
+            raise InputError(f"unknown engine {engine!r}; known: local, ray")
+    sweep(opened)
+    return opened
+
+
+def _conclude(context: Context, study: optuna.Study, *, progress: Progress, command: str, started: float) -> SearchRecord:
+    from nas.data.controls import trivial_control
+    from nas.engine.openings import opening_notice, record_opening
+    from nas.engine.study import account, trial_records
+    from nas.jobs.finalists import conclude_front
+
+    settings, directory = context.settings, context.directory
+    trials = trial_records(study)
+    completed = [t for t in trials if t.outcome == "completed"]
+    if not completed:
+        reasons = sorted({t.reason for t in trials if t.outcome == "failed"})
+        raise ToolkitError(
+            f"no trial completed ({'; '.join(reasons) or 'none was started in the time given'}); mend that, then --resume"
+        )
+    openings = record_opening(directory.path, "the search's finalists and controls")
+    if notice := opening_notice(openings):
+        progress.message(notice)
+    front = conclude_front(context, pareto_front(completed), progress)
+    best = front[0]
+    winner = next((c for c in front if not c.unmet), None)
+    return SearchRecord(
+        toolkit=toolkit_version(),
+        versions=versions(),
+        command=command,
+        created=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+        seed=settings.seed,
+        sampler=settings.sampler,
+        space=context.space.name,
+        space_version=context.space.version,
+        budget=context.budget.to_json(),
+        settings=settings.model_dump(mode="json"),
+        data=read_json(directory.data),
+        accounting=account(study.get_trials(deepcopy=False)),
+        trials=trials,
+        front=front,
+        best=best,
+        winner=winner,
+        unmet=() if winner else best.unmet,
+        controls=trivial_control(context.dataset, context.parts.train, context.parts.test),
+        test_openings=openings,
+        directory=str(directory.path),
+    )
+
+
+def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials that no other beats in both quality and FLOPs, best quality first."""
+    ranked = sorted((t for t in trials if t.quality is not None), key=lambda t: (t.quality, t.cost.flops))
+    front: list[TrialRecord] = []
+    for trial in ranked:
+        if not front or trial.cost.flops < front[-1].cost.flops:
+            front.append(trial)
+    return front
+
+
+def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
+    from nas.report import write_page
+
+    page = write_page(record, directory.path)
+    record = record.model_copy(update={"page": str(page)})
+    write_json(directory.record, record.model_dump(mode="json"))
+    return record
+
+
+def winner_or_best(path: Path) -> CandidateRecord:
+    """The candidate that a run stands for: its winner, else its best."""
+    record = read_search(path)
+    chosen = record.winner or record.best
+    if chosen is None:
+        raise InputError(f"{path} has no candidate; finish the search with: nas search --resume --out {path}")
+    return chosen

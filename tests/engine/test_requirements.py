@@ -1,0 +1,47 @@
+import pytest
+
+from nas.engine.requirements import judge, parse_requirement, violation
+from nas.records import Interval, Metric
+from search_spaces.errors import InputError
+
+
+def metric(value, low, high, name="sensitivity[covid]", n=100):
+    return Metric(name=name, value=value, interval=Interval(low=low, high=high, method="wilson"), n=n, groups=n)
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "verdict"),
+    [
+        ("sensitivity[covid]>=0.8", 0.81, 0.95, "pass"),
+        ("sensitivity[covid]>=0.8", 0.71, 0.95, "undecided"),  # 27 of 31: the published claim
+        ("sensitivity[covid]>=0.8", 0.60, 0.79, "fail"),
+        ("sensitivity[covid]<=0.8", 0.60, 0.79, "pass"),
+        ("sensitivity[covid]<=0.8", 0.81, 0.95, "fail"),
+    ],
+)
+def test_bounds_of_the_interval_decide(text, low, high, verdict):
+    assert judge(parse_requirement(text), [metric((low + high) / 2, low, high)]).verdict == verdict
+
+
+def test_undecided_says_how_many_images_would_settle_it():
+    # half-width 0.1 at n = 100, 0.05 from the threshold: the half-width must halve, so four times the images
+    judgement = judge(parse_requirement("sensitivity[covid]>=0.8"), [metric(0.85, 0.75, 0.95)])
+    assert "about 400 images" in judgement.text
+
+
+def test_guidance_is_the_relative_distance_of_the_point_estimate():
+    requirement = parse_requirement("sensitivity[covid]>=0.8")
+    assert violation(requirement, [metric(0.6, 0.5, 0.7)]) == pytest.approx(0.25)
+    assert violation(requirement, [metric(0.9, 0.8, 0.95)]) < 0
+    assert violation(requirement, []) == 1.0
+
+
+@pytest.mark.parametrize("text", ["sensitivity", "sensitivity>0.8", "sensitivity>=x", "a>=1e", ""])
+def test_a_requirement_that_cannot_be_read_says_the_form(text):
+    with pytest.raises(InputError, match="requirement"):
+        parse_requirement(text)
+
+
+def test_unknown_metric_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"known: sensitivity\[covid\]"):
+        judge(parse_requirement("recall>=0.5"), [metric(0.9, 0.8, 0.95)])
