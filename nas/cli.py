@@ -153,6 +153,24 @@ def _beside(model: str) -> Path:
     return path / "audit" if path.is_dir() else Path("audits") / (path.stem.replace(":", "-") or "model")
 
 
+@app.command()
+def worker(
+    storage: Annotated[str, typer.Option(help="The search's storage URL.")],
+    study: Annotated[str, typer.Option(help="The search's study.")] = "search",
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory as this machine sees it; default: where the search said it is.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Join a running search from any machine that reaches its storage and its run directory; stop it at will."""
+    from nas.jobs.worker import worker as run
+    from nas.report.live import make_progress
+
+    with make_progress(quiet=quiet) as progress:
+        done = run(storage, study, directory=out, progress=progress)
+    print(f"ran {done} trials; the search has what it wants, or no time is left", file=sys.stderr)
+
+
 @data_app.command()
 def inspect(
     spec: Annotated[list[str], typer.Argument(help="One or several data SPECs.")],

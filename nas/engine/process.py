@@ -9,12 +9,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
 from nas.records import Accounting, EpochRecord, TrialRecord
 from search_spaces.errors import ToolkitError
+
+if TYPE_CHECKING:
+    from nas.engine.worker import Worker
 
 
 class JsonLines:
@@ -74,7 +77,7 @@ def command(directory: Path, *, storage: str | None, study: str, name: str, dead
     return line
 
 
-def run_worker(
+def open_worker(
     directory: Path,
     settings: SearchSettings,
     progress: Progress,
@@ -83,8 +86,12 @@ def run_worker(
     study: str,
     name: str,
     deadline: float | None = None,
-) -> None:
-    """Open the data and the study and work in this process; the caller has stored the study's settings already."""
+) -> Worker:
+    """A worker with its data and study opened, in this process.
+
+    Raises:
+        InputError: the study was made for other data or another version of the space.
+    """
     import optuna
     import torch
 
@@ -99,10 +106,14 @@ def run_worker(
     torch.set_num_threads(threads_per_worker(settings.workers))
     context = Context.open(settings, RunDirectory(directory))
     opened = open_study(
-        open_storage(storage, directory, workers=settings.workers), study, settings=settings, facts=context.facts,
-        sampler=build_sampler(context), pruner=make_pruner(context),
-    )  # fmt: skip
-    Worker(context, opened, progress, name=name, deadline=deadline).run()
+        open_storage(storage, directory, workers=settings.workers),
+        study,
+        settings=settings,
+        facts=context.facts,
+        sampler=build_sampler(context),
+        pruner=make_pruner(context),
+    )
+    return Worker(context, opened, progress, name=name, deadline=deadline)
 
 
 def _end_with_parent() -> None:
@@ -134,10 +145,15 @@ def main() -> int:
 
     try:
         settings = SearchSettings.model_validate(read_json(RunDirectory(options.directory).settings))
-        run_worker(
-            options.directory, settings, JsonLines(events), storage=options.storage, study=options.study,
-            name=options.name, deadline=options.deadline,
-        )  # fmt: skip
+        open_worker(
+            options.directory,
+            settings,
+            JsonLines(events),
+            storage=options.storage,
+            study=options.study,
+            name=options.name,
+            deadline=options.deadline,
+        ).run()
     except ToolkitError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -66,6 +66,8 @@ def redact(url: str) -> str:
 def _relational(url: str) -> BaseStorage:
     from sqlalchemy.exc import SQLAlchemyError
 
+    if url.startswith("postgresql://"):
+        url = "postgresql+psycopg" + url.removeprefix("postgresql")  # the driver of our extra, not SQLAlchemy's older default
     options = {} if url.startswith("sqlite") else {"pool_pre_ping": True}  # a restarted server costs a reconnect, not a crash
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=options)

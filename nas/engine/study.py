@@ -13,6 +13,7 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
 from nas.records import Accounting, TrialRecord
 from search_spaces.architecture import Architecture
@@ -195,3 +196,20 @@ def trial_records(study: Study) -> tuple[TrialRecord, ...]:
     """The records of all trials that were trained or failed, by number."""
     trials = study.get_trials(deepcopy=False)
     return tuple(TrialRecord.model_validate(t.user_attrs["record"]) for t in trials if "record" in t.user_attrs)
+
+
+class Reporter:
+    """Tells a progress display of trials that ended since the last call: for engines whose workers cannot send events."""
+
+    def __init__(self, study: Study, progress: Progress) -> None:
+        self._study = study
+        self._progress = progress
+        self._told = {record.number for record in trial_records(study)}
+
+    def __call__(self) -> None:
+        """Report what is new."""
+        for record in trial_records(self._study):
+            if record.number not in self._told:
+                self._told.add(record.number)
+                self._progress.trial_finished(record)
+        self._progress.accounting(account(self._study.get_trials(deepcopy=False)))

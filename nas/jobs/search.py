@@ -105,15 +105,16 @@ def _run_trials(context: Context, *, storage: str | None, name: str, engine: str
     import optuna
 
     from nas.engine.local import LocalPool
-    from nas.engine.process import run_worker
+    from nas.engine.process import open_worker
     from nas.engine.storage import open_storage
-    from nas.engine.study import open_study, sweep, trained
+    from nas.engine.study import Reporter, open_study, sweep, trained
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings, path = context.settings, context.directory.path
     opened = open_study(
         open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
     )  # fmt: skip
+    opened.set_user_attr("directory", str(path.absolute()))
     deadline = None if settings.time is None else time.time() + settings.time
 
     def finished() -> bool:
@@ -121,13 +122,22 @@ def _run_trials(context: Context, *, storage: str | None, name: str, engine: str
 
     if not finished():
         if engine == "here":
-            run_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline)
+            open_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline).run()
         elif engine == "local":
             LocalPool(path, settings, progress, storage=storage, study=name).run(deadline, finished)
         elif engine == "ray":
             from nas.engine.ray_engine import run_on_ray
 
-            run_on_ray(path, settings, progress, storage=storage, study=name, deadline=deadline)
+            run_on_ray(
+                path,
+                settings,
+                progress,
+                storage=storage,
+                study=name,
+                deadline=deadline,
+                finished=finished,
+                report=Reporter(opened, progress),
+            )
         else:
             raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sweep(opened)

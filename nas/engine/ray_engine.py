@@ -1,0 +1,120 @@
+"""Trials as Ray tasks, on this machine or on a cluster; the extra ``ray``.
+
+Each task runs exactly one trial with the same worker as every other engine, so the same proposals in the same order give the same
+results. A lost node kills its tasks: Ray starts them again elsewhere, and the trial that was running is swept and retried.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nas.engine.progress import Progress
+from nas.engine.settings import SearchSettings
+from search_spaces.errors import InputError, ToolkitError
+
+MAX_LOST_TASKS = 20
+
+
+def run_on_ray(
+    directory: Path,
+    settings: SearchSettings,
+    progress: Progress,
+    *,
+    storage: str | None,
+    study: str,
+    deadline: float | None,
+    finished: Callable[[], bool],
+    report: Callable[[], None],
+) -> None:
+    """Keep ``settings.workers`` trials in flight on Ray until the search has what it wants.
+
+    Connects to the cluster that ``RAY_ADDRESS`` names, else starts one on this machine. On several hosts the run directory must
+    be shared and the storage a server: both are checked by the workers themselves. ``report`` is called after each task, to
+    show what has ended.
+
+    Raises:
+        InputError: Ray is not installed.
+        ToolkitError: a task ended with an error of the toolkit, or tasks keep being lost.
+    """
+    ray = _import_ray()
+    mine = not ray.is_initialized()
+    if mine:
+        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
+    gpus = 1.0 if ray.cluster_resources().get("GPU", 0) and settings.device != "cpu" else 0.0
+    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_one_trial)
+    arguments = (str(directory.absolute()), settings.model_dump(mode="json"), storage, study, deadline)
+    flying: list[Any] = []
+    lost = 0
+    try:
+        while not finished() and not (deadline is not None and time.time() >= deadline and not flying):
+            while len(flying) < settings.workers and not (deadline is not None and time.time() >= deadline):
+                flying.append(task.remote(*arguments))
+            ready, flying = ray.wait(flying, timeout=1.0)
+            for reference in ready:
+                try:
+                    done, messages = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise ToolkitError(f"a trial's task failed: {error.cause}") from error
+                except ray.exceptions.RayError as error:
+                    lost += 1
+                    progress.message(f"a Ray task was lost ({type(error).__name__}); its trial is retried")
+                    if lost > MAX_LOST_TASKS:
+                        raise ToolkitError(
+                            f"{lost} Ray tasks were lost; look at the cluster, then resume with --resume"
+                        ) from error
+                    continue
+                for message in messages:
+                    progress.message(message)
+                report()
+                if not done and not flying:
+                    return
+    finally:
+        for reference in flying:
+            ray.cancel(reference, force=True)
+        if mine:
+            ray.shutdown()
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("--engine ray needs Ray; pip install 'pepx-nas[ray]', or use --engine local") from error
+    return ray
+
+
+class _Kept:
+    """Progress that keeps messages to hand back with the task's result; epochs stay where they happen."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def _one_trial(
+    directory: str, settings: dict[str, Any], storage: str | None, study: str, deadline: float | None
+) -> tuple[int, list[str]]:
+    """One trial in a Ray worker; returns the trials run (0: nothing was wanted) and what there is to say."""
+    from nas.engine.process import open_worker
+
+    kept: Any = _Kept()
+    worker = open_worker(
+        Path(directory),
+        SearchSettings.model_validate(settings),
+        kept,
+        storage=storage,
+        study=study,
+        name=f"ray-{uuid.uuid4().hex[:8]}",
+        deadline=deadline,
+    )
+    return worker.run(at_most=1), kept.messages
