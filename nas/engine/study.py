@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 
 MAX_ATTEMPTS = 3
+CLAIM_SECONDS = 30.0  # longest wait for a rival claim to be confirmed or withdrawn
 HEARTBEAT_SECONDS = 20.0
 STALE_SECONDS = (
     180.0  # a worker on another host that has been silent for so long is dead (clocks within a minute of each other)
@@ -145,7 +147,11 @@ def fail_stale(study: Study, trial: FrozenTrial) -> bool:
 
 
 def claim(study: Study, trial: Trial, architecture: Architecture, worker: str) -> int | None:
-    """Claim an architecture for a trial; the lowest trial number wins, so no lock is needed on any storage.
+    """Claim an architecture for a trial, without a lock, on any storage.
+
+    Each claimant first writes the key, then looks around. It gives way to a claim that is confirmed (has an index); of two that
+    are not, the higher trial number gives way at once and the lower one waits to see what the other does: the other may have
+    looked around before the lower one wrote its key, and then confirms.
 
     Returns the index of this accepted proposal (0, 1, …), from which all of its random streams derive, or None when the same
     network has been proposed before.
@@ -156,16 +162,28 @@ def claim(study: Study, trial: Trial, architecture: Architecture, worker: str) -
         return int(retried)
     trial.set_user_attr("architecture", architecture.to_json())
     trial.set_user_attr("key", architecture.key)
-    earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-    if any(t.user_attrs.get("key") == architecture.key and not _gave_way(t) for t in earlier):
-        return None
-    index = len({t.user_attrs["key"] for t in earlier if "key" in t.user_attrs and not _gave_way(t)})
+    limit = time.monotonic() + CLAIM_SECONDS
+    while True:
+        trials = study.get_trials(deepcopy=False)
+        rivals = [
+            t for t in trials if t.number != trial.number and t.user_attrs.get("key") == architecture.key and not _gave_way(t)
+        ]
+        if any("index" in t.user_attrs or t.number < trial.number for t in rivals):
+            return None
+        if not rivals or time.monotonic() > limit:
+            break
+        time.sleep(0.05)
+    index = len(
+        {t.user_attrs["key"] for t in trials if t.number < trial.number and "index" in t.user_attrs and not _gave_way(t)}
+    )
     trial.set_user_attr("index", index)
     return index
 
 
 def _gave_way(trial: FrozenTrial) -> bool:
-    return trial.user_attrs.get("outcome") in ("repeated", "over_budget", "surplus")
+    """Whether a trial's claim on its network is void: refused, or its worker died before it was confirmed."""
+    unconfirmed = trial.state == TrialState.FAIL and "index" not in trial.user_attrs
+    return unconfirmed or trial.user_attrs.get("outcome") in ("repeated", "over_budget", "surplus")
 
 
 def account(trials: Iterable[FrozenTrial]) -> Accounting:
