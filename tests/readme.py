@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for block in blocks(ROOT / "README.md"):
             check_syntax(block)
-            if not block.run or (only == "tests") != block.is_test_command and only is not None:
+            if not block.run or ((only == "tests") != block.is_test_command and only is not None):
                 continue
             title = block.file or block.text.strip().splitlines()[0]
             print(f"--- README: {title}", flush=True)
