@@ -192,6 +192,11 @@ class DataSummary(Record):
     trivial_features: Metric | None = None
     warnings: tuple[str, ...] = ()
     skipped: dict[str, int] = Field(default_factory=dict)  # reason → files
+    groups_per_class: dict[str, int] = Field(default_factory=dict)
+    masks_per_class: dict[str, int] = Field(default_factory=dict)
+    native_sizes: dict[str, float] = Field(default_factory=dict)  # longer side in pixels: least, median, greatest; aspect: height ÷ width
+    source_association: float | None = None  # Cramér's V between class and source
+    next_command: str = ""
 
 
 class SearchRecord(Record):

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.preprocessing import Preprocessing
 from search_spaces.errors import InputError
 
 Indices = NDArray[np.int64]
 Strings = NDArray[np.str_]
+SPEC_JOIN = " + "  # between several specs in ``Dataset.spec``
 _COLUMNS = (
     "images", "labels", "packed_masks", "has_mask", "group", "patient", "source", "view", "file", "split", "native_size",
 )  # fmt: skip
@@ -35,6 +37,7 @@ class Dataset:
         native_size: int64 (N, 2), height and width before resizing.
         truth: further pixel maps that a generator knows ("lesion", "marker", …), each bit-packed like the masks.
         spec: what the user asked for; ``skipped`` counts unreadable or excluded files by reason.
+        preprocessing: how the images were made square; stored with every model that is trained on them.
     """
 
     images: NDArray[np.uint8]
@@ -54,6 +57,7 @@ class Dataset:
     spec: str = ""
     skipped: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -95,7 +99,10 @@ class Dataset:
         columns = {name: getattr(self, name)[indices] for name in _COLUMNS}
         metadata = {name: column[indices] for name, column in self.metadata.items()}
         truth = {name: column[indices] for name, column in self.truth.items()}
-        return replace(self, **columns, metadata=metadata, truth=truth)
+        part = replace(self, **columns, metadata=metadata, truth=truth)
+        if "image_hashes" in self.__dict__:  # computed already: hashing the pixels again would read them all
+            part.__dict__["image_hashes"] = self.image_hashes[indices]
+        return part
 
     @cached_property
     def image_hashes(self) -> Strings:

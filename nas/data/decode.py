@@ -1,0 +1,147 @@
+"""Files to greyscale: one rule per kind of pixel, with limits that hostile files cannot pass.
+
+Rules. 8-bit grey is kept as it is. Colour becomes luma (ITU-R 601), palettes are looked up first, transparent pixels lie on
+black. More than 8 bits: values are scaled by the smallest container of 8, 10, 12, 14 or 16 bits that holds the image's
+largest value, so that a 12-bit radiograph in a 16-bit file is not nearly black. Inversion (bright = air) is undone only where the file
+or the data set declares it: DICOM MONOCHROME1, TIFF WhiteIsZero, a PNG text field ``PhotometricInterpretation``, or a
+reader's ``invert``; it is never guessed from the pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 80_000_000  # the largest detectors have about 20 million
+MAX_FILE_BYTES = 512 * 2**20
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
+_CONTAINERS = (255, 1023, 4095, 16383, 65535)
+
+
+class UnreadableError(Exception):
+    """A file that is no usable image; the message is a short reason that files are counted by."""
+
+
+@contextmanager
+def bombs_are_errors() -> Iterator[None]:
+    """Pillow's decompression-bomb warning raises instead (filters are process-wide: enter it in the main thread only)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # corrupt EXIF, metadata of no use here
+        yield
+
+
+def read_image(path: Path, *, invert: bool = False) -> tuple[Image.Image, str]:
+    """A file as greyscale PIL image (mode L) and the SHA-256 of its bytes (first 16 digits).
+
+    Raises:
+        UnreadableError: with the reason.
+    """
+    content = read_bytes(path)
+    if content[128:132] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
+        from nas.data.dicom import grey_from_dicom
+
+        grey = grey_from_dicom(content)
+    else:
+        grey = _grey_from_picture(content)
+    return (ImageOps.invert(grey) if invert else grey), hashlib.sha256(content).hexdigest()[:16]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file within the size limit."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError("not a regular file")
+        if status.st_size == 0:
+            raise UnreadableError("empty file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise UnreadableError("file too large")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableError("missing file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UnreadableError(f"cannot open ({type(error).__name__})") from error
+
+
+def _grey_from_picture(content: bytes) -> Image.Image:
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnreadableError("too many pixels")
+            if getattr(image, "n_frames", 1) > 1 and image.format not in ("JPEG", "MPO"):
+                raise UnreadableError("several frames")
+            image.load()
+            declared = _declared_inverted(image)
+            return to_grey(ImageOps.exif_transpose(image), inverted=declared)
+    except UnreadableError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UnreadableError("too many pixels") from None
+    except Image.UnidentifiedImageError:
+        raise UnreadableError("not an image") from None
+    except MemoryError:
+        raise UnreadableError("too many pixels") from None
+    except (
+        Exception
+    ) as error:  # Pillow's plug-ins raise almost anything on damaged bytes (OSError, SyntaxError, struct.error, …)
+        raise UnreadableError("damaged image") from error
+
+
+def _declared_inverted(image: Image.Image) -> bool:
+    if str(image.info.get("PhotometricInterpretation", "")).strip().upper() == "MONOCHROME1":
+        return True
+    # Pillow undoes TIFF's WhiteIsZero for up to 8 bits only.
+    return image.format == "TIFF" and image.mode.startswith(("I", "F")) and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+
+
+def to_grey(image: Image.Image, inverted: bool = False) -> Image.Image:
+    """Any PIL image → mode L, by the rules of this module."""
+    if image.mode.startswith(("I", "F")):
+        grey = Image.fromarray(eight_bits(np.asarray(image)))
+    elif image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        coloured = image.convert("RGBA")
+        black = Image.new("RGBA", coloured.size, (0, 0, 0, 255))
+        grey = Image.alpha_composite(black, coloured).convert("L")
+    elif image.mode in ("L", "1"):
+        grey = image.convert("L")
+    else:
+        grey = image.convert("RGB").convert("L")
+    return ImageOps.invert(grey) if inverted else grey
+
+
+def eight_bits(values: NDArray) -> NDArray[np.uint8]:
+    """More than 8 bits, or floats, (H, W) → uint8 by the smallest container that holds the largest value (see the module)."""
+    numbers = values.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise UnreadableError("pixels are not finite")
+    low, high = float(numbers.min()), float(numbers.max())
+    if low < 0:
+        numbers, high = numbers - low, high - low
+    if np.issubdtype(values.dtype, np.floating) and high <= 1:
+        top = 1.0
+    else:
+        top = next((float(c) for c in _CONTAINERS if high <= c), high)
+    return np.rint(numbers * (255.0 / top)).clip(0, 255).astype(np.uint8)
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image, bool]:
+    """A mask as PIL image (mode L, 0 or 255) of the image's ``size`` (width, height), and whether it had another size.
+
+    Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks all work; another size is resized by
+    nearest neighbour.
+    """
+    grey, _ = read_image(path)
+    values = np.asarray(grey)
+    binary = Image.fromarray(np.where(values > values.max() / 2, 255, 0).astype(np.uint8))
+    other = binary.size != size
+    return (binary.resize(size, Image.Resampling.NEAREST) if other else binary), other

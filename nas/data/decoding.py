@@ -1,0 +1,154 @@
+"""Listings to pixels: every row decoded once, in parallel, into the cache or into memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nas.data.arrays import stream
+from nas.data.cache import (
+    MASK_EMPTY,
+    MASK_FITS,
+    MASK_NONE,
+    MASK_RESIZED,
+    MASK_UNREADABLE,
+    ROW_DTYPE,
+    Decoded,
+    Store,
+    cheap_identity,
+    content_identity,
+)
+from nas.data.decode import UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
+from nas.data.duplicates import look
+from nas.data.listing import ArrayRow, Row
+from nas.data.preprocessing import Preprocessing
+
+Progress = Callable[[int, int], None]  # images done, images in all
+Result = tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[Any, ...]] | tuple[str, str]
+
+
+def decode(rows: Sequence[Row], settings: Preprocessing, cache: Path | None, progress: Progress | None = None) -> Decoded:
+    """All rows as pixels; from the cache where they are there, else decoded and (with ``cache``) kept."""
+    if cache is None:
+        return _in_memory(rows, settings, progress)
+    store = Store(cache)
+    cheap = cheap_identity(rows, settings)
+    found = store.find(cheap)
+    if found is not None:
+        return found
+    name = content_identity(rows, settings)
+    found = store.open(name)
+    if found is None:
+        writer = store.writer(settings.image_size)
+        unreadable: list[tuple[str, str]] = []
+        try:
+            for result in _results(rows, settings, progress):
+                if len(result) == 2:
+                    unreadable.append(result)
+                else:
+                    writer.add(*result)
+            found = store.keep(writer, name, unreadable)
+        except BaseException:
+            writer.discard()
+            raise
+    store.remember(cheap, name)
+    return found
+
+
+def _in_memory(rows: Sequence[Row], settings: Preprocessing, progress: Progress | None) -> Decoded:
+    size = settings.image_size
+    images = np.empty((len(rows), 1, size, size), dtype=np.uint8)
+    masks = np.empty((len(rows), (size * size + 7) // 8), dtype=np.uint8)
+    records: list[tuple[Any, ...]] = []
+    unreadable: list[tuple[str, str]] = []
+    for result in _results(rows, settings, progress):
+        if len(result) == 2:
+            unreadable.append(result)
+        else:
+            images[len(records), 0], masks[len(records)] = result[0], result[1]
+            records.append(result[2])
+    n = len(records)
+    return Decoded(images[:n], masks[:n], np.array(records, dtype=ROW_DTYPE), tuple(unreadable))
+
+
+def _results(rows: Sequence[Row], settings: Preprocessing, progress: Progress | None) -> Iterator[Result]:
+    with bombs_are_errors():
+        for done, result in enumerate(_runs(rows, settings), start=1):
+            yield result
+            if progress is not None and (done % 50 == 0 or done == len(rows)):
+                progress(done, len(rows))
+
+
+def _runs(rows: Sequence[Row], settings: Preprocessing) -> Iterator[Result]:
+    """Files through the thread pool, rows of array archives streamed; in the order of the listing."""
+
+    def kind(pair: tuple[int, Row]) -> tuple[str, str]:
+        image = pair[1].image
+        return (str(image.archive), image.key) if isinstance(image, ArrayRow) else ("", "")
+
+    for (archive, key), run in groupby(enumerate(rows), kind):
+        if archive:
+            yield from _arrays(Path(archive), key, list(run), settings)
+        else:
+            yield from _files(run, settings)
+
+
+def _files(run: Iterator[tuple[int, Row]], settings: Preprocessing) -> Iterator[Result]:
+    """Pillow decodes and resizes without the interpreter's lock; a bounded window keeps memory flat."""
+    workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        window: deque[Future[Result]] = deque()
+        for index, row in run:
+            window.append(pool.submit(_file, index, row, settings))
+            if len(window) > 4 * workers:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+
+
+def _file(index: int, row: Row, settings: Preprocessing) -> Result:
+    assert isinstance(row.image, Path)
+    try:
+        image, _ = read_image(row.image, invert=row.invert)
+    except UnreadableError as error:
+        return row.file or str(row.image), str(error)
+    state, mask = _mask(row, image.size, settings)
+    return _result(index, image, settings, state, mask)
+
+
+def _mask(row: Row, size: tuple[int, int], settings: Preprocessing) -> tuple[int, NDArray[np.bool_] | None]:
+    if row.mask is None:
+        return MASK_NONE, None
+    try:
+        image, other = read_mask(row.mask, size)
+    except UnreadableError:
+        return MASK_UNREADABLE, None
+    mask = settings.mask(image)
+    if not mask.any():
+        return MASK_EMPTY, None
+    return (MASK_RESIZED if other else MASK_FITS), mask
+
+
+def _arrays(archive: Path, key: str, run: list[tuple[int, Row]], settings: Preprocessing) -> Iterator[Result]:
+    wanted = [row.image.index for _, row in run if isinstance(row.image, ArrayRow)]
+    for (index, _), values in zip(run, stream(archive, key, wanted), strict=True):
+        grey = values if values.dtype == np.uint8 else eight_bits(values)
+        image = Image.fromarray(grey) if grey.ndim == 2 else Image.fromarray(grey).convert("L")
+        yield _result(index, image, settings, MASK_NONE, None)
+
+
+def _result(index: int, image: Image.Image, settings: Preprocessing, state: int, mask: NDArray[np.bool_] | None) -> Result:
+    pixels = settings.pixels(image)
+    full = np.zeros_like(pixels, dtype=np.bool_) if mask is None else mask
+    digest = sha256(pixels.tobytes()).hexdigest()[:16].encode()
+    return pixels, np.packbits(full.reshape(-1)), (index, image.height, image.width, state, look(pixels), digest)

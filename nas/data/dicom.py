@@ -1,0 +1,106 @@
+"""DICOM radiographs to greyscale: modality rescale, window, MONOCHROME1, compressed transfer syntaxes. Needs the extra ``dicom``.
+
+A declared window (centre and width, or a VOI table) is applied; without one the values are scaled like any image of more than 8 bits
+(see ``nas.data.decode``). MONOCHROME1 is inverted. Files of several frames are refused: they are no radiographs.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from nas.data.decode import MAX_PIXELS, UnreadableError, eight_bits
+from search_spaces.errors import InputError
+
+REMEDY = "install the extra: pip install 'pepx-nas[dicom]'"
+
+
+def library() -> ModuleType:
+    """pydicom, or ``InputError`` with the remedy."""
+    try:
+        import pydicom
+    except ImportError as error:
+        raise InputError(f"DICOM files need pydicom; {REMEDY}") from error
+    return pydicom
+
+
+def header(path: Path) -> Any:
+    """The tags of a file, without its pixels; ``UnreadableError`` when it is no DICOM file."""
+    pydicom = library()
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except (
+        Exception
+    ) as error:  # damaged files make pydicom raise nearly anything (InvalidDicomError, struct.error, KeyError, …)
+        raise UnreadableError("not DICOM, or damaged") from error
+
+
+def grey_from_dicom(content: bytes) -> Image.Image:
+    """The bytes of a DICOM file → PIL image, mode L, bright = dense."""
+    pydicom = library()
+    try:
+        data = pydicom.dcmread(BytesIO(content))
+        _check(data)
+        values = np.asarray(data.pixel_array)
+    except UnreadableError:
+        raise
+    except Exception as error:  # as above; a missing decoder also ends here, with pydicom's own words
+        reason = "no decoder for its transfer syntax" if "Unable to decompress" in str(error) else "damaged DICOM"
+        raise UnreadableError(reason) from error
+    if values.ndim == 3 and values.shape[2] == 3:
+        return Image.fromarray(_colour(data, values)).convert("L")
+    if values.ndim != 2:
+        raise UnreadableError("several frames")
+    grey = Image.fromarray(_windowed(data, values))
+    return ImageOps.invert(grey) if str(data.get("PhotometricInterpretation", "")).upper() == "MONOCHROME1" else grey
+
+
+def _check(data: Any) -> None:
+    """Refuse what is no single radiograph before any pixel is decompressed."""
+    if "PixelData" not in data:
+        raise UnreadableError("DICOM without pixels")
+    if int(data.get("NumberOfFrames") or 1) > 1:
+        raise UnreadableError("several frames")
+    if int(data.Rows) * int(data.Columns) > MAX_PIXELS:
+        raise UnreadableError("too many pixels")
+
+
+def _colour(data: Any, values: NDArray) -> NDArray[np.uint8]:
+    if "YBR" in str(data.PhotometricInterpretation) and not data.file_meta.TransferSyntaxUID.is_compressed:
+        from pydicom.pixels import convert_color_space
+
+        values = convert_color_space(values, data.PhotometricInterpretation, "RGB")
+    return values if values.dtype == np.uint8 else eight_bits(values)
+
+
+def _windowed(data: Any, values: NDArray) -> NDArray[np.uint8]:
+    """Stored values (H, W) → uint8, by rescale and the first window that the file declares (DICOM PS3.3 C.11.2.1.2)."""
+    from pydicom.pixels import apply_modality_lut, apply_voi
+
+    values = apply_modality_lut(values, data)
+    if data.get("VOILUTSequence"):
+        return eight_bits(apply_voi(values, data))
+    centre, width = _first(data.get("WindowCenter")), _first(data.get("WindowWidth"))
+    if centre is None or width is None or width <= 1:
+        return eight_bits(values)
+    if str(data.get("VOILUTFunction") or "LINEAR").upper() == "SIGMOID":
+        share = 1 / (1 + np.exp(-4 * (values.astype(np.float64) - centre) / width))
+    else:
+        share = (values.astype(np.float64) - (centre - 0.5)) / (width - 1) + 0.5
+    return np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+
+
+def _first(value: Any) -> float | None:
+    """The first of a tag's values as a number, or None."""
+    if value is None or value == "":
+        return None
+    try:
+        return float(value[0]) if hasattr(value, "__len__") and not isinstance(value, str) else float(value)
+    except (TypeError, ValueError, IndexError):
+        return None

@@ -1,0 +1,121 @@
+"""What a reader finds on disk, before any pixel is decoded: rows of text and paths."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from search_spaces.errors import InputError
+
+MAX_TEXT = 300
+_COVID = {"covid", "covid19", "covid-19", "covid_19", "sars-cov-2", "covid 19"}
+_SPLITS = {
+    "": "", "train": "train", "training": "train", "tr": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "audit": "audit", "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayRow:
+    """One image inside an ``.npz`` archive of arrays: which array, which row."""
+
+    archive: Path
+    key: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image as a reader found it; empty strings are unknown.
+
+    Attributes:
+        image: the file, or a row of an array archive.
+        label: the class as the data set spells it.
+        mask: lung mask file, of any size, or None.
+        split: the part that the data set puts it in, in any usual spelling.
+        invert: the data set declares that bright means air (MONOCHROME1); pixels are inverted after decoding.
+        file: what the image is called in tables; the path by default.
+        native_size: height and width of the original, where the data set states them (its files may be resized copies).
+    """
+
+    image: Path | ArrayRow
+    label: str
+    mask: Path | None = None
+    patient: str = ""
+    group: str = ""
+    source: str = ""
+    view: str = ""
+    split: str = ""
+    invert: bool = False
+    file: str = ""
+    native_size: tuple[int, int] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Listing:
+    """All rows of one data set, with what was left out and why (``skipped``: reason → files)."""
+
+    rows: list[Row]
+    skipped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+def clean(text: object) -> str:
+    """Text that is safe to print: no control or formatting characters, trimmed, at most ``MAX_TEXT`` characters."""
+    kept = (c for c in str(text)[: 4 * MAX_TEXT] if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+    return "".join(kept).strip()[:MAX_TEXT]
+
+
+def normal_form(label: str) -> str:
+    """The spelling under which class names are compared: lower case, blanks as ``_``, every spelling of COVID-19 as ``covid``."""
+    lowered = " ".join(clean(label).casefold().split())
+    return "covid" if lowered in _COVID else lowered.replace(" ", "_")
+
+
+def split_name(text: str, where: str) -> str:
+    """``train`` / ``validation`` / ``audit`` / ``test`` or ``""``; other values raise ``InputError``."""
+    name = _SPLITS.get(clean(text).casefold())
+    if name is None:
+        raise InputError(f"{where}: split {clean(text)!r} is none of train, validation, audit, test; correct or empty it")
+    return name
+
+
+def resolve(base: Path, name: str, root: Path | None, *, free: bool) -> Path | None:
+    """The path of a file that a list names.
+
+    Args:
+        base: folder that relative names start from.
+        root: when given, every resolved path (links followed) must lie inside it, else ``InputError``.
+        free: a user's own list may name absolute paths and ``..``; a downloaded data set's list may not: then None.
+    """
+    path = Path(name)
+    if not free and (path.is_absolute() or ".." in path.parts):
+        return None
+    full = base / path
+    if root is not None and not full.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"{clean(name)!r} lies outside the data root {root}; move it inside or widen the root")
+    return full
+
+
+def tagged(listing: Listing, reader: str) -> Listing:
+    """The listing with the reader's name as part of source and group, for joining several data sets."""
+    rows = [
+        replace(row, source=f"{reader}:{row.source}", group=f"{reader}:{row.group}" if row.group else "")
+        for row in listing.rows
+    ]
+    return Listing(rows, listing.skipped, [f"{reader}: {note}" for note in listing.notes])
+
+
+def joined(listings: Iterable[Listing]) -> Listing:
+    """Several listings as one."""
+    total = Listing([])
+    for listing in listings:
+        total.rows.extend(listing.rows)
+        total.skipped.update(listing.skipped)
+        total.notes.extend(listing.notes)
+    return total

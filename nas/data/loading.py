@@ -1,0 +1,258 @@
+"""``load``: from data specs to one data set in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.data import cache as store
+from nas.data.dataset import SPEC_JOIN, Dataset
+from nas.data.decoding import Progress, decode
+from nas.data.grouping import group_rows, strings
+from nas.data.listing import Listing, Row, clean, joined, normal_form, split_name, tagged
+from nas.data.preprocessing import Preprocessing
+from nas.data.selection import select
+from nas.data.specs import Spec, parse
+from search_spaces.errors import InputError
+
+FEW_UNREADABLE = 3
+UNREADABLE_SHARE = 0.1
+
+
+def load(
+    spec: str | Sequence[str],
+    *,
+    classes: str | Sequence[str] | None = None,
+    image_size: int = 96,
+    crop: str = "none",
+    cache: Path | str | Literal["auto"] | None = "auto",
+    root: Path | None = None,
+    progress: Progress | None = None,
+    min_classes: int = 2,
+) -> Dataset:
+    """Load one data set, or several joined.
+
+    Args:
+        spec: ``phantom``, ``phantom:n=600,shortcut=marker@0.8``, ``READER:PATH`` or a bare path; of several, the reader's name becomes
+            part of every source.
+        classes: which labels are learnt, in logit order, ``"covid,pneumonia,normal"``, or merged, ``"abnormal=covid+pneumonia,normal"``;
+            all by default, the healthy class first.
+        image_size: pixels a side.
+        crop: see ``Preprocessing.parse``.
+        cache: folder of the decoded cache; ``"auto"`` is the user's cache folder, None decodes into memory.
+        root: when given, no file outside it is read.
+        progress: called with (images done, images in all) while decoding for the first time.
+        min_classes: fewer classes than this are an error (1 for looking at data only).
+
+    Raises:
+        InputError: bad spec, path or class; too many unreadable images; too few classes. One line with the remedy.
+    """
+    specs = [parse(text) for text in ([spec] if isinstance(spec, str) else spec)]
+    if not specs:
+        raise InputError("no data spec is given; write phantom or READER:PATH")
+    settings = Preprocessing.parse(crop, image_size)
+    folder = store.default_cache() if cache == "auto" else None if cache is None else Path(cache)
+    generated = [(one, _generate(one, settings)) for one in specs if one.reader.generate]
+    listings = [(one, _listing(one, root)) for one in specs if one.reader.read]
+    several = len(specs) > 1
+    labels = [label for _, data in generated for label in np.array(data.classes)[data.labels]]
+    labels += [row.label for _, listing in listings for row in listing.rows]
+    names, index = select(labels, classes)
+    found = [_relabelled(data, names, index, one.reader.name if several else "") for one, data in generated]
+    if listings:
+        whole = joined(tagged(listing, one.reader.name) if several else listing for one, listing in listings)
+        found.append(_from_listing(whole, names, index, settings, folder, progress))
+    data = found[0] if len(found) == 1 else _concatenated(found)
+    notes = tuple(one.recognised for one in specs if one.recognised)
+    text = SPEC_JOIN.join(one.text for one in specs)
+    data = _with(data, spec=clean(text), notes=notes + data.notes, preprocessing=settings)
+    _check_classes(data, min_classes)
+    return data
+
+
+def _generate(spec: Spec, settings: Preprocessing) -> Dataset:
+    assert spec.reader.generate is not None
+    return spec.reader.generate(spec.argument, settings.image_size)
+
+
+def _listing(spec: Spec, root: Path | None) -> Listing:
+    assert spec.reader.read is not None
+    path = Path(spec.argument)
+    if root is not None and not path.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"{clean(spec.argument)!r} lies outside the data root {root}; move it inside or widen the root")
+    return spec.reader.read(path, root)
+
+
+def _with(data: Dataset, **changes: Any) -> Dataset:
+    """``dataclasses.replace`` that keeps hashes which are known already (the images are the same)."""
+    changed = replace(data, **changes)
+    if "image_hashes" in data.__dict__:
+        changed.__dict__["image_hashes"] = data.image_hashes
+    return changed
+
+
+def _check_classes(data: Dataset, min_classes: int) -> None:
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    present = [name for name, count in zip(data.classes, counts, strict=True) if count]
+    if len(present) < max(min_classes, 1):
+        raise InputError(
+            f"{data.spec} has images of {len(present)} class ({', '.join(present) or 'none'}), but at least {min_classes} are needed; "
+            "join a second data set or choose other --classes"
+        )
+
+
+def _relabelled(data: Dataset, names: tuple[str, ...], index: dict[str, int], tag: str) -> Dataset:
+    """A generated data set under the selected classes, tagged with its reader's name when it is one of several."""
+    target = np.array([index.get(normal_form(name), -1) for name in data.classes], dtype=np.int64)
+    labels = target[data.labels]
+    if (labels < 0).any():
+        dropped = Counter(
+            {f"class not selected: {data.classes[c]}": int((data.labels == c).sum()) for c in np.nonzero(target < 0)[0]}
+        )
+        data = replace(data.subset(np.nonzero(labels >= 0)[0]), skipped={**data.skipped, **dropped})
+        labels = labels[labels >= 0]
+    data = replace(data, labels=labels, classes=names)
+    if tag:
+        data = replace(data, source=np.char.add(f"{tag}:", data.source), group=np.char.add(f"{tag}:", data.group))
+    return data
+
+
+def _from_listing(
+    listing: Listing,
+    names: tuple[str, ...],
+    index: dict[str, int],
+    settings: Preprocessing,
+    folder: Path | None,
+    progress: Progress | None,
+) -> Dataset:
+    rows = _selected(listing, index)
+    if not rows:
+        raise InputError(f"no image of the classes {', '.join(names)} is left; skipped: {_counts(listing.skipped)}")
+    decoded = decode(rows, settings, folder, progress)
+    _account(listing, decoded, len(rows))
+    kept = [rows[i] for i in decoded.rows["row"]]
+    labels = np.array([index[normal_form(row.label)] for row in kept], dtype=np.int64)
+    group, cluster, notes = group_rows(kept, decoded)
+    metadata = _metadata(kept)
+    metadata["duplicate_cluster"] = cluster
+    states = decoded.rows["mask"]
+    data = Dataset(
+        images=decoded.images,
+        labels=labels,
+        classes=names,
+        packed_masks=decoded.packed_masks,
+        has_mask=(states == store.MASK_FITS) | (states == store.MASK_RESIZED),
+        group=group,
+        patient=strings(row.patient for row in kept),
+        source=strings(row.source for row in kept),
+        view=strings(row.view for row in kept),
+        file=strings(row.file or clean(row.image) for row in kept),
+        split=strings(split_name(row.split, row.file) for row in kept),
+        native_size=_native_sizes(kept, decoded),
+        metadata=metadata,
+        skipped=dict(listing.skipped),
+        notes=(*listing.notes, *_mask_notes(states), *notes),
+    )
+    data.__dict__["image_hashes"] = decoded.rows["pixels"].astype(np.str_)
+    return data
+
+
+def _selected(listing: Listing, index: dict[str, int]) -> list[Row]:
+    kept = []
+    for row in listing.rows:
+        if normal_form(row.label) in index:
+            kept.append(row)
+        else:
+            listing.skipped[f"class not selected: {clean(row.label) or 'no label'}"] += 1
+    return kept
+
+
+def _account(listing: Listing, decoded: store.Decoded, rows: int) -> None:
+    """Count and list unreadable files; too many are an error."""
+    bad = decoded.unreadable
+    if not bad:
+        return
+    listing.skipped.update(Counter(f"unreadable: {reason}" for _, reason in bad))
+    shown = "; ".join(f"{clean(file)} ({reason})" for file, reason in bad[:10]) + ("; …" if len(bad) > 10 else "")
+    allowed = max(FEW_UNREADABLE, int(UNREADABLE_SHARE * rows))
+    if len(bad) > allowed or 2 * len(bad) >= rows:
+        raise InputError(
+            f"{len(bad)} of {rows} images cannot be read, more than the {allowed} that are let pass; repair or remove them: {shown}"
+        )
+    listing.notes.append(f"{len(bad)} of {rows} images could not be read and were left out: {shown}")
+
+
+def _mask_notes(states: NDArray[np.uint8]) -> list[str]:
+    words = {
+        store.MASK_RESIZED: "masks had another size than their image and were resized (nearest neighbour)",
+        store.MASK_UNREADABLE: "masks could not be read; their images count as without mask",
+        store.MASK_EMPTY: "masks are empty; their images count as without mask",
+    }
+    return [f"{int((states == state).sum())} {text}" for state, text in words.items() if (states == state).any()]
+
+
+def _native_sizes(rows: list[Row], decoded: store.Decoded) -> NDArray[np.int64]:
+    """Height and width as the data set states them, else of the file."""
+    sizes = np.stack([decoded.rows["height"], decoded.rows["width"]], axis=1).astype(np.int64)
+    for i, row in enumerate(rows):
+        if row.native_size is not None:
+            sizes[i] = row.native_size
+    return sizes
+
+
+def _metadata(rows: list[Row]) -> dict[str, NDArray]:
+    """Further columns as object arrays of text (fixed-width text would cost gigabytes for long notes)."""
+    names = list(dict.fromkeys(name for row in rows for name in row.metadata))
+    return {name: np.array([row.metadata.get(name, "") for row in rows], dtype=object) for name in names}
+
+
+def _counts(skipped: Counter[str]) -> str:
+    return ", ".join(f"{count} × {reason}" for reason, count in skipped.most_common(6)) or "nothing"
+
+
+def _concatenated(parts: list[Dataset]) -> Dataset:
+    """Data sets of the same classes and image size, one after the other (copies: only generated images come this way)."""
+    columns = (
+        "images",
+        "labels",
+        "packed_masks",
+        "has_mask",
+        "group",
+        "patient",
+        "source",
+        "view",
+        "file",
+        "split",
+        "native_size",
+    )
+    rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+
+    def stacked(kind: str, fill: Any) -> dict[str, NDArray]:
+        names = dict.fromkeys(name for part in parts for name in getattr(part, kind))
+        return {name: np.concatenate([_column(part, kind, name, fill) for part in parts]) for name in names}
+
+    skipped: Counter[str] = Counter()
+    for part in parts:
+        skipped.update(part.skipped)
+    return replace(
+        parts[0],
+        **rows,
+        metadata=stacked("metadata", None),
+        truth=stacked("truth", 0),
+        skipped=dict(skipped),
+        notes=tuple(note for part in parts for note in part.notes),
+    )
+
+
+def _column(part: Dataset, kind: str, name: str, fill: Any) -> NDArray:
+    """A metadata or truth column of one part; where it lacks it, empty text or an empty map."""
+    column = getattr(part, kind).get(name)
+    if kind == "truth":
+        return np.zeros_like(part.packed_masks) if column is None else column
+    return np.full(len(part), "", dtype=object) if column is None else column.astype(object)

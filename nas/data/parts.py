@@ -1,0 +1,197 @@
+"""The four parts of a data set, disjoint by group; and the check that nothing leaks from one into another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.data.dataset import Dataset, Indices, Parts
+from search_spaces.errors import InputError
+
+PARTS = ("train", "validation", "audit", "test")
+SMALL = {"train": 0.55, "validation": 0.15, "audit": 0.15, "test": 0.15}
+LARGE = {"train": 0.70, "validation": 0.10, "audit": 0.10, "test": 0.10}  # from 10,000 images: a tenth is plenty to decide on
+LARGE_FROM = 10_000
+_SHOWN = 5
+
+
+class LeakageError(InputError):
+    """Images of different parts show the same patient, group or pixels; ``pairs`` are (file, file, reason)."""
+
+    def __init__(self, message: str, pairs: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__(message)
+        self.pairs = tuple(pairs)
+
+
+def default_fractions(n: int) -> dict[str, float]:
+    """0.55 / 0.15 / 0.15 / 0.15 below 10,000 images, 0.70 / 0.10 / 0.10 / 0.10 from there on."""
+    return dict(SMALL if n < LARGE_FROM else LARGE)
+
+
+def make_parts(
+    dataset: Dataset, *, seed: int = 0, fractions: Mapping[str, float] | None = None, keep_splits: bool = True
+) -> Parts:
+    """Split by group, stratified by class and source.
+
+    Splits that the data set brings are kept; parts that it lacks are cut from its training split, and images without a split join the
+    part of their group or are spread like the others.
+
+    Args:
+        seed: order in which equal groups are dealt.
+        fractions: part → share, for the parts that are not brought; by default ``default_fractions``.
+        keep_splits: False deals all images afresh.
+
+    Raises:
+        InputError: fractions that are no shares; a class with fewer groups than parts to deal them to.
+    """
+    shares = _shares(dataset, fractions)
+    split = dataset.split if keep_splits else np.full(len(dataset), "")
+    part = np.array([PARTS.index(name) if name in PARTS else -1 for name in split.tolist()], dtype=np.int64)
+    brought = {PARTS[i] for i in np.unique(part[part >= 0])}
+    open_parts = [name for name in PARTS if name not in brought]
+    names, group = np.unique(dataset.group, return_inverse=True)
+    if brought:
+        _follow_groups(part, group, len(names))
+    if open_parts and "train" in brought:
+        _release_train(part, group, len(names))
+    pool = np.nonzero(part < 0)[0]
+    if len(pool):
+        targets = (["train", *open_parts] if "train" in brought else open_parts) if open_parts else list(PARTS)
+        _check_groups(dataset, pool, targets)
+        weights = np.array([shares[name] for name in targets])
+        dealt = _deal(dataset, pool, group, weights / weights.sum(), np.random.default_rng(seed))
+        part[pool] = np.array([PARTS.index(name) for name in targets])[dealt]
+    train, validation, audit, test = (np.nonzero(part == i)[0].astype(np.int64) for i in range(4))
+    return Parts(train=train, validation=validation, audit=audit, test=test)
+
+
+def _shares(dataset: Dataset, fractions: Mapping[str, float] | None) -> dict[str, float]:
+    shares = default_fractions(len(dataset)) if fractions is None else dict(fractions)
+    unknown = sorted(set(shares) - set(PARTS))
+    if unknown or set(shares) != set(PARTS) or any(not 0 < share < 1 for share in shares.values()):
+        raise InputError(f"fractions must give each of {', '.join(PARTS)} a share between 0 and 1, but are {shares}")
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise InputError(f"fractions must add up to 1, but add up to {sum(shares.values()):g}")
+    return shares
+
+
+def _follow_groups(part: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> None:
+    """Images without a split join the part that their group is in (the last part if it is in several)."""
+    of_group = np.full(groups, -1)
+    np.maximum.at(of_group, group, part)
+    part[part < 0] = of_group[group[part < 0]]
+
+
+def _release_train(part: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> None:
+    """Put the training split back into the pool, so that missing parts are cut from it; groups that other parts share stay."""
+    elsewhere = np.zeros(groups, dtype=bool)
+    elsewhere[group[part > 0]] = True
+    part[(part == 0) & ~elsewhere[group]] = -1
+
+
+def _check_groups(dataset: Dataset, pool: Indices, targets: list[str]) -> None:
+    for c, name in enumerate(dataset.classes):
+        groups = len(np.unique(dataset.group[pool][dataset.labels[pool] == c]))
+        if groups < len(targets):
+            raise InputError(
+                f"class {name!r} has {groups} independent groups to deal to {len(targets)} parts ({', '.join(targets)}); "
+                "add images, or merge or leave out the class with --classes"
+            )
+
+
+def _deal(
+    dataset: Dataset, pool: Indices, group: NDArray[np.int64], weights: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Target of every pooled image: largest groups first, each to the part that lacks most of its class and (class, source)."""
+    strata = _strata(dataset, pool)
+    _, local = np.unique(group[pool], return_inverse=True)
+    counts = np.zeros((local.max() + 1, strata.max() + 1))
+    for column in range(strata.shape[1]):
+        np.add.at(counts, (local, strata[:, column]), 1.0)
+    wanted = weights[:, None] * counts.sum(axis=0)  # (parts, strata)
+    have = np.zeros_like(wanted)
+    target = np.zeros(len(counts), dtype=np.int64)
+    order = rng.permutation(len(counts))
+    for g in order[np.argsort(-counts[order].sum(axis=1), kind="stable")]:
+        own = counts[g]
+        lack = ((wanted - have) / np.maximum(wanted, 1e-9)) @ own
+        target[g] = int(np.lexsort((-weights, -np.round(lack, 9)))[0])
+        have[target[g]] += own
+    return target[local]
+
+
+def _strata(dataset: Dataset, pool: Indices) -> NDArray[np.int64]:
+    """Two strata an image, numbered apart: its class, and its class within its source."""
+    labels = dataset.labels[pool]
+    _, source = np.unique(dataset.source[pool], return_inverse=True)
+    _, cell = np.unique(labels * (source.max() + 1) + source, return_inverse=True)
+    return np.stack([labels, cell + len(dataset.classes)], axis=1)
+
+
+def check_leaks(dataset: Dataset, parts: Parts) -> None:
+    """Raise ``LeakageError`` when an image, group, patient or picture stands in more than one part.
+
+    Patients are compared within their source; pictures by the hash of their pixels.
+    """
+    part = np.full(len(dataset), -1, dtype=np.int64)
+    pairs: list[tuple[str, str, str]] = []
+    for number, (_, indices) in enumerate(parts.items()):
+        twice = indices[part[indices] >= 0]
+        pairs += [(str(dataset.file[i]), str(dataset.file[i]), "same image") for i in twice]
+        part[indices] = number
+    patients = [f"{s}\x1f{p}" if p else "" for s, p in zip(dataset.source.tolist(), dataset.patient.tolist(), strict=True)]
+    for keys, reason in (
+        (dataset.image_hashes.tolist(), "same pixels"),
+        (patients, "same patient"),
+        (dataset.group.tolist(), "same group"),
+    ):
+        pairs += [(str(dataset.file[i]), str(dataset.file[j]), reason) for i, j in _crossing(keys, part)]
+    if pairs:
+        shown = "; ".join(f"{a} and {b} ({reason})" for a, b, reason in pairs[:_SHOWN])
+        more = f"; and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+        raise LeakageError(
+            f"{len(pairs)} pairs of images leak between parts: {shown}{more}; correct the splits, or empty them to have them dealt by group",
+            pairs,
+        )
+
+
+def _crossing(keys: Sequence[str], part: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The first image of every key with the first one of each other part that shares it."""
+    first: dict[str, dict[int, int]] = {}
+    for i, key in enumerate(keys):
+        if key and part[i] >= 0:
+            first.setdefault(key, {}).setdefault(int(part[i]), i)
+    return [(next(iter(seen.values())), j) for seen in first.values() if len(seen) > 1 for j in list(seen.values())[1:]]
+
+
+def parts_to_json(dataset: Dataset, parts: Parts) -> dict[str, Any]:
+    """The parts as JSON: files with their pixel hashes, so that they can be checked when read back."""
+    hashes, files = dataset.image_hashes, dataset.file
+    return {
+        "fingerprint": dataset.fingerprint,
+        "parts": {name: [[str(files[i]), str(hashes[i])] for i in indices.tolist()] for name, indices in parts.items()},
+    }
+
+
+def parts_from_json(dataset: Dataset, value: Any) -> Parts:
+    """The parts that ``parts_to_json`` wrote, as indices into ``dataset`` (which may be ordered otherwise).
+
+    Raises:
+        InputError: not such a JSON, or an image of it is not in the data set.
+    """
+    position = {(str(f), str(h)): i for i, (f, h) in enumerate(zip(dataset.file, dataset.image_hashes, strict=True))}
+    try:
+        found = {name: [position[str(file), str(digest)] for file, digest in value["parts"][name]] for name in PARTS}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the stored parts do not belong to this data ({clean_error(error)}); load the data they were made from"
+        ) from error
+    return Parts(**{name: np.array(indices, dtype=np.int64) for name, indices in found.items()})
+
+
+def clean_error(error: Exception) -> str:
+    """An exception's text, fit for one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,106 @@
+"""``table:FILE.csv``: one row an image.
+
+Columns ``file`` and ``label``; optionally ``mask``, ``patient``, ``group``, ``source``, ``view``, ``split`` and ``photometric``
+(``MONOCHROME1`` marks an inverted image), ``native_width`` and ``native_height`` (of the original, where the file is a resized copy); all others are kept as metadata. Relative paths start from the CSV's folder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from nas.data.listing import Listing, Row, normal_form, resolve, split_name
+from nas.data.readers.base import register_reader
+from nas.data.readers.csvfile import read_csv
+from search_spaces.errors import InputError
+
+_ALIASES = {
+    "file": ("file", "path", "filename", "file_name", "image", "image_path", "filepath"),
+    "label": ("label", "class", "diagnosis", "target"),
+    "mask": ("mask", "lung_mask", "mask_path"),
+    "patient": ("patient", "patient_id", "patientid"),
+}
+_OPTIONAL = ("mask", "patient", "group", "source", "view", "split", "photometric")
+_UNKNOWN = {"unknown", "nan", "na", "n/a", "none", "null", "-", "?"}
+
+
+def recognise(path: Path) -> str:
+    """A CSV file, or a folder whose one CSV has the two columns and which holds no class folders."""
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+        return f"a table of images ({path.name})"
+    return ""
+
+
+@register_reader("table", "a CSV with columns file, label and optionally mask, patient, group, source, view, split", recognise)
+def read(path: Path, root: Path | None = None) -> Listing:
+    """Rows of the CSV (a folder is searched for its metadata.csv)."""
+    if path.is_dir():
+        path = path / "metadata.csv"
+    header, rows = read_csv(path)
+    columns = _columns(path, header)
+    listing = Listing([])
+    for line, cells in rows:
+        row = _row(path, line, cells, columns, root)
+        if row is None:
+            listing.skipped["row without file or label"] += 1
+        else:
+            listing.rows.append(row)
+    if not listing.rows:
+        raise InputError(f"{path} lists no image; add rows below its header")
+    listing.notes.extend(_doubled(listing))
+    return listing
+
+
+def _columns(path: Path, header: list[str]) -> dict[str, str]:
+    """Our name → the CSV's column."""
+    found = {}
+    for name in ("file", "label", *_OPTIONAL):
+        column = next((alias for alias in _ALIASES.get(name, (name,)) if alias in header), None)
+        if column is not None:
+            found[name] = column
+    for name in ("file", "label"):
+        if name not in found:
+            raise InputError(f"{path} has no column {name!r}; its columns: {', '.join(filter(None, header))[:200]}")
+    return found
+
+
+def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str], root: Path | None) -> Row | None:
+    def cell(name: str) -> str:
+        return cells[columns[name]] if name in columns else ""
+
+    if not cell("file") or not cell("label"):
+        return None
+    image = resolve(path.parent, cell("file"), root, free=True)
+    mask = resolve(path.parent, cell("mask"), root, free=True) if cell("mask") else None
+    assert image is not None
+    return Row(
+        image=image,
+        label=cell("label"),
+        mask=mask,
+        patient=_known(cell("patient")),
+        group=_known(cell("group")),
+        source=cell("source") or path.stem,
+        view=cell("view"),
+        split=split_name(cell("split"), f"{path}, line {line}"),
+        invert=normal_form(cell("photometric")) == "monochrome1",
+        file=cell("file"),
+        native_size=_size(cells.get("native_height", ""), cells.get("native_width", "")),
+        metadata={name: text for name, text in cells.items() if name and name not in columns.values()},
+    )
+
+
+def _known(text: str) -> str:
+    return "" if text.casefold() in _UNKNOWN else text
+
+
+def _size(height: str, width: str) -> tuple[int, int] | None:
+    """Two positive whole numbers, or None."""
+    if height.isascii() and width.isascii() and height.isdigit() and width.isdigit() and len(height) < 7 and len(width) < 7:
+        return (int(height), int(width)) if int(height) and int(width) else None
+    return None
+
+
+def _doubled(listing: Listing) -> list[str]:
+    counts = Counter(row.file for row in listing.rows)
+    twice = [name for name, count in counts.items() if count > 1]
+    return [f"{len(twice)} files are listed more than once, for example {twice[0]}"] if twice else []

@@ -1,0 +1,132 @@
+"""``load``: one data set in memory from specs, whatever is wrong with some of its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nas.data as data
+from search_spaces.errors import InputError
+
+
+def test_table_becomes_the_in_memory_form(table):
+    path = table(24, patient=lambda i: f"p{i // 2}", source=lambda i: "ab"[i % 2], age=lambda i: i)
+    found = data.load(f"table:{path}", image_size=32)
+    assert found.images.shape == (24, 1, 32, 32)
+    assert found.images.dtype == np.uint8
+    assert found.classes == ("normal", "covid")
+    assert found.labels.tolist() == [0, 1] * 12
+    assert found.native_size[0].tolist() == [40, 48]
+    assert found.metadata["age"].tolist()[:3] == ["0", "1", "2"]
+    assert found.file[3] == "images/003.png"
+    assert found.preprocessing == data.Preprocessing(image_size=32)
+
+
+def test_patients_count_within_their_source_and_given_groups_join_them(table):
+    path = table(12, patient=lambda i: f"p{i // 4}", source=lambda i: "ab"[i % 2], group=lambda i: "" if i else "g")
+    found = data.load(str(path), image_size=32)
+    assert len(set(found.group)) == 6
+    assert found.group[0] == found.group[2] == "g"
+    assert found.group[1] != found.group[0]
+
+
+def test_unreadable_images_are_counted_and_listed(table, tmp_path: Path):
+    path = table(24)
+    (tmp_path / "images/003.png").write_bytes(b"")
+    (tmp_path / "images/004.png").write_bytes(b"no picture")
+    (tmp_path / "images/005.png").unlink()
+    found = data.load(f"table:{path}", image_size=32)
+    assert len(found) == 21
+    assert found.skipped == {"unreadable: empty file": 1, "unreadable: not an image": 1, "unreadable: missing file": 1}
+    assert any("images/004.png (not an image)" in note for note in found.notes)
+
+
+def test_too_many_unreadable_images_are_an_error(table, tmp_path: Path):
+    path = table(24)
+    for i in range(4):
+        (tmp_path / f"images/{i:03}.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"4 of 24 images cannot be read.*000.png .empty file"):
+        data.load(f"table:{path}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nonsense:somewhere", "unknown data reader 'nonsense'; known: phantom"),
+        ("table:missing.csv", "no file or folder"),
+        ("missing-folder", "no file or folder"),
+        ("", "the data spec is empty"),
+        ("table:", "names no path"),
+        ("table:\x00", "no file or folder"),
+        ("x" * 9000, "no file or folder"),
+    ],
+)
+def test_bad_specs_name_value_and_remedy(spec: str, message: str):
+    with pytest.raises(InputError, match=message):
+        data.load(spec)
+
+
+def test_archives_and_empty_folders_are_refused(tmp_path: Path):
+    (tmp_path / "set.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="is an archive; unpack it first"):
+        data.load(str(tmp_path / "set.zip"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no image in class folders"):
+        data.load(f"folder:{tmp_path / 'empty'}")
+    with pytest.raises(InputError, match="is not recognised"):
+        data.load(str(tmp_path / "empty"))
+
+
+def test_one_class_is_an_error_unless_only_looked_at(table):
+    path = table(12, label=lambda i: "normal")
+    with pytest.raises(InputError, match="images of 1 class"):
+        data.load(f"table:{path}")
+    assert len(data.load(f"table:{path}", min_classes=1)) == 12
+
+
+def test_classes_are_selected_ordered_and_merged(table):
+    path = table(24, label=lambda i: ("Normal", "COVID-19", "pneumonia", "other")[i % 4])
+    found = data.load(str(path), classes="covid,normal", image_size=32)
+    assert found.classes == ("covid", "normal")
+    assert np.bincount(found.labels).tolist() == [6, 6]
+    assert found.skipped == {"class not selected: pneumonia": 6, "class not selected: other": 6}
+    merged = data.load(str(path), classes=("normal", "abnormal=covid+pneumonia"), image_size=32)
+    assert merged.classes == ("normal", "abnormal")
+    assert np.bincount(merged.labels).tolist() == [6, 12]
+    with pytest.raises(InputError, match=r"no label 'flu'; its labels: Normal \(6\)"):
+        data.load(str(path), classes="flu,normal")
+
+
+def test_several_specs_carry_their_readers_name(table, tmp_path: Path):
+    path = table(12, patient=lambda i: f"p{i}", source=lambda i: "here")
+    folder = tmp_path / "other"
+    for i, name in enumerate(["normal", "covid"] * 3):
+        source = tmp_path / "images" / f"{i:03}.png"
+        target = folder / name / f"{i}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    found = data.load([f"table:{path}", f"folder:{folder}"], image_size=32)
+    assert sorted(set(found.source)) == ["folder:other", "table:here"]
+    assert len(found) == 18
+    assert len(set(found.group)) == 12  # the folder's images are the table's: same pixels, same group
+
+
+def test_root_pins_every_file(table, tmp_path: Path):
+    path = table(12)
+    assert len(data.load(str(path), root=tmp_path, image_size=32)) == 12
+    os.rename(tmp_path / "images/003.png", tmp_path.parent / "outside.png")
+    (tmp_path / "images/003.png").symlink_to(tmp_path.parent / "outside.png")
+    with pytest.raises(InputError, match="lies outside the data root"):
+        data.load(str(path), root=tmp_path)
+    assert len(data.load(str(path), image_size=32)) == 12
+
+
+def test_no_torch_is_imported():
+    import subprocess
+    import sys
+
+    code = "import nas.data, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
