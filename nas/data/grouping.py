@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.cache import Decoded
 from nas.data.dataset import Strings
 from nas.data.duplicates import Clusters, identical, near_duplicates
 from nas.data.listing import Row
