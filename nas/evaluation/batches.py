@@ -1,0 +1,78 @@
+"""Which images each step of an epoch sees, and how they are changed: drawn for the whole epoch at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from baselines.recipe import Recipe
+from nas.evaluation.augmentation import Changes, draw_changes
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """An epoch, drawn: ``indices`` int64 (steps, batch) and the changes of the steps · batch images in the same order."""
+
+    indices: Tensor
+    changes: Changes
+
+    def to(self, device: torch.device) -> EpochPlan:
+        """The same on the training device, copied once for the epoch."""
+        return EpochPlan(self.indices.to(device, non_blocking=True), self.changes.to(device))
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A 63-bit seed of one epoch: resuming at an epoch needs no state of generators."""
+    words = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
+    return int(words[0]) << 31 ^ int(words[1])
+
+
+def batch_size_for(recipe: Recipe, n: int) -> int:
+    """The recipe's batch size, but never more than there are images."""
+    return max(1, min(recipe.batch_size, n))
+
+
+def steps_per_epoch(recipe: Recipe, n: int) -> int:
+    """Steps that show about as many images as there are; every batch is full."""
+    return max(1, round(n / batch_size_for(recipe, n)))
+
+
+def plan_epoch(indices: NDArray[np.int64], labels: NDArray[np.int64], recipe: Recipe, *, seed: int, epoch: int) -> EpochPlan:
+    """Draw an epoch.
+
+    Args:
+        indices: the training images, (n,).
+        labels: their classes, (n,).
+
+    With ``recipe.class_balanced`` every class fills the same share of each epoch, whatever its size; images of a class
+    come in random order, each as often as any other of its class (±1). Else every image comes once.
+    """
+    generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+    batch, steps = batch_size_for(recipe, len(indices)), steps_per_epoch(recipe, len(indices))
+    chosen = (
+        _balanced(labels, steps * batch, generator) if recipe.class_balanced else _cycle(len(indices), steps * batch, generator)
+    )
+    changes = draw_changes(recipe.augmentation, steps * batch, generator)
+    return EpochPlan(torch.from_numpy(np.asarray(indices)).to(torch.int64)[chosen].view(steps, batch), changes)
+
+
+def _cycle(n: int, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` positions out of n: permutation after permutation."""
+    rounds = -(-count // n)
+    return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:count]
+
+
+def _balanced(labels: NDArray[np.int64], count: int, generator: torch.Generator) -> Tensor:
+    """Positions whose classes take turns in random order, so that every run of ``classes`` draws holds each class once."""
+    present = np.unique(labels)
+    rounds = -(-count // len(present))
+    order = torch.rand(rounds, len(present), generator=generator).argsort(dim=1).flatten()
+    chosen = torch.empty(rounds * len(present), dtype=torch.int64)
+    for position, name in enumerate(present):
+        members = torch.from_numpy(np.flatnonzero(labels == name))
+        chosen[order == position] = members[_cycle(len(members), rounds, generator)]
+    return chosen[:count]

@@ -1,0 +1,118 @@
+"""The images of a data set, resident on the training device as uint8, with their labels."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from nas.data.dataset import Dataset
+from search_spaces.errors import InputError
+
+RESIDENT_SHARE = 0.6  # of the free device memory that images may take; the rest is for training
+
+
+class DeviceData:
+    """Images and labels where the training step wants them; made once for all candidates.
+
+    Attributes:
+        images: uint8 (N, 1, H, W) on ``device``; on the CPU it shares (possibly memory-mapped) storage with the data set;
+            in pinned host memory where it does not fit on the device (``resident`` is then False).
+        labels: int64 (N,) on ``device``.
+        dataset: the data set it was made from, or ``None``.
+    """
+
+    def __init__(self, dataset: Dataset, device: str | torch.device = "cpu") -> None:
+        self._hold(shared_tensor(dataset.images), torch.from_numpy(np.array(dataset.labels)), device, len(dataset.classes))
+        self.dataset: Dataset | None = dataset
+
+    @classmethod
+    def from_tensors(
+        cls, images: Tensor, labels: Tensor, classes: int, device: str | torch.device = "cpu", dataset: Dataset | None = None
+    ) -> DeviceData:
+        """The same from tensors: uint8 (N, 1, H, W) and int64 (N,)."""
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 1:
+            raise InputError(f"images must be uint8 (N, 1, H, W), but got {images.dtype} {tuple(images.shape)}")
+        data = cls.__new__(cls)
+        data._hold(images, labels, device, classes)
+        data.dataset = dataset
+        return data
+
+    def _hold(self, images: Tensor, labels: Tensor, device: str | torch.device, classes: int) -> None:
+        self.device = torch.device(device)
+        self.resident = fits(images.numel(), self.device)
+        if self.device.type == "cpu":
+            self.images = images
+        else:
+            self.images = images.to(self.device) if self.resident else images.contiguous().pin_memory()
+        self.labels = labels.to(self.device, torch.int64)
+        self.host_labels = labels.to("cpu", torch.int64).numpy()
+        self.classes = classes
+        self._sizes: dict[int, DeviceData] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return int(self.images.shape[-1])
+
+    @cached_property
+    def means(self) -> Tensor:
+        """Mean brightness of each image in [0, 1], float32 (N,): the pivot of contrast changes."""
+        parts = [part.float().mean(dim=(1, 2, 3)) for part in self.images.split(1024)]
+        return (torch.cat(parts) / 255 if parts else torch.zeros(0)).to(self.device)
+
+    def at_size(self, image_size: int | None) -> DeviceData:
+        """The same images at another size (antialiased bilinear), made once for each size."""
+        if image_size is None or image_size == self.image_size:
+            return self
+        if image_size not in self._sizes:
+            shape = (image_size, image_size)
+            parts = [
+                functional.interpolate(part, size=shape, mode="bilinear", antialias=True, align_corners=False)
+                if part.device.type == "cpu"
+                else functional.interpolate(part.float(), size=shape, mode="bilinear", antialias=True).round_().byte()
+                for part in self.images.split(512)
+            ]
+            self._sizes[image_size] = DeviceData.from_tensors(
+                torch.cat(parts), self.labels, self.classes, self.device, self.dataset
+            )
+        return self._sizes[image_size]
+
+    def with_labels(self, labels: Tensor, classes: int) -> DeviceData:
+        """The same images under other labels, int64 (N,), for example the sub-classes of a decomposition."""
+        other = DeviceData.__new__(DeviceData)
+        other.__dict__.update(self.__dict__)
+        other._sizes = {}
+        other.labels = labels.to(self.device, torch.int64)
+        other.host_labels = labels.to("cpu", torch.int64).numpy()
+        other.classes = classes
+        return other
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Images (n, 1, H, W), uint8 on the device; ``indices`` int64 (n,) lies on the device (on the host if not resident)."""
+        if self.resident or self.device.type == "cpu":
+            return self.images.index_select(0, indices)
+        return self.images.index_select(0, indices.cpu()).pin_memory().to(self.device, non_blocking=True)
+
+
+def fits(n_bytes: int, device: torch.device) -> bool:
+    """Whether so many bytes of images may stay on the device; on the CPU always (they may be memory-mapped)."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= RESIDENT_SHARE * free
+
+
+def shared_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """A tensor over the array's own memory, which is only read: a memory-mapped file stays on disk until it is needed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.asarray(images))

@@ -1,0 +1,219 @@
+"""Every figure that is printed about a classifier's predictions, each with n, groups and an interval that respects groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nas.evaluation import calibration, counts
+from nas.evaluation.quality import Floats, image_losses, probabilities, quality
+from nas.records import Interval, Metric
+from nas.statistics import bootstrap, intervals, ranking
+from nas.statistics.groups import Groups, codes, group_sums
+from search_spaces.errors import InputError
+
+Statistic = Callable[[Floats], Floats]
+
+
+def confusion_matrix(logits: ArrayLike, labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
+    """Counts (classes, classes): rows are the truth, columns the prediction."""
+    predicted = np.asarray(logits).argmax(axis=1)
+    return np.bincount(np.asarray(labels) * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def metrics(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    groups: Groups,
+    classes: Sequence[str],
+    part: str = "validation",
+    *,
+    with_intervals: bool = True,
+    full: bool = False,
+    seed: int = 0,
+    draws: int = bootstrap.DRAWS,
+    level: float = 0.95,
+) -> tuple[Metric, ...]:
+    """Score predictions.
+
+    Args:
+        logits: (n, classes).
+        labels: (n,), index into ``classes``.
+        groups: what is independent of what, (n,): patients or duplicate clusters. ``None``: every image on its own.
+        with_intervals: leave out for speed where nothing is printed.
+        full: also the rest of a benchmark's table.
+        seed: of the bootstrap.
+
+    Returns:
+        ``log_loss`` (class-balanced), ``accuracy``, ``balanced_accuracy``, ``auroc`` (macro, one-vs-rest), ``mcc``,
+        then per class ``sensitivity[c]``, ``specificity[c]``, ``ppv[c]``, ``npv[c]``, ``f1[c]``, ``auroc[c]``; with ``full``
+        further ``mean_one_vs_rest_accuracy``, ``macro_…`` of the five ratios, ``brier``, ``ece``,
+        ``sensitivity_at_95_specificity[c]``.
+        A figure that cannot be computed (a class is absent) has the value ``None`` and says why.
+    """
+    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    if scores.shape != (len(truth), len(classes)):
+        raise InputError(f"logits must be ({len(truth)}, {len(classes)}) for these labels and classes, but got {scores.shape}")
+    if len(truth) == 0:
+        return ()
+    table = _Table(scores, truth, groups, tuple(classes), part, with_intervals, level, np.random.default_rng(seed), draws)
+    found = [*table.overall(), *(m for c in range(len(classes)) for m in table.one_class(c))]
+    return tuple(found + (table.further() if full else []))
+
+
+class _Table:
+    """Predictions with what all figures share: probabilities, group codes, counts within groups, one set of bootstrap draws."""
+
+    def __init__(
+        self,
+        logits: Floats,
+        truth: NDArray[np.int64],
+        groups: Groups,
+        classes: tuple[str, ...],
+        part: str,
+        with_intervals: bool,
+        level: float,
+        rng: np.random.Generator,
+        draws: int,
+    ) -> None:
+        self.logits, self.truth, self.classes, self.part = logits, truth, classes, part
+        self.n, self.k = len(truth), len(classes)
+        self.probabilities = probabilities(logits)
+        self.predicted = logits.argmax(axis=1)
+        self.code, self.n_groups = codes(groups, self.n)
+        self.groups: Groups = None if self.n_groups == self.n else self.code
+        self.level = level
+        self.intervals = with_intervals and self.n_groups > 1
+        cell = truth * self.k + self.predicted
+        self.counts = confusion_matrix(logits, truth, self.k).astype(np.float64).reshape(1, -1)
+        self.weights = bootstrap.group_weights(self.n_groups, draws, rng) if self.intervals else None
+        self.drawn = None
+        if self.weights is not None:
+            within = np.bincount(self.code * self.k**2 + cell, minlength=self.n_groups * self.k**2)
+            self.drawn = self.weights @ within.reshape(self.n_groups, -1).astype(np.float64)
+
+    def overall(self) -> list[Metric]:
+        loss, _ = quality(self.logits, self.truth)
+        right = self.predicted == self.truth
+        return [
+            self._metric("log_loss", loss, self._loss_interval, unit="nats"),
+            self._metric("accuracy", float(right.mean()), lambda: intervals.proportion(right, self.groups, self.level)),
+            self._counted("balanced_accuracy", partial(counts.macro, name="sensitivity")),
+            self._auroc(),
+            self._counted("mcc", counts.matthews),
+        ]
+
+    def one_class(self, c: int) -> list[Metric]:
+        name, own, called = self.classes[c], self.truth == c, self.predicted == c
+        return [
+            self._share(f"sensitivity[{name}]", called, own, f"no image of {name}"),
+            self._share(f"specificity[{name}]", ~called, ~own, f"only images of {name}"),
+            self._share(f"ppv[{name}]", own, called, f"{name} was never predicted"),
+            self._share(f"npv[{name}]", ~own, ~called, f"only {name} was predicted"),
+            self._counted(f"f1[{name}]", lambda tables: counts.ratio(tables, "f1")[:, c]),
+            self._class_auroc(c),
+        ]
+
+    def further(self) -> list[Metric]:
+        squares = ((self.probabilities - np.eye(self.k)[self.truth]) ** 2).sum(axis=1)
+        found = [
+            self._counted("mean_one_vs_rest_accuracy", counts.mean_one_vs_rest_accuracy),
+            *(self._counted(f"macro_{name}", partial(counts.macro, name=name)) for name in counts.RATIOS),
+            self._metric("brier", float(squares.mean()), lambda: intervals.mean(squares, self.groups, self.level)),
+            self._calibration_error(),
+        ]
+        return found + [self._sensitivity_at(c, 0.95) for c in range(self.k)]
+
+    def _metric(
+        self,
+        name: str,
+        value: float | None,
+        interval: Callable[[], Interval | None] | None = None,
+        n: int | None = None,
+        groups: int | None = None,
+        note: str = "",
+        unit: str = "",
+    ) -> Metric:
+        if value is not None and not np.isfinite(value):
+            value, note = None, note or "not defined on these images"
+        found = interval() if interval is not None and value is not None and self.intervals else None
+        return Metric(
+            name=name,
+            value=value,
+            interval=found,
+            n=self.n if n is None else n,
+            groups=self.n_groups if groups is None else groups,
+            part=self.part,
+            unit=unit,
+            note=note,
+        )
+
+    def _share(self, name: str, hit: NDArray[np.bool_], among: NDArray[np.bool_], absent: str) -> Metric:
+        """A proportion among a subset of the images, which brings its own n and groups."""
+        n = int(among.sum())
+        if n == 0:
+            return self._metric(name, None, n=0, groups=0, note=absent)
+        inside, own = hit[among], self.code[among]
+        return self._metric(
+            name, float(inside.mean()), lambda: intervals.proportion(inside, own, self.level), n, len(np.unique(own))
+        )
+
+    def _counted(self, name: str, statistic: Statistic) -> Metric:
+        """A function of the confusion matrix, bootstrapped over groups."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = float(statistic(self.counts)[0])
+            drawn = None if self.drawn is None else statistic(self.drawn)
+        return self._metric(
+            name, value, lambda: None if drawn is None else bootstrap.interval(drawn, self.n_groups, self.level)
+        )
+
+    def _loss_interval(self) -> Interval | None:
+        """Class-balanced log-loss: a mean of ratios, linearised; cluster-robust, t."""
+        losses = image_losses(self.logits, self.truth)
+        influence = np.zeros(self.n)
+        present = np.unique(self.truth)
+        for c in present:
+            own = self.truth == c
+            influence[own] = (losses[own] - losses[own].mean()) / own.sum() / len(present)
+        sums = group_sums(influence, self.code, self.n_groups)
+        error = float(np.sqrt(self.n_groups / (self.n_groups - 1) * (sums**2).sum()))
+        value, _ = quality(self.logits, self.truth)
+        return intervals.t_interval(value, error, self.n_groups - 1, self.level, "t, linearised, cluster-robust")
+
+    def _auroc(self) -> Metric:
+        if len(np.unique(self.truth)) < 2:
+            return self._metric("auroc", None, note="images of one class only")
+        value = ranking.macro_auc(self.probabilities, self.truth)
+        return self._metric(
+            "auroc", value, lambda: ranking.macro_auc_interval(self.probabilities, self.truth, self.groups, self.level)
+        )
+
+    def _class_auroc(self, c: int) -> Metric:
+        name, own, scores = f"auroc[{self.classes[c]}]", self.truth == c, self.probabilities[:, c]
+        if own.all() or not own.any():
+            return self._metric(name, None, note=f"no image {'outside' if own.all() else 'of'} {self.classes[c]}")
+        return self._metric(name, ranking.auc(scores, own), lambda: ranking.auc_interval(scores, own, self.groups, self.level))
+
+    def _calibration_error(self) -> Metric:
+        sums = calibration.bin_sums(self.probabilities, self.truth, self.code, self.n_groups)
+        value = float(calibration.calibration_error(sums.sum(axis=0, keepdims=True))[0])
+        return self._metric("ece", value, lambda: self._drawn_interval(lambda w: calibration.calibration_error(w @ sums)))
+
+    def _sensitivity_at(self, c: int, specificity: float) -> Metric:
+        name, own = f"sensitivity_at_{specificity * 100:.0f}_specificity[{self.classes[c]}]", self.truth == c
+        if own.all() or not own.any():
+            return self._metric(name, None, note="needs images of the class and of others")
+        scores = self.probabilities[:, c]
+        value = float(calibration.sensitivity_at(scores, own, specificity, np.ones((1, self.n)))[0])
+        return self._metric(
+            name,
+            value,
+            lambda: self._drawn_interval(lambda w: calibration.sensitivity_at(scores, own, specificity, w[:, self.code])),
+        )
+
+    def _drawn_interval(self, statistic: Statistic) -> Interval | None:
+        """Interval of a statistic of group weights, (draws, groups) → (draws,)."""
+        return None if self.weights is None else bootstrap.interval(statistic(self.weights), self.n_groups, self.level)

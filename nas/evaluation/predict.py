@@ -1,0 +1,68 @@
+"""Logits of a trained network for any number of images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nas.evaluation.device import DeviceData, shared_tensor
+from nas.evaluation.step import mixed_precision
+
+CPU_BATCH = 32  # larger batches leave the cache: measured no faster from 32 on
+CUDA_BATCH = 1024
+
+
+def predict_logits(
+    model: nn.Module,
+    images: NDArray[np.uint8] | DeviceData,
+    device: str | torch.device | None = None,
+    *,
+    indices: NDArray[np.int64] | None = None,
+    batch: int | None = None,
+) -> NDArray[np.float32]:
+    """Logits in evaluation mode.
+
+    Args:
+        model: float (n, 1, H, W) in [0, 1] → logits (n, classes); its mode is restored.
+        images: uint8 (n, 1, H, W), or images already on the device.
+        device: where to compute, for images that are an array: the CPU by default. The model is moved there.
+        indices: which of the images; all by default.
+        batch: images at a time; a default for the device, halved while it does not fit into memory.
+
+    Returns:
+        float32 (n, classes).
+    """
+    if isinstance(images, DeviceData):
+        data = images
+    else:
+        data = DeviceData.from_tensors(shared_tensor(images), torch.zeros(len(images), dtype=torch.int64), 0, device or "cpu")
+    wanted = np.arange(len(data)) if indices is None else np.asarray(indices, dtype=np.int64)
+    chosen = torch.from_numpy(wanted).to(data.device)
+    size = batch or (CPU_BATCH if data.device.type == "cpu" else CUDA_BATCH)
+    model.to(data.device)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            return _in_batches(model, data, chosen, size)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _in_batches(model: nn.Module, data: DeviceData, chosen: torch.Tensor, size: int) -> NDArray[np.float32]:
+    parts, start = [], 0
+    while start < len(chosen):
+        try:
+            with mixed_precision(data.device):
+                logits = model(data.gather(chosen[start : start + size]).float().div_(255))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = max(1, size // 2)
+            continue
+        parts.append(logits.float())
+        start += size
+    return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 0), dtype=np.float32)

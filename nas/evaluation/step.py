@@ -1,0 +1,118 @@
+"""One training step: forward, loss, backward, optimiser; on CUDA captured once as a graph and replayed."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from baselines.recipe import Recipe
+from nas.evaluation.profile import Account
+
+WARM_UP_STEPS = 3  # eager steps before capture: lazy initialisation of kernels and of the optimiser's state
+
+
+class TrainingStep:
+    """The eager step.
+
+    Attributes:
+        loss_sum: sum of the steps' losses, a float32 scalar on the device: reading it is left to the end of the epoch.
+    """
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> None:
+        self.model, self.optimiser, self.device = model, optimiser, device
+        self.loss_sum = torch.zeros((), device=device)
+        self._weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights, device=device)
+        self._smoothing, self._clip = recipe.label_smoothing, recipe.gradient_clip
+        self._parameters = [p for group in optimiser.param_groups for p in group["params"]]
+
+    def __call__(self, images: Tensor, labels: Tensor, account: Account) -> None:
+        """Take one step on float images (n, 1, H, W) and labels int64 (n,)."""
+        loss = self.loss(images, labels)
+        account.mark("forward")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        account.mark("backward")
+        self._update()
+        self.loss_sum += loss.detach()
+        account.mark("optimiser")
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy under the recipe's weights and smoothing; bf16 inside the network on CUDA."""
+        with mixed_precision(self.device):
+            logits = self.model(images)
+        return functional.cross_entropy(logits.float(), labels, weight=self._weights, label_smoothing=self._smoothing)
+
+    def _update(self) -> None:
+        if self._clip:
+            clip_gradients(self._parameters, self._clip)
+        self.optimiser.step()
+
+
+class GraphStep(TrainingStep):
+    """The same step as one CUDA graph: hundreds of small launches become one.
+
+    The first steps run eagerly and count as training. A model that cannot be captured goes on eagerly, and
+    ``fallback`` says why.
+    """
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> None:
+        super().__init__(model, optimiser, recipe, device)
+        self.fallback = ""
+        self._done = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._images: Tensor | None = None
+        self._labels: Tensor | None = None
+
+    def __call__(self, images: Tensor, labels: Tensor, account: Account) -> None:
+        if self._graph is None and not self.fallback and self._done >= WARM_UP_STEPS:
+            self.capture(images, labels)
+        self._done += 1
+        if self._graph is None or self._images is None or self._labels is None:
+            super().__call__(images, labels, account)
+            return
+        self._images.copy_(images)
+        self._labels.copy_(labels)
+        self._graph.replay()
+        account.mark("forward")  # forward, backward and optimiser are one launch; the account cannot part them
+
+    def capture(self, images: Tensor, labels: Tensor) -> None:
+        """Record one step on static copies of the batch; nothing is computed and no weight moves while recording."""
+        self._images, self._labels = images.clone(), labels.clone()
+        graph = torch.cuda.CUDAGraph()
+        self.optimiser.zero_grad(set_to_none=True)  # so that the recorded backward pass writes, not adds, gradients
+        try:
+            with torch.cuda.graph(graph):
+                loss = self.loss(self._images, self._labels)
+                loss.backward()
+                self._update()
+                self.loss_sum += loss.detach()
+        except RuntimeError as error:  # an operator that synchronises, allocates outside the pool, or decides on data
+            self.fallback = f"the step could not be captured as a CUDA graph: {str(error).splitlines()[0]}"
+            self.optimiser.zero_grad(set_to_none=True)
+            return
+        self._graph = graph
+
+
+def make_step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device, capture: bool = True
+) -> TrainingStep:
+    """The fastest step that the device has."""
+    kind = GraphStep if device.type == "cuda" and capture else TrainingStep
+    return kind(model, optimiser, recipe, device)
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager:
+    """bf16 autocast on CUDA (no gradient scaling needed); float32 elsewhere. Weight casts are not cached: graphs forbid it."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False)
+
+
+def clip_gradients(parameters: list[nn.Parameter], largest: float) -> None:
+    """Scale all gradients down to a common norm of at most ``largest``, without a host synchronisation."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))

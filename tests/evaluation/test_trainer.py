@@ -1,0 +1,157 @@
+"""Training: it learns, it is deterministic, it survives interruption, and it fails with a reason."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from baselines.recipe import Augmentation, Recipe
+from nas.evaluation import DivergedError, TrainingError, predict_logits, train
+from nas.evaluation.quality import balanced_accuracy
+from search_spaces.errors import InputError
+
+TRAIN, HELD_OUT = np.arange(160), np.arange(160, 240)
+RECIPE = Recipe(epochs=4, batch_size=16, augmentation=Augmentation(rotation=5, translation=0.05))
+
+
+def weights(model):
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
+def test_it_learns(tiny, striped):
+    model = tiny()
+    training = train(model, striped, TRAIN, HELD_OUT, RECIPE.model_copy(update={"epochs": 6}), seed=0)
+    assert balanced_accuracy(training.validation_logits, striped.host_labels[HELD_OUT]) > 0.9
+    assert training.history[-1].train_loss < training.history[0].train_loss
+    np.testing.assert_array_equal(training.validation_logits, predict_logits(model, striped, indices=HELD_OUT))
+    assert {"data", "augmentation", "forward", "backward", "optimiser", "evaluation"} <= set(training.seconds)
+
+
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone(tiny, striped):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second, other = tiny(), tiny(), tiny()
+    train(first, striped, TRAIN, HELD_OUT, RECIPE, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)  # what the caller draws in between must not matter
+    train(second, striped, TRAIN, HELD_OUT, RECIPE, seed=1)
+    train(other, striped, TRAIN, HELD_OUT, RECIPE, seed=2)
+    assert torch.equal(weights(first), weights(second))
+    assert not torch.equal(weights(first), weights(other))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"schedule": "plateau", "step_epochs": 1, "step_factor": 0.5},
+        {"optimiser": "sgd"},
+        {"early_stopping": 3},
+        {"optimiser": "rmsprop"},
+    ],
+    ids=str,
+)
+def test_interrupted_and_resumed_equals_uninterrupted(tiny, striped, tmp_path, changes):
+    recipe = RECIPE.model_copy(update=changes)
+    whole, parted = tiny(), tiny()
+    expected = train(whole, striped, TRAIN, HELD_OUT, recipe, seed=3)
+    rung = train(parted, striped, TRAIN, HELD_OUT, recipe, seed=3, checkpoint=tmp_path / "state", max_epochs=2)
+    assert not rung.complete
+    resumed = tiny(seed=9)  # other weights: all of them must come from the file
+    result = train(resumed, striped, TRAIN, HELD_OUT, recipe, seed=3, checkpoint=tmp_path / "state")
+    assert result.complete
+    assert torch.equal(weights(whole), weights(resumed))
+    np.testing.assert_array_equal(expected.validation_logits, result.validation_logits)
+    assert [r.train_loss for r in expected.history] == [r.train_loss for r in result.history]
+
+
+def test_killed_inside_an_epoch_resumes_from_the_last_whole_one(tiny, striped, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(record):
+        if record.epoch == 3:
+            raise Stop
+
+    whole, killed = tiny(), tiny()
+    train(whole, striped, TRAIN, HELD_OUT, RECIPE, seed=3)
+    with pytest.raises(Stop):
+        train(killed, striped, TRAIN, HELD_OUT, RECIPE, seed=3, checkpoint=tmp_path / "c", on_epoch=stop)
+    seen = []
+    train(killed, striped, TRAIN, HELD_OUT, RECIPE, seed=3, checkpoint=tmp_path / "c", on_epoch=lambda r: seen.append(r.epoch))
+    assert seen[-1] == 4
+    assert torch.equal(weights(whole), weights(killed))
+
+
+def test_a_checkpoint_of_another_training_is_refused(tiny, striped, tmp_path):
+    train(tiny(), striped, TRAIN, HELD_OUT, RECIPE, seed=3, checkpoint=tmp_path / "c", max_epochs=1)
+    with pytest.raises(InputError, match="another training"):
+        train(tiny(), striped, TRAIN, HELD_OUT, RECIPE, seed=4, checkpoint=tmp_path / "c")
+
+
+def test_a_damaged_checkpoint_is_refused(tiny, striped, tmp_path):
+    (tmp_path / "c.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(InputError, match="damaged"):
+        train(tiny(), striped, TRAIN, HELD_OUT, RECIPE, seed=3, checkpoint=tmp_path / "c")
+
+
+def test_divergence_is_named(tiny, striped):
+    recipe = RECIPE.model_copy(update={"learning_rate": 1e30, "warmup": 0.0, "gradient_clip": 0.0, "optimiser": "sgd"})
+    with pytest.raises(DivergedError, match="lower the learning rate") as caught:
+        train(tiny(), striped, TRAIN, HELD_OUT, recipe, seed=0)
+    assert caught.value.reason == "diverged"
+
+
+def test_out_of_memory_is_a_reason_not_a_crash(striped):
+    class Greedy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, images):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(TrainingError) as caught:
+        train(Greedy(), striped, TRAIN, HELD_OUT, RECIPE, seed=0)
+    assert caught.value.reason == "out of memory"
+
+
+def test_early_stopping_keeps_the_best_epoch(tiny, striped):
+    recipe = Recipe(epochs=30, batch_size=16, learning_rate=0.05, schedule="constant", early_stopping=2)
+    model = tiny()
+    training = train(model, striped, TRAIN, HELD_OUT, recipe, seed=0)
+    losses = [record.validation["log_loss"] for record in training.history]
+    assert len(losses) < 30
+    assert len(losses) - 1 - int(np.argmin(losses)) == 2
+    from nas.evaluation import quality
+
+    assert quality(training.validation_logits, striped.host_labels[HELD_OUT])[0] == pytest.approx(min(losses), abs=1e-6)
+
+
+def test_only_the_head_learns(tiny, striped):
+    model = tiny()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, striped, TRAIN, HELD_OUT, RECIPE.model_copy(update={"trainable": "head"}), seed=0)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def test_other_labels_and_another_size(tiny, striped):
+    class SubClasses(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = tiny(classes=6)
+
+        def forward(self, images):
+            assert images.shape[-1] == 16
+            logits = self.net(images)
+            return logits if self.training else logits.view(len(logits), 3, 2).logsumexp(2)
+
+    labels = torch.from_numpy(striped.host_labels[TRAIN] * 2 + np.arange(160) % 2)
+    training = train(SubClasses(), striped, TRAIN, HELD_OUT, RECIPE, seed=0, training_labels=labels, image_size=16)
+    assert training.validation_logits.shape == (80, 3)
+
+
+def test_no_training_images_is_an_error(tiny, striped):
+    with pytest.raises(InputError, match="at least one image"):
+        train(tiny(), striped, np.array([], dtype=np.int64), HELD_OUT, RECIPE, seed=0)
