@@ -1,0 +1,136 @@
+"""The training twins of the audit's edits: options that answer a finding.
+
+A verdict names them, ``nas search --answer-findings`` applies them. Each one breaks the association between a kind of
+evidence and the label by taking that evidence from *another image of the same batch*, whatever its label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from nas.edits.donors import donor_partners, fill_lungs, swap_background
+from nas.edits.frame import crop_to_body, swap_collimation, swap_frame
+from nas.edits.markers import detect_markers, remove_markers, transplant
+from nas.edits.randomness import uniform
+from nas.edits.style import swap_style
+from search_spaces.errors import InputError
+
+
+class BatchEdit(Protocol):
+    """Change a training batch: images float (b, 1, H, W) in [0, 1], masks bool (b, 1, H, W), rows without a mask empty."""
+
+    def __call__(self, images: Tensor, masks: Tensor, generator: Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A training option that answers a finding.
+
+    Attributes:
+        name: what the verdict and the command line call it.
+        text: one line for a person.
+        answers: ids of the audit tests whose failure it answers.
+        edit: what it does to a training batch; ``None`` for an option that changes the sampling of batches instead.
+        at_prediction: the same edit belongs to the preprocessing of new images too (a crop).
+        needs_masks: rows without a mask are left as they are.
+    """
+
+    name: str
+    text: str
+    answers: tuple[str, ...]
+    edit: BatchEdit | None
+    at_prediction: bool = False
+    needs_masks: bool = True
+
+
+def _some(images: Tensor, changed: Tensor, share: float, generator: Generator, usable: Tensor | None = None) -> Tensor:
+    """Take the changed version of a random ``share`` of the (usable) rows."""
+    chosen = uniform(len(images), generator, images.device) < share
+    if usable is not None:
+        chosen = chosen & usable
+    return torch.where(chosen[:, None, None, None], changed, images)
+
+
+def _fill_name(generator: Generator) -> str:
+    """Either fill, at random: a network must not learn to recognise one of them."""
+    return "ring" if float(torch.rand(1, generator=generator, device=generator.device)) < 0.5 else "laplace"
+
+
+def donor_swap_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.5) -> Tensor:
+    """Put the lungs of some images on the lung-filled background of another image of the batch."""
+    partner = donor_partners(len(images), generator, images.device)
+    backgrounds = fill_lungs(images, masks, generator, fill=_fill_name(generator))
+    swapped = swap_background(images, masks, backgrounds[partner], masks[partner])
+    has = masks.flatten(1).any(1)
+    return _some(images, swapped, share, generator, has & has[partner])
+
+
+def marker_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.75) -> Tensor:
+    """Remove every marker that is found, then give some images the markers of another image of the batch."""
+    regions = detect_markers(images, masks)
+    clean = remove_markers(images, regions, generator)
+    partner = donor_partners(len(images), generator, images.device)
+    return _some(clean, transplant(clean, images[partner], regions[partner], masks=masks), share, generator)
+
+
+def frame_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.75) -> Tensor:
+    """Give some images the outer pixels (3 to 12 % of the side) or the collimation of another image of the batch."""
+    partner = donor_partners(len(images), generator, images.device)
+    width = 0.03 + 0.09 * float(torch.rand(1, generator=generator, device=generator.device))
+    framed = swap_frame(images, images[partner], width=width, masks=masks)
+    result = _some(images, framed, share, generator)
+    return _some(result, swap_collimation(images, images[partner]), share / 3, generator)
+
+
+def style_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.6) -> Tensor:
+    """Give some images the tone, shading and sharpness of another image of the batch, read outside the lungs."""
+    partner = donor_partners(len(images), generator, images.device)
+    styled = swap_style(images, masks, images[partner], masks[partner], generator)
+    return _some(images, styled, share, generator)
+
+
+def crop_body_edit(images: Tensor, masks: Tensor, generator: Generator) -> Tensor:
+    """Zoom every image to its lungs and a margin around them."""
+    return crop_to_body(images, masks)
+
+
+ANSWERS: dict[str, Answer] = {
+    answer.name: answer
+    for answer in (
+        Answer(
+            "donor_swap", "train on lungs set on other patients' backgrounds", ("T1", "T2", "T3", "T7"), donor_swap_augmentation
+        ),
+        Answer("marker", "remove markers and exchange them between images", ("T4",), marker_augmentation, needs_masks=False),
+        Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation, needs_masks=False),
+        Answer("style", "exchange tone, shading and sharpness between images", ("T6",), style_augmentation),
+        Answer("crop_body", "crop to the lungs and a margin", ("T1", "T4", "T5"), crop_body_edit, at_prediction=True),
+        Answer("source_balanced", "draw batches balanced over source within class", ("T8", "T9"), None, needs_masks=False),
+    )
+}
+
+
+def get_answer(name: str) -> Answer:
+    """An answer by name; an unknown name raises ``InputError`` with the known ones."""
+    if name not in ANSWERS:
+        raise InputError(f"unknown training answer {name!r}; known: {', '.join(ANSWERS)}")
+    return ANSWERS[name]
+
+
+def answers_to(tests: Iterable[str]) -> tuple[str, ...]:
+    """Names of the answers to failed tests (ids such as ``"T4"``), in the order of ``ANSWERS``."""
+    failed = set(tests)
+    return tuple(name for name, answer in ANSWERS.items() if failed & set(answer.answers))
+
+
+def apply_answers(images: Tensor, masks: Tensor, names: Iterable[str], generator: Generator) -> Tensor:
+    """Apply the named answers' batch edits in the order of ``ANSWERS``; those without one (sampling) change nothing here."""
+    wanted = {get_answer(name).name for name in names}
+    for name, answer in ANSWERS.items():
+        if name in wanted and answer.edit is not None:
+            images = answer.edit(images, masks, generator)
+    return images

@@ -1,0 +1,109 @@
+"""Markers: find them, remove them, move them, transplant real ones from donors."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as functional
+from torch import Generator, Tensor
+
+from nas.edits.fills import Fill, get_fill
+from nas.edits.masks import as_masks, bounds, boxes, dilate, lung_region, pixels
+from nas.edits.randomness import integers
+
+_STROKE = 0.05  # strokes of letters are thinner than this share of the side
+_CONTRAST = 0.16  # how far a letter stands out from what an opening leaves
+_BORDER = 0.30  # markers are sought in this outer share of the picture and outside the dilated lungs
+_LARGEST = 0.10  # a picture with more than this share "marked" has no markers that we could tell from texture
+_TRIES = 12
+
+
+def detect_markers(
+    images: Tensor, masks: Tensor | None = None, *, contrast: float = _CONTRAST, border: float = _BORDER
+) -> Tensor:
+    """Letters, arrows and tags near the edges, bool (n, 1, H, W), a little grown; all False where none is found.
+
+    White top-hat (what a grey opening removes: bright and thin), thresholded, limited to the outer band and to outside
+    m⁺, cleaned of single pixels, joined to blocks. It finds bright marks; dark ones only if they contain bright strokes.
+    """
+    k = 2 * pixels(_STROKE, images) + 1
+    opened = -functional.max_pool2d(-images, k, 1, k // 2)
+    opened = functional.max_pool2d(opened, k, 1, k // 2)
+    thin = (images - opened) > contrast
+    thin &= _outer(images, border)
+    if masks is not None:
+        thin &= ~lung_region(as_masks(masks, images))
+    crowded = functional.avg_pool2d(thin.to(torch.float32), 3, 1, 1) > 2.5 / 9
+    blocks = dilate(thin & crowded, pixels(0.025, images))
+    too_much = blocks.flatten(1).to(torch.float32).mean(1) > _LARGEST
+    return blocks & ~too_much[:, None, None, None]
+
+
+def _outer(images: Tensor, border: float) -> Tensor:
+    height, width = images.shape[2:]
+    down, across = round(border * height), round(border * width)
+    inner = torch.tensor([[down, height - down, across, width - across]], device=images.device)
+    return ~boxes(inner, height, width)
+
+
+def remove_markers(images: Tensor, regions: Tensor, generator: Generator, *, fill: str | Fill = "laplace") -> Tensor:
+    """Paint the marked regions over from their surroundings."""
+    return get_fill(fill)(images, regions, generator)
+
+
+def random_patch(images: Tensor, regions: Tensor, masks: Tensor, generator: Generator) -> Tensor:
+    """The control's region: each image's marked region, shifted to a random place that avoids marks and dilated lungs.
+
+    Of several random shifts (with wrap-around) the one with the least overlap is taken, so the area is exactly the same.
+    """
+    avoid = regions | lung_region(as_masks(masks, images))
+    n, _, height, width = images.shape
+    best, least = regions, torch.full((n,), 2**40, device=images.device)
+    for _ in range(_TRIES):
+        down = integers(0, height, n, generator, images.device)
+        across = integers(0, width, n, generator, images.device)
+        shifted = _roll(regions, down, across)
+        overlap = (shifted & avoid).flatten(1).sum(1)
+        better = overlap < least
+        best = torch.where(better[:, None, None, None], shifted, best)
+        least = torch.where(better, overlap, least)
+    return best
+
+
+def _roll(regions: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    height, width = regions.shape[2:]
+    rows = (torch.arange(height, device=regions.device)[None] - down[:, None]) % height
+    columns = (torch.arange(width, device=regions.device)[None] - across[:, None]) % width
+    picked = regions[:, 0].gather(1, rows[:, :, None].expand(-1, -1, width))
+    return picked.gather(2, columns[:, None, :].expand(-1, height, -1))[:, None]
+
+
+def remove_random_patch(
+    images: Tensor, regions: Tensor, masks: Tensor, generator: Generator, *, fill: str | Fill = "laplace"
+) -> Tensor:
+    """The control of ``remove_markers``: an equal region elsewhere is painted over."""
+    return get_fill(fill)(images, random_patch(images, regions, masks, generator), generator)
+
+
+def move_markers(images: Tensor, regions: Tensor, generator: Generator, *, fill: str | Fill = "laplace") -> Tensor:
+    """Take the marks to the mirrored place (letters keep their reading direction) and paint over where they were."""
+    cleaned = get_fill(fill)(images, regions, generator)
+    limits = bounds(regions)
+    width = images.shape[3]
+    shift = (width - limits[:, 3]) - limits[:, 2]  # left edge of the mirrored box minus that of the box
+    zero = torch.zeros_like(shift)
+    pasted = _roll(images, zero, shift)
+    return torch.where(_roll(regions, zero, shift), pasted, cleaned)
+
+
+def transplant(images: Tensor, donors: Tensor, donor_regions: Tensor, *, masks: Tensor | None = None) -> Tensor:
+    """Paste the donors' marked pixels (the real crop, its ground included) at the same place into the images.
+
+    With ``masks`` the recipients' lungs stay uncovered. Rows whose donor has no mark come back as they were.
+    """
+    region = donor_regions if masks is None else donor_regions & ~as_masks(masks, images)
+    return torch.where(region, donors, images)
+
+
+def marker_box(regions: Tensor) -> Tensor:
+    """The bounding box of each image's marks as a filled region, bool (n, 1, H, W); empty where there are none."""
+    return boxes(bounds(regions), *regions.shape[2:])

@@ -1,0 +1,112 @@
+"""Acquisition style: tone, low-frequency shading and sharpness of a donor, all read *outside* the dilated lungs.
+
+Disease changes the lungs' own histogram: a style swap that looked there would move evidence, not style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as functional
+from torch import Generator, Tensor
+
+from nas.edits.donors import fill_lungs
+from nas.edits.masks import as_masks, lung_region
+from search_spaces.errors import InputError
+
+PARTS = ("histogram", "low_frequency", "sharpness")
+_QUANTILES = 33
+_LOW = 2  # spatial frequencies up to this many cycles across the picture count as shading
+_GAIN = (0.4, 2.5)  # limits of the change in sharpness
+
+
+def swap_style(
+    images: Tensor,
+    masks: Tensor,
+    donors: Tensor,
+    donor_masks: Tensor,
+    generator: Generator,
+    *,
+    parts: Sequence[str] = PARTS,
+) -> Tensor:
+    """Give each image the acquisition style of its donor, row for row.
+
+    ``parts`` are applied in the order of ``PARTS``; unknown ones raise ``InputError``.
+    """
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise InputError(f"unknown style parts {', '.join(sorted(unknown))}; known: {', '.join(PARTS)}")
+    outside, donor_outside = (
+        ~lung_region(as_masks(masks, images)),
+        ~lung_region(as_masks(donor_masks, donors)),
+    )
+    result = images
+    if "histogram" in parts:
+        result = match_histogram(result, outside, donors, donor_outside)
+    if "low_frequency" in parts:
+        result = match_shading(result, masks, donors, donor_masks, generator)
+    if "sharpness" in parts:
+        result = match_sharpness(result, outside, donors, donor_outside)
+    return result
+
+
+def match_histogram(images: Tensor, where: Tensor, donors: Tensor, donor_where: Tensor) -> Tensor:
+    """One monotone tone curve for each image that carries the quantiles inside ``where`` to the donor's inside its own.
+
+    The curve is linear between quantiles and fixed at 0 and 1, so it applies to the whole picture, lungs included.
+    """
+    source, target = _quantiles(images, where), _quantiles(donors, donor_where)
+    flat = images.flatten(1)
+    upper = torch.searchsorted(source, flat.contiguous()).clamp(1, source.shape[1] - 1)
+    low, high = source.gather(1, upper - 1), source.gather(1, upper)
+    share = ((flat - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    goal_low, goal_high = target.gather(1, upper - 1), target.gather(1, upper)
+    return (goal_low + share * (goal_high - goal_low)).view_as(images)
+
+
+def _quantiles(images: Tensor, where: Tensor) -> Tensor:
+    """Quantiles of the pixels inside ``where``, with 0 and 1 at the ends, float (n, _QUANTILES + 2), increasing."""
+    values = images.flatten(1).masked_fill(~where.flatten(1), float("inf")).sort(1).values
+    count = where.flatten(1).sum(1, keepdim=True).clamp_min(1)
+    share = torch.linspace(0.01, 0.99, _QUANTILES, device=images.device)[None]
+    picked = values.gather(1, ((count - 1) * share).round().long())
+    picked = torch.where(picked.isfinite(), picked, torch.full_like(picked, 0.5))
+    ends = torch.zeros(len(images), 1, device=images.device, dtype=images.dtype)
+    return torch.cat([ends, picked, ends + 1], 1)
+
+
+def match_shading(images: Tensor, masks: Tensor, donors: Tensor, donor_masks: Tensor, generator: Generator) -> Tensor:
+    """Exchange the amplitude (not the phase) of the lowest spatial frequencies, as read from lung-filled pictures.
+
+    Only the difference that the exchange makes to the lung-filled picture is added to the image.
+    """
+    filled = fill_lungs(images, masks, generator, fill="laplace")
+    other = fill_lungs(donors, donor_masks, generator, fill="laplace")
+    spectrum, donor_spectrum = torch.fft.rfft2(filled), torch.fft.rfft2(other)
+    rows = torch.fft.fftfreq(images.shape[2], 1 / images.shape[2], device=images.device).abs() <= _LOW
+    columns = torch.arange(spectrum.shape[3], device=images.device) <= _LOW
+    low = (rows[:, None] & columns[None, :])[None, None]
+    exchanged = torch.polar(donor_spectrum.abs(), spectrum.angle())
+    shaded = torch.fft.irfft2(torch.where(low, exchanged, spectrum), s=images.shape[2:])
+    return (images + shaded - filled).clamp(0, 1)
+
+
+def sharpness(images: Tensor, where: Tensor) -> Tensor:
+    """Mean absolute fine detail inside ``where``, float (n,)."""
+    detail = (images - _smooth(images)).abs() * where
+    return detail.sum((1, 2, 3)) / where.sum((1, 2, 3)).clamp_min(1)
+
+
+def match_sharpness(images: Tensor, where: Tensor, donors: Tensor, donor_where: Tensor) -> Tensor:
+    """Scale each image's fine detail so that its sharpness inside ``where`` becomes the donor's."""
+    gain = sharpness(donors, donor_where) / sharpness(images, where).clamp_min(1e-5)
+    soft = _smooth(images)
+    return (soft + gain.clamp(*_GAIN)[:, None, None, None] * (images - soft)).clamp(0, 1)
+
+
+def _smooth(images: Tensor) -> Tensor:
+    """3 × 3 binomial blur."""
+    kernel = torch.tensor([1.0, 2.0, 1.0], device=images.device, dtype=images.dtype)
+    weights = (kernel[:, None] * kernel[None, :] / 16)[None, None]
+    return functional.conv2d(functional.pad(images, (1, 1, 1, 1), mode="replicate"), weights)
