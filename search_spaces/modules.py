@@ -1,0 +1,155 @@
+"""Builds a network from the blocks that its cost was counted on. Every module is used once and nothing works in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.operations import Block, Operation, Operations, expanded
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "silu": nn.SiLU}
+
+
+class Subsample(nn.Module):
+    """Every ``stride``-th pixel: a max-pooling of size 1. (n, c, s, s) → (n, c, ⌈s/stride⌉, ⌈s/stride⌉)"""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.stride, :: self.stride]
+
+
+class Replicate(nn.Module):
+    """The replicator of COVID-Net CXR-2's PRPE blocks: all channels ``times`` over. (n, c, s, s) → (n, c·times, s, s)"""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat(1, self.times, 1, 1)
+
+
+class SqueezeExcitation(nn.Module):
+    """Each channel scaled by a gate computed from all channels' means (Hu et al. 2018). (n, c, s, s) → (n, c, s, s)"""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.act = nn.ReLU()
+        self.excite = nn.Linear(hidden, channels)
+        self.gate = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.gate(self.excite(self.act(self.squeeze(self.pool(x).flatten(1)))))
+        return x * gate[:, :, None, None]
+
+
+class Fork(nn.Module):
+    """Two chains on the same input, joined along the channels. (n, c, s, s) → (n, c₁ + c₂, s', s')"""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.first(x), self.second(x)], dim=1)
+
+
+class Residual(nn.Module):
+    """``branch(x) + shortcut(x)``: one step of the running sum that carries the long-range connections."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.branch(x)
+        return y + self.shortcut(x)
+
+
+class Network(nn.Module):
+    """The blocks one after another, registered under their dotted names (``stem``, ``stage1.block2``, ``head``).
+
+    Input: float (n, 1, s, s) in [0, 1]; with ``in_channels=3`` grey is replicated inside. Output: logits (n, classes).
+    """
+
+    def __init__(self, blocks: Sequence[Block], in_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.block_names = tuple(block.name for block in blocks)
+        for block in blocks:
+            parent: nn.Module = self
+            *path, leaf = block.name.split(".")
+            for part in path:
+                if part not in parent._modules:
+                    parent.add_module(part, nn.Module())
+                parent = parent.get_submodule(part)
+            parent.add_module(leaf, _block(block))
+        _initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.in_channels == 3 and x.shape[1] == 1:
+            x = x.repeat(1, 3, 1, 1)
+        for name in self.block_names:
+            x = self.get_submodule(name)(x)
+        return x
+
+
+def _block(block: Block) -> nn.Module:
+    branch = _chain(block.branch)
+    return branch if block.shortcut is None else Residual(branch, _chain(block.shortcut))
+
+
+def _chain(operations: Operations) -> nn.Module:
+    return nn.Sequential(*(_module(simple) for operation in operations for simple in expanded(operation)))
+
+
+def _module(operation: Operation) -> nn.Module:
+    match operation:
+        case ("conv", inputs, outputs, kernel, stride, groups, bias):
+            return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
+        case ("norm", channels):
+            return nn.BatchNorm2d(channels)
+        case ("act", name):
+            return _ACTIVATIONS[name]()
+        case ("maxpool", kernel, stride, padding):
+            return nn.MaxPool2d(kernel, stride, padding)
+        case ("subsample", stride):
+            return Subsample(stride)
+        case ("replicate", times):
+            return Replicate(times)
+        case ("se", channels, hidden):
+            return SqueezeExcitation(channels, hidden)
+        case ("gap",):
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        case ("flatten",):
+            return nn.Flatten()
+        case ("linear", inputs, outputs, bias):
+            return nn.Linear(inputs, outputs, bias)
+        case ("fork", first, second):
+            return Fork(_chain(first), _chain(second))
+    raise ValueError(f"operation {operation!r} is of no known kind")
+
+
+def _initialise(network: nn.Module) -> None:
+    """He initialisation for the convolutions; small weights for the last layer, so that training starts near equal odds."""
+    last = None
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            last = module
+    if last is not None:
+        nn.init.normal_(last.weight, std=0.01)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)

@@ -1,0 +1,300 @@
+"""The PEPX space: networks of the COVID-Net family at full granularity (Wang, Lin & Wong, Sci. Rep. 10:19549, 2020).
+
+A stem, four stages, a head. Each block of each stage has its own kind and widths:
+
+* ``pepx``: 1×1 projection → 1×1 expansion → k×k depthwise → 1×1 second projection → 1×1 extension to the stage's width
+* ``prpe``: 1×1 projection → copied ``replication`` times → k×k depthwise → 1×1 second projection → 1×1 extension (CXR-2)
+* ``bottleneck``: 1×1 projection → k×k convolution → 1×1 extension
+* ``plain``: one 3×3 convolution
+
+Batch normalisation and ReLU stand before every convolution, so that no two 1×1 convolutions merge into one linear map; none
+after the extension, whose output joins the stage's running sum. With ``long_range="add"`` every block sees the sum of the
+stage's shortcut and all earlier blocks, which is what the dense arrows of the published drawing come to.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Any, ClassVar
+
+import numpy as np
+
+from search_spaces.catalogue import register_space
+from search_spaces.conflict import pareto
+from search_spaces.networked import NetworkSpace, Spec
+from search_spaces.operations import Operation, Operations
+from search_spaces.space import Triple, Values
+
+DEPTHS = (4, 5, 8, 4)
+KINDS = ("pepx", "prpe", "bottleneck", "plain")
+_WIDTHS = (
+    (16, 24, 32, 48, 64, 96, 128, 192, 256),
+    (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512),
+    (24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024),
+    (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048),
+)
+_INNER = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_BLOCK: dict[str, tuple[Any, ...]] = {
+    "kind": KINDS,
+    "projection": _INNER,
+    "expansion": (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536),
+    "second_projection": _INNER,
+    "kernel": (3, 5, 7),
+    "replication": (1, 2, 4),
+}
+_KIND, _PROJECTION, _EXPANSION, _SECOND, _KERNEL, _REPLICATION = range(len(_BLOCK))
+_MATTER = {  # kind → which of a block's decisions matter
+    "pepx": (_KIND, _PROJECTION, _EXPANSION, _SECOND, _KERNEL),
+    "prpe": (_KIND, _PROJECTION, _SECOND, _KERNEL, _REPLICATION),
+    "bottleneck": (_KIND, _PROJECTION, _KERNEL),
+    "plain": (_KIND,),
+}
+_SE_SHARE = 8  # squeeze-and-excitation: hidden width is this part of the stage's
+
+
+def decisions() -> dict[str, tuple[Any, ...]]:
+    """All decisions; the first choice of each but kinds, strides and head layers makes the smallest network."""
+    found: dict[str, tuple[Any, ...]] = {
+        "stem.width": (8, 16, 24, 32, 48, 64),
+        "stem.kernel": (3, 5, 7),
+        "stem.stride": (2, 1),
+        "stem.pool": ("max3", "none"),
+        "long_range": ("off", "add"),
+        "head.pool": ("gap", "flatten"),
+        "head.layers": (0, 1, 2),
+        "head.width": (64, 128, 256, 512, 1024),
+    }
+    for stage, (depth, widths) in enumerate(zip(DEPTHS, _WIDTHS, strict=True), 1):
+        found[f"stage{stage}.depth"] = tuple(range(1, depth + 1))
+        found[f"stage{stage}.width"] = widths
+        found[f"stage{stage}.squeeze_excitation"] = (False, True)
+        if stage > 1:
+            found[f"stage{stage}.stride"] = ("last", "first")  # in the last block of the stage before, or the first of this
+        for block in range(1, depth + 1):
+            found |= {f"stage{stage}.block{block}.{name}": choices for name, choices in _BLOCK.items()}
+    return found
+
+
+@register_space("pepx")
+class PepxSpace(NetworkSpace):
+    """See the module. Stage depths reach 4, 5, 8, 4 blocks; published points may hold widths between the choices."""
+
+    name = "pepx"
+    version = 1
+    minimum_image_size = 32
+    _published: ClassVar = {"stem.pool": ("max2",)}
+
+    def __init__(
+        self,
+        classes: int = 3,
+        in_channels: int = 1,
+        image_size: int | None = None,
+        choices: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        super().__init__(decisions(), classes=classes, in_channels=in_channels, image_size=image_size, choices=choices)
+        at = self._index
+        self._stem = [at[f"stem.{name}"] for name in ("width", "kernel", "stride", "pool")]
+        self._long_range = at["long_range"]
+        self._head = [at[f"head.{name}"] for name in ("pool", "layers", "width")]
+        stages = range(1, len(DEPTHS) + 1)
+        self._depth = [at[f"stage{stage}.depth"] for stage in stages]
+        self._width = [at[f"stage{stage}.width"] for stage in stages]
+        self._se = [at[f"stage{stage}.squeeze_excitation"] for stage in stages]
+        self._stride = [at.get(f"stage{stage}.stride", -1) for stage in stages]
+        self._blocks = [[at[f"stage{s}.block{b}.kind"] for b in range(1, depth + 1)] for s, depth in enumerate(DEPTHS, 1)]
+
+    # --- which decisions matter -----------------------------------------------------------------------------------
+
+    def _active(self, values: Values) -> list[int]:
+        found = [*self._stem, self._long_range, *self._head[:2]]
+        if values[self._head[1]]:
+            found.append(self._head[2])
+        for stage, blocks in enumerate(self._blocks):
+            found += [self._depth[stage], self._width[stage], self._se[stage]]
+            if stage:
+                found.append(self._stride[stage])
+            for first in blocks[: values[self._depth[stage]]]:
+                found += [first + place for place in _MATTER[values[first]]]
+        return found
+
+    def _canonical(self, values: Values) -> Values:
+        off = self._off
+        if not values[self._head[1]]:
+            values[self._head[2]] = off[self._head[2]]
+        for stage, blocks in enumerate(self._blocks):
+            depth = values[self._depth[stage]]
+            if depth < len(blocks):
+                start, stop = blocks[depth], blocks[-1] + len(_BLOCK)
+                values[start:stop] = off[start:stop]
+            for first in blocks[:depth]:
+                kind = values[first]
+                if kind == "pepx":
+                    values[first + _REPLICATION] = off[first + _REPLICATION]
+                elif kind == "prpe":
+                    values[first + _EXPANSION] = off[first + _EXPANSION]
+                elif kind == "bottleneck":
+                    values[first + _EXPANSION], values[first + _SECOND] = off[first + _EXPANSION], off[first + _SECOND]
+                    values[first + _REPLICATION] = off[first + _REPLICATION]
+                else:
+                    values[first + 1 : first + len(_BLOCK)] = off[first + 1 : first + len(_BLOCK)]
+        return values
+
+    # --- the network ----------------------------------------------------------------------------------------------
+
+    def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:
+        add = values[self._long_range] == "add"
+        width, kernel, stride, pool = (values[position] for position in self._stem)
+        specs: list[Spec] = [("stem", in_channels, width, kernel, stride, pool)]
+        channels, stages = width, len(DEPTHS)
+        for stage, blocks in enumerate(self._blocks):
+            depth, width, se = values[self._depth[stage]], values[self._width[stage]], values[self._se[stage]]
+            enters = 2 if stage and values[self._stride[stage]] == "first" else 1
+            leaves = 2 if stage + 1 < stages and values[self._stride[stage + 1]] == "last" else 1
+            for place in range(depth):
+                first = blocks[place]
+                stride = (1 if place else enters) * (leaves if place == depth - 1 else 1)
+                shortcut = "none" if not add else "sum" if place else "convolution"
+                block = values[first : first + 6]
+                specs.append(("block", channels, width, stride, shortcut, se, *block))
+                channels = width
+        pool, layers, hidden = (values[position] for position in self._head)
+        specs.append(("head", channels, pool, layers, hidden, classes))
+        return specs
+
+    def _names(self, values: Sequence[Any]) -> list[str]:
+        blocks = (
+            f"stage{stage}.block{block}"
+            for stage, position in enumerate(self._depth, 1)
+            for block in range(1, values[position] + 1)
+        )
+        return ["stem", *blocks, "head"]
+
+    @staticmethod
+    def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
+        return _operations(spec, size)
+
+    # --- proposals ------------------------------------------------------------------------------------------------
+
+    def _width_names(self) -> Iterator[str]:
+        inner = ("width", "projection", "expansion", "second_projection")
+        return (name for name in self.names if name.rpartition(".")[2] in inner)
+
+    def _draw(self, rng: np.random.Generator) -> Values:
+        values = list(self._off)
+        for position, share in zip(self._uniform_positions, rng.random(len(self._uniform_positions)).tolist(), strict=True):
+            options = self._choices[position]
+            values[position] = options[int(share * len(options))]
+        level = float(np.exp2(rng.uniform(4, 7)))  # widths grow with depth, and a block's inner widths go with its stage's
+        for stage, blocks in enumerate(self._blocks):
+            values[self._width[stage]] = _near(self._choices[self._width[stage]], level)
+            for first in blocks[: values[self._depth[stage]]]:
+                self._draw_inner(values, first, level, rng)
+            level *= float(np.exp2(rng.uniform(0, 1.3)))
+        return values
+
+    def _draw_inner(self, values: Values, first: int, width: float, rng: np.random.Generator) -> None:
+        narrow, ratio, second = rng.random(3).tolist()
+        projection = width * 2 ** (-4 + 3 * narrow)  # 1/16 to 1/2 of the stage's width
+        values[first + _PROJECTION] = _near(self._choices[first + _PROJECTION], projection)
+        values[first + _EXPANSION] = _near(self._choices[first + _EXPANSION], projection * 2 ** (3 * ratio))
+        values[first + _SECOND] = _near(self._choices[first + _SECOND], width * 2 ** (-4 + 3 * second))
+
+    def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
+        drawn = self._draw(rng)
+        for stage, blocks in enumerate(self._blocks):
+            for first in blocks[: values[self._depth[stage]]]:
+                if not set(range(first, first + len(_BLOCK))).isdisjoint(fresh):
+                    self._draw_inner(drawn, first, values[self._width[stage]], rng)
+        for position in fresh:
+            values[position] = drawn[position]
+
+    # --- the smallest reachable cost ------------------------------------------------------------------------------
+
+    def _cheapest(self) -> dict[int, Any]:
+        enumerated = {self._head[1], *self._stride[1:], *(first for blocks in self._blocks for first in blocks)}
+        return {at: self._choices[at][0] for at in range(len(self.names)) if at not in enumerated}
+
+    def _corner_values(self, key: tuple[int, int, int]) -> Iterator[Values]:
+        """As the base, but kinds are settled block by block: sums and maxima only ever keep what is Pareto-smallest."""
+        cheapest = self._cheapest()
+        base = [cheapest.get(position, options[0]) for position, options in enumerate(self._choices)]
+        free = [*(position for position in self._stride[1:]), self._head[1]]
+        for combination in product(*(self._choices[position] for position in free)):
+            values = list(base)
+            for position, value in zip(free, combination, strict=True):
+                values[position] = value
+            yield from self._best_kinds(values, key)
+
+    def _best_kinds(self, values: Values, key: tuple[int, int, int]) -> list[Values]:
+        kinds = [first for stage, blocks in enumerate(self._blocks) for first in blocks[: values[self._depth[stage]]]]
+        front: list[tuple[Triple, Values]] = [((0, 0, 0), values)]
+        for place, first in enumerate(kinds, 1):  # the block's place in the network: the stem is 0
+            grown = []
+            for _, partial in front:
+                for kind in self._choices[first]:
+                    changed = list(partial)
+                    changed[first] = kind
+                    changed = self._canonical(changed)
+                    grown.append((self._figures_up_to(changed, key, place + 1), changed))
+            front = pareto(grown)
+        return [changed for _, changed in front]
+
+
+def _near(options: tuple[Any, ...], target: float) -> Any:
+    """The first choice that is no smaller than ``target``, else the last."""
+    return options[min(bisect_left(options, target), len(options) - 1)]
+
+
+@lru_cache(maxsize=100_000)
+def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
+    """The operations of a block and of its shortcut."""
+    match spec:
+        case ("stem", inputs, width, kernel, stride, pool):
+            pooling = {"none": (), "max2": (("maxpool", 2, 2, 0),), "max3": (("maxpool", 3, 2, 1),)}[pool]
+            return (("conv", inputs, width, kernel, stride, 1, False), ("norm", width), ("act", "relu"), *pooling), None
+        case ("head", channels, pool, layers, hidden, classes):
+            return _head(channels, pool, layers, hidden, classes, size), None
+        case ("block", inputs, outputs, stride, shortcut, se, *block):
+            branch = _branch(inputs, outputs, stride, *block)
+            if se:
+                branch += (("se", outputs, max(8, outputs // _SE_SHARE)),)
+            if shortcut == "none":
+                return branch, None
+            if shortcut == "convolution":
+                return branch, (("conv", inputs, outputs, 1, stride, 1, True),)
+            return branch, (("subsample", stride),) if stride > 1 else ()
+    raise ValueError(f"unknown block {spec!r}")
+
+
+def _head(channels: int, pool: str, layers: int, hidden: int, classes: int, size: int) -> Operations:
+    inputs = channels if pool == "gap" else channels * size**2
+    chain: list[Operation] = [("norm", channels), ("act", "relu"), ("gap",) if pool == "gap" else ("flatten",)]
+    for _ in range(layers):
+        chain += [("linear", inputs, hidden, True), ("act", "relu")]
+        inputs = hidden
+    bias = pool == "gap" or layers > 0  # the published 480-pixel designs end in a bias-free matrix on the flattened map
+    return (*chain, ("linear", inputs, classes, bias))
+
+
+def _branch(
+    inputs: int, outputs: int, stride: int, kind: str, narrow: int, wide: int, second: int, kernel: int, times: int
+) -> Operations:
+    if kind == "plain":
+        return _step(inputs, outputs, 3, stride, bias=True)
+    chain = _step(inputs, narrow, 1)
+    if kind == "bottleneck":
+        return chain + _step(narrow, narrow, kernel, stride) + _step(narrow, outputs, 1, bias=True)
+    if kind == "pepx":
+        chain += _step(narrow, wide, 1)
+    else:
+        wide = narrow * times
+        chain += (("replicate", times),) if times > 1 else ()
+    chain += _step(wide, wide, kernel, stride, groups=wide)
+    return chain + _step(wide, second, 1) + _step(second, outputs, 1, bias=True)
+
+
+def _step(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False) -> Operations:
+    return (("step", inputs, outputs, kernel, stride, groups, bias),)

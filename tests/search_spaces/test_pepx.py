@@ -1,0 +1,46 @@
+"""The pepx space: what its cost says is what is built."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from search_spaces import Budget, BudgetInfeasibleError, get_space, load_architecture
+
+
+@pytest.fixture(scope="module")
+def space():
+    return get_space("pepx", image_size=64)
+
+
+def test_parameters_equal_the_built_modules(space):
+    for architecture in space.sample_many(10, np.random.default_rng(0), Budget(flops=20e6)):
+        built = sum(p.numel() for p in space.build(architecture).parameters() if p.requires_grad)
+        assert space.cost(architecture).parameters == built
+
+
+def test_blocks_carry_the_names_of_the_built_modules(space):
+    architecture = space.sample(np.random.default_rng(1))
+    modules = dict(space.build(architecture).named_modules())
+    assert all(block.name in modules for block in space.cost(architecture).blocks)
+    for decision in space.active(architecture):
+        assert space.block_of(decision) is None or space.block_of(decision) in modules
+
+
+def test_network_maps_grey_images_to_logits(space):
+    architecture = space.sample(np.random.default_rng(2), Budget(flops=8e6))
+    assert space.build(architecture)(torch.rand(2, 1, 64, 64)).shape == (2, 3)
+
+
+def test_json_round_trip_is_identity(space):
+    architecture = space.sample(np.random.default_rng(3))
+    again = load_architecture(architecture.to_json())
+    assert again == architecture
+    assert again.choices == architecture.choices
+
+
+def test_a_budget_below_the_smallest_names_it(space):
+    with pytest.raises(BudgetInfeasibleError, match="smallest reachable") as caught:
+        space.sample(np.random.default_rng(0), Budget(flops=1000))
+    assert caught.value.smallest == space.smallest()
