@@ -85,21 +85,30 @@ def split_name(text: str, where: str) -> str:
     return name
 
 
-def resolve(base: Path, name: str, root: Path | None, *, free: bool) -> Path | None:
-    """The path of a file that a list names.
+def resolve(base: Path, name: str, *, free: bool) -> Path | None:
+    """The path of a file that a list names, relative names starting from ``base``.
 
-    Args:
-        base: folder that relative names start from.
-        root: when given, every resolved path (links followed) must lie inside it, else ``InputError``.
-        free: a user's own list may name absolute paths and ``..``; a downloaded data set's list may not: then None.
+    A user's own list may name absolute paths and ``..`` (``free``); a downloaded data set's list may not: then None.
     """
     path = Path(name)
-    if not free and (path.is_absolute() or ".." in path.parts):
-        return None
-    full = base / path
-    if root is not None and not full.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"{clean(name)!r} lies outside the data root {root}; move it inside or widen the root")
-    return full
+    return None if not free and (path.is_absolute() or ".." in path.parts) else base / path
+
+
+def pinned(listing: Listing, root: Path) -> None:
+    """``InputError`` unless every file of the listing, links followed, lies inside ``root``."""
+    inside = root.resolve()
+    for row in listing.rows:
+        image = row.image.archive if isinstance(row.image, ArrayRow) else row.image
+        for path in filter(None, (image, row.mask)):
+            if not _resolved(path).is_relative_to(inside):
+                raise InputError(f"{clean(path)!r} lies outside the data root {root}; move it inside or widen the root")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
+        raise InputError(f"{clean(path)!r} cannot be followed ({error}); correct the link or name") from error
 
 
 def tagged(listing: Listing, reader: str) -> Listing:

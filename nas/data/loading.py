@@ -15,7 +15,7 @@ from nas.data import cache as store
 from nas.data.dataset import SPEC_JOIN, Dataset
 from nas.data.decoding import Progress, decode
 from nas.data.grouping import group_rows, strings
-from nas.data.listing import Listing, Row, clean, joined, normal_form, split_name, tagged
+from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, split_name, tagged
 from nas.data.preprocessing import Preprocessing
 from nas.data.selection import select
 from nas.data.specs import Spec, parse
@@ -84,9 +84,12 @@ def _generate(spec: Spec, settings: Preprocessing) -> Dataset:
 def _listing(spec: Spec, root: Path | None) -> Listing:
     assert spec.reader.read is not None
     path = Path(spec.argument)
-    if root is not None and not path.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"{clean(spec.argument)!r} lies outside the data root {root}; move it inside or widen the root")
-    return spec.reader.read(path, root)
+    if root is not None:
+        pinned(Listing([Row(path, "")]), root)
+    listing = spec.reader.read(path)
+    if root is not None:
+        pinned(listing, root)
+    return listing
 
 
 def _with(data: Dataset, **changes: Any) -> Dataset:

@@ -47,6 +47,12 @@ class Preprocessing(BaseModel):
                 raise InputError(f"unknown crop {crop!r}; one of: {CROPS}")
         return cls.model_validate({"image_size": image_size, "top": top, "shape": shape})
 
+    @property
+    def crop(self) -> str:
+        """The words that ``parse`` makes these settings from."""
+        words = [f"top={self.top!r}"] if self.top else []
+        return "+".join(words + ([] if self.shape == "squash" else [self.shape])) or "none"
+
     def square(self, image: Image.Image) -> Image.Image:
         """The cropped or padded image, before resizing (``squash`` leaves it oblong)."""
         width, height = image.size

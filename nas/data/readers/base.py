@@ -12,12 +12,13 @@ from nas.data.dataset import Dataset
 from nas.data.listing import Listing
 from search_spaces.registry import Registry
 
-Read = Callable[[Path, Path | None], Listing]
+Read = Callable[[Path], Listing]
 Generate = Callable[[str, int], Dataset]
 
 # In the order in which a bare path is tried: marked layouts before the general ones.
 _OWN = (
-    "phantom", "table", "folder",
+    "phantom", "covidx", "radiography", "covid-qu-ex", "ieee8023", "rsna", "nih14", "mendeley", "kaggle3", "dicom", "medmnist",
+    "table", "folder",
 )  # fmt: skip
 
 
@@ -32,7 +33,7 @@ class Reader:
     Attributes:
         name: as in ``READER:PATH``.
         title: one line for ``nas list readers``.
-        read: (path, root) → listing; ``root`` pins every file that the data set names.
+        read: path → listing.
         recognise: path → what was recognised, or "" when the path is of another layout. Must be quick and must not raise.
         generate: (options, image size) → data set, for readers that make images rather than find them; then ``read`` is None.
     """
@@ -53,7 +54,7 @@ readers: Registry[Reader] = Registry("data reader", "pepx_nas.readers", _load_ow
 
 
 def register_reader(name: str, title: str = "", recognise: Callable[[Path], str] = _nothing) -> Callable[[Read], Read]:
-    """Decorator that registers ``read(path, root) -> Listing`` under ``name``."""
+    """Decorator that registers ``read(path) -> Listing`` under ``name``."""
 
     def add(read: Read) -> Read:
         readers.register(name)(Reader(name, title or (read.__doc__ or name).strip().splitlines()[0], read, recognise))
@@ -71,5 +72,6 @@ def get_reader(name: str) -> Reader:
 
 
 def reader_names() -> list[str]:
-    """All names, in the order in which a bare path is tried."""
-    return readers.names()
+    """All names, in the order in which a bare path is tried: marked layouts, plug-ins, then the general ones."""
+    known = readers.names()  # in order of import, which is anyone's
+    return [*_OWN[:-2], *(name for name in known if name not in _OWN), *_OWN[-2:]]

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from nas.data.listing import Listing, Row, clean
 from nas.data.readers.base import register_reader
+from nas.data.readers.layout import IMAGE_SUFFIXES, subfolders
 from search_spaces.errors import InputError
 
-IMAGE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".ppm", ".jp2", ".dcm", ".dicom")
-)
 _SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
            "audit": "audit", "test": "test", "testing": "test"}  # fmt: skip
 _PATIENT = re.compile(
@@ -39,7 +37,7 @@ def recognise(path: Path) -> str:
 
 
 @register_reader("folder", "class folders, with or without train/val/test above them", recognise)
-def read(path: Path, root: Path | None = None) -> Listing:
+def read(path: Path) -> Listing:
     """Rows of every image below the class folders, in order of path."""
     if not path.is_dir():
         raise InputError(f"{path} is not a folder; give the folder that holds the class folders")
@@ -60,23 +58,16 @@ def read(path: Path, root: Path | None = None) -> Listing:
 
 def _layout(path: Path) -> tuple[list[str], list[tuple[str, Path]]]:
     """Names of the split folders, if any, and (split, class folder) pairs."""
-    folders = _subfolders(path)
-    splits = [folder for folder in folders if folder.name.lower() in _SPLITS and _subfolders(folder)]
+    folders = subfolders(path)
+    splits = [folder for folder in folders if folder.name.lower() in _SPLITS and subfolders(folder)]
     if not splits:
         return [], [("", folder) for folder in folders]
-    pairs = [(_SPLITS[split.name.lower()], folder) for split in splits for folder in _subfolders(split)]
+    pairs = [(_SPLITS[split.name.lower()], folder) for split in splits for folder in subfolders(split)]
     return [split.name for split in splits], pairs
 
 
-def _subfolders(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
-    except OSError as error:
-        raise InputError(f"cannot list {path}: {error.strerror or error}; check its permissions") from error
-
-
 def _read_class(listing: Listing, base: Path, split: str, folder: Path) -> None:
-    inside = {entry.name.lower(): entry for entry in _subfolders(folder)}
+    inside = {entry.name.lower(): entry for entry in subfolders(folder)}
     paired = all(name in inside for name in _PARTS)
     start = inside["images"] if paired else folder
     masks = (

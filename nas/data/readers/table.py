@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from nas.data.listing import Listing, Row, normal_form, resolve, split_name
+from nas.data.listing import Listing, Row, clean, normal_form, resolve, split_name
 from nas.data.readers.base import register_reader
 from nas.data.readers.csvfile import read_csv
 from search_spaces.errors import InputError
@@ -25,14 +25,21 @@ _UNKNOWN = {"unknown", "nan", "na", "n/a", "none", "null", "-", "?"}
 
 
 def recognise(path: Path) -> str:
-    """A CSV file, or a folder whose one CSV has the two columns and which holds no class folders."""
+    """A CSV file, or a folder whose metadata.csv has the two columns."""
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
-        return f"a table of images ({path.name})"
-    return ""
+        return f"a table of images ({clean(path.name)})"
+    return "a table of images (metadata.csv)" if path.is_dir() and _has_columns(path / "metadata.csv") else ""
+
+
+def _has_columns(path: Path) -> bool:
+    try:
+        return bool(_columns(path, read_csv(path)[0]))
+    except InputError:
+        return False
 
 
 @register_reader("table", "a CSV with columns file, label and optionally mask, patient, group, source, view, split", recognise)
-def read(path: Path, root: Path | None = None) -> Listing:
+def read(path: Path) -> Listing:
     """Rows of the CSV (a folder is searched for its metadata.csv)."""
     if path.is_dir():
         path = path / "metadata.csv"
@@ -40,7 +47,7 @@ def read(path: Path, root: Path | None = None) -> Listing:
     columns = _columns(path, header)
     listing = Listing([])
     for line, cells in rows:
-        row = _row(path, line, cells, columns, root)
+        row = _row(path, line, cells, columns)
         if row is None:
             listing.skipped["row without file or label"] += 1
         else:
@@ -64,14 +71,14 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
     return found
 
 
-def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str], root: Path | None) -> Row | None:
+def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) -> Row | None:
     def cell(name: str) -> str:
         return cells[columns[name]] if name in columns else ""
 
     if not cell("file") or not cell("label"):
         return None
-    image = resolve(path.parent, cell("file"), root, free=True)
-    mask = resolve(path.parent, cell("mask"), root, free=True) if cell("mask") else None
+    image = resolve(path.parent, cell("file"), free=True)
+    mask = resolve(path.parent, cell("mask"), free=True) if cell("mask") else None
     assert image is not None
     return Row(
         image=image,

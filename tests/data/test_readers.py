@@ -1,0 +1,123 @@
+"""Every reader on a tiny sample of its layout: counts, labels, groups, masks, splits, errors; and recognition of a bare path."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_layouts import LAYOUTS, Layout, lay_out
+
+import nas.data as data
+from nas.data.readers import get_reader, reader_names
+from nas.data.readers.covidx import parse_line
+from nas.data.readers.folder import patient_of
+from nas.data.readers.ieee8023 import label_of
+from nas.data.readers.nih14 import label_of as nih_label
+from search_spaces.errors import InputError
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
+    if request.param in ("dicom", "rsna"):
+        pytest.importorskip("pydicom", reason="needs the extra 'dicom'")
+    return lay_out(request.param, tmp_path)
+
+
+def test_every_reader_has_a_layout():
+    assert set(LAYOUTS) == set(reader_names()) - {"phantom"}
+
+
+def test_counts_labels_groups_masks_and_splits(layout: Layout):
+    found = data.load(f"{layout.reader}:{layout.path}", image_size=24)
+    assert Counter(np.array(found.classes)[found.labels].tolist()) == layout.classes
+    assert int(found.has_mask.sum()) == layout.masks
+    assert len(set(found.group)) == layout.groups
+    assert Counter(found.split.tolist()) == layout.splits
+    assert set(found.source) == layout.sources
+    assert found.skipped == layout.skipped
+    assert not np.unpackbits(found.packed_masks[~found.has_mask]).any()
+    assert len(set(found.file)) == len(found)
+
+
+def test_a_bare_path_is_recognised_and_said(layout: Layout):
+    found = data.load(str(layout.path), image_size=24)
+    assert f"recognised as {layout.reader}: " in found.notes[0]
+    assert len(found) == sum(layout.classes.values())
+
+
+def test_a_plain_folder_and_a_missing_one_are_refused(layout: Layout, tmp_path: Path):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError):
+        data.load(f"{layout.reader}:{tmp_path / 'nothing'}")
+    with pytest.raises(InputError, match="no file or folder"):
+        data.load(f"{layout.reader}:{tmp_path / 'missing'}")
+
+
+def test_readers_recognise_only_their_own_layout(layout: Layout):
+    first = next(name for name in reader_names() if get_reader(name).recognise(layout.path))
+    assert first == layout.reader
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("3 SARS-10.1148.jpg pneumonia", ("3", "SARS-10.1148.jpg", "pneumonia", "")),
+        ("379 1-s2.0-S16.jpg COVID-19 cohen", ("379", "1-s2.0-S16.jpg", "covid", "cohen")),
+        ("COVID 70 COVID(70).png COVID-19 sirm", ("COVID 70", "COVID(70).png", "covid", "sirm")),
+        ("a b.png negative rnsa", ("a", "b.png", "negative", "rsna")),
+        ("a b.png level2 ricord", ("a", "b.png", "level2", "ricord")),
+        ("positive a.png", None),
+        ("", None),
+        ("a b c d", None),
+    ],
+)
+def test_covidx_lines_are_read_from_the_right(line: str, expected: tuple[str, ...] | None):
+    assert parse_line(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("finding", "label"),
+    [
+        ("Pneumonia/Viral/COVID-19", "covid"), ("COVID-19, ARDS", "covid"), ("Pneumonia/Viral/SARS", "pneumonia"), ("SARS", "pneumonia"),
+        ("Pneumonia", "pneumonia"), ("No Finding", "normal"), ("todo", ""), ("Unknown", ""), ("", ""), ("Tuberculosis", "tuberculosis"),
+    ],
+)  # fmt: skip
+def test_ieee8023_findings(finding: str, label: str):
+    assert label_of(finding) == label
+
+
+def test_nih_findings():
+    assert [nih_label(f) for f in ("No Finding", "Mass", "Mass|Pneumonia", "Mass|Nodule")] == [
+        "normal",
+        "mass",
+        "pneumonia",
+        "",
+    ]
+
+
+def test_kermany_patients_are_read_from_names():
+    assert patient_of("person12_virus_4.jpeg", "train") == patient_of("person12_bacteria_9.jpeg", "train") == "train/person12"
+    assert patient_of("IM-0115-0001.jpeg", "") == "im-0115"
+    assert patient_of("NORMAL2-IM-0528-0001-0002.jpeg", "") == "normal2-im-0528"
+    assert patient_of("VIRUS-99-0001.jpeg", "") == "virus-99"
+    assert patient_of("covid_1.png", "") == ""
+
+
+def test_a_users_reader_needs_one_function(tmp_path: Path, table: Callable[..., Path]):
+    from nas.data.readers.base import readers
+
+    table(12)
+
+    @data.register_reader("mine", "numbered pictures")
+    def read(path: Path) -> data.Listing:
+        return data.Listing([data.Row(file, "ab"[i % 2], source="mine") for i, file in enumerate(sorted(path.glob("*.png")))])
+
+    try:
+        found = data.load(f"mine:{tmp_path / 'images'}", image_size=24)
+        assert found.classes == ("a", "b")
+        assert len(found) == 12
+    finally:
+        readers._entries.pop("mine")
