@@ -12,7 +12,7 @@ from nas.evaluation import calibration, counts
 from nas.evaluation.quality import Floats, image_losses, probabilities, quality
 from nas.records import Interval, Metric
 from nas.statistics import bootstrap, intervals, ranking
-from nas.statistics.groups import Groups, codes, group_sums
+from nas.statistics.groups import Groups, codes, effective_groups, group_sums, groups_per_class
 from search_spaces.errors import InputError
 
 Statistic = Callable[[Floats], Floats]
@@ -86,6 +86,7 @@ class _Table:
         self.code, self.n_groups = codes(groups, self.n)
         self.groups: Groups = None if self.n_groups == self.n else self.code
         self.level = level
+        self.effective = effective_groups(groups_per_class(truth, self.code))  # what a mean over classes rests on
         self.intervals = with_intervals and self.n_groups > 1
         cell = truth * self.k + self.predicted
         self.counts = confusion_matrix(logits, truth, self.k).astype(np.float64).reshape(1, -1)
@@ -167,7 +168,7 @@ class _Table:
             value = float(statistic(self.counts)[0])
             drawn = None if self.drawn is None else statistic(self.drawn)
         return self._metric(
-            name, value, lambda: None if drawn is None else bootstrap.interval(drawn, self.n_groups, self.level)
+            name, value, lambda: None if drawn is None else bootstrap.interval(drawn, self.effective, self.level)
         )
 
     def _loss_interval(self) -> Interval | None:
@@ -181,7 +182,7 @@ class _Table:
         sums = group_sums(influence, self.code, self.n_groups)
         error = float(np.sqrt(self.n_groups / (self.n_groups - 1) * (sums**2).sum()))
         value, _ = quality(self.logits, self.truth)
-        return intervals.t_interval(value, error, self.n_groups - 1, self.level, "t, linearised, cluster-robust")
+        return intervals.t_interval(value, error, self.effective - 1, self.level, "t, linearised, cluster-robust")
 
     def _auroc(self) -> Metric:
         if len(np.unique(self.truth)) < 2:

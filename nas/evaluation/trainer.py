@@ -212,7 +212,7 @@ def scores(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, 
 
 
 def _wants_channels_last(asked: bool | None, device: torch.device) -> bool:
-    return device.type == "cuda" if asked is None else asked
+    return True if asked is None else asked
 
 
 @contextmanager

@@ -73,8 +73,11 @@ def from_weights(
     return np.array([statistic(row[code] * other[second]) for row, other in zip(weights, others, strict=True)])
 
 
-def interval(values: ArrayLike, n_groups: int, level: float = 0.95, method: str = "cluster bootstrap") -> Interval | None:
-    """Expanded percentile interval of bootstrap draws (NaN draws left out); ``None`` where under half are defined."""
+def interval(values: ArrayLike, n_groups: float, level: float = 0.95, method: str = "cluster bootstrap") -> Interval | None:
+    """Expanded percentile interval of bootstrap draws (NaN draws left out); ``None`` where under half are defined.
+
+    ``n_groups`` sets the expansion: for a mean over classes, :func:`nas.statistics.groups.effective_groups` of them.
+    """
     array = np.asarray(values, dtype=np.float64)
     defined = array[np.isfinite(array)]
     if len(defined) < max(2, len(array) / 2):
@@ -84,7 +87,7 @@ def interval(values: ArrayLike, n_groups: int, level: float = 0.95, method: str 
     return Interval(low=float(low), high=float(high), level=level, method=method)
 
 
-def expanded_tail(n_groups: int, level: float = 0.95) -> float:
+def expanded_tail(n_groups: float, level: float = 0.95) -> float:
     """Lower tail probability that gives a percentile interval the width of a t interval on ``n_groups`` groups."""
     quantile = special.stdtrit(n_groups - 1, (1 - level) / 2)
     return float(special.ndtr(quantile * np.sqrt(n_groups / (n_groups - 1))))

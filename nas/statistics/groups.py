@@ -37,3 +37,22 @@ def group_sums(values: ArrayLike, code: Integers, n_groups: int) -> Floats:
     sums = np.zeros((n_groups, array.shape[1]))
     np.add.at(sums, code, array)
     return sums
+
+
+def effective_groups(counts: ArrayLike) -> float:
+    """Groups behind a mean over strata (classes), given groups per stratum: 1 + Welch–Satterthwaite's degrees of freedom.
+
+    A mean over 12 groups of one class and 38 of another knows its own error no better than some 20 groups would.
+    """
+    present = np.asarray(counts, dtype=np.float64)
+    present = present[present > 0]
+    if len(present) == 0 or present.min() <= 1:
+        return float(max(2.0, present.min(initial=0.0) + 1))
+    variances = 1 / present
+    return float(1 + variances.sum() ** 2 / (variances**2 / (present - 1)).sum())
+
+
+def groups_per_class(labels: ArrayLike, code: Integers) -> Integers:
+    """Number of groups that hold images of each class that occurs, in the classes' order."""
+    truth = np.asarray(labels)
+    return np.array([len(np.unique(code[truth == name])) for name in np.unique(truth)], dtype=np.int64)

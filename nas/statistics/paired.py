@@ -12,7 +12,7 @@ from scipy import special, stats
 
 from nas.records import Interval
 from nas.statistics import bootstrap
-from nas.statistics.groups import Floats, Groups, codes, group_sums
+from nas.statistics.groups import Floats, Groups, codes, effective_groups, group_sums, groups_per_class
 from nas.statistics.intervals import standard_error, t_interval
 from search_spaces.errors import InputError
 
@@ -66,19 +66,21 @@ def bootstrap_difference(
     rng: np.random.Generator,
     draws: int = 2_000,
     level: float = 0.95,
+    n_groups: float | None = None,
 ) -> Difference:
     """Difference of any two figures that are functions of sums, by drawing whole groups.
 
     Args:
         sums: (G, k): sums within groups for both models side by side.
         statistic: maps totals (draws, k) to first − second, (draws,).
+        n_groups: groups that the widening of the interval goes by; all by default.
 
     The p-value is that of the bootstrap distribution moved to a difference of 0.
     """
     array = np.asarray(sums, dtype=np.float64)
     observed = float(statistic(array.sum(axis=0, keepdims=True))[0])
     values = bootstrap.from_sums(array, statistic, rng=rng, draws=draws)
-    interval = bootstrap.interval(values, len(array), level)
+    interval = bootstrap.interval(values, n_groups or len(array), level)
     defined = values[np.isfinite(values)]
     extreme = int((np.abs(defined - observed) >= abs(observed) - 1e-12).sum())
     return Difference(observed, interval, (1 + extreme) / (1 + len(defined)), "cluster bootstrap")
@@ -105,7 +107,10 @@ def balanced_accuracy_difference(
     k = len(present)
     if k > n_classes:
         raise InputError(f"labels hold {k} classes, but the models know {n_classes}")
-    return bootstrap_difference(sums, lambda t: (t[:, :k] / t[:, k:]).mean(axis=1), rng=rng, draws=draws, level=level)
+    known = effective_groups(groups_per_class(truth, code))
+    return bootstrap_difference(
+        sums, lambda t: (t[:, :k] / t[:, k:]).mean(axis=1), rng=rng, draws=draws, level=level, n_groups=known
+    )
 
 
 def nadeau_bengio(differences: ArrayLike, test_share: float, level: float = 0.95) -> Difference:
