@@ -1,0 +1,139 @@
+"""What the generator believes about networks it has not seen: scores and constraints by surrogates, and a candidate's worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.generator.acquisition import log_expected_improvement, log_probability_positive, scalarise
+from nas.generator.columns import Array
+from nas.generator.history import History, Observation
+from nas.generator.options import GeneratorOptions
+from nas.generator.representation import Representation
+from nas.generator.surrogate import Inputs, Posterior, Surrogate, rank_normal
+
+FIT_ON = 200  # observations that the surrogate's parameters are fitted to, at most
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a surrogate is to learn: ``scores`` and their known ``variances``, float64 (n,) each."""
+
+    scores: Array
+    variances: Array
+
+
+class Beliefs:
+    """Surrogates over one representation. What they say depends on the history alone, not on what was asked before.
+
+    Args:
+        representation: of the space under its budget.
+        options: of the generator.
+    """
+
+    def __init__(self, representation: Representation, options: GeneratorOptions) -> None:
+        self._representation = representation
+        self._options = options
+        self._fits: dict[str, tuple[tuple[str, ...], Surrogate]] = {}
+        self._posteriors: dict[str, tuple[Surrogate, Inputs, tuple[str, ...], Posterior]] = {}
+
+    def worth(self, history: History, points: Inputs, direction: Array) -> Array:
+        """log of (expected improvement × chance of meeting the constraints) at points, float64 (m,).
+
+        Pending networks are believed to turn out as predicted, so that proposals made meanwhile keep away from them.
+
+        Args:
+            points: columns of the candidates; the same tuple again costs little.
+            direction: float64 (objectives,), weights of several objectives.
+        """
+        observations = history.observations
+        mean, deviation, smooth, rows = self._predict("score", history, points, direction)
+        met = np.array([observations[i].violation <= 0 for i in rows])
+        if met.all():
+            return log_expected_improvement(mean, deviation, float(smooth.max()))
+        chance = log_probability_positive(*self._predict("constraints", history, points, direction)[:2])
+        if not met.any():
+            return chance
+        return log_expected_improvement(mean, deviation, float(smooth[met].max())) + chance
+
+    def amplitudes(self) -> dict[str, float]:
+        """Variance that each part of the representation explains, as last fitted; empty before the first fit."""
+        return self._fits["score"][1].amplitudes if "score" in self._fits else {}
+
+    def targets(self, what: str, observations: Sequence[Observation], direction: Array) -> Targets:
+        """Rank-normal scores, or distances to the constraints' bounds; larger is better for both."""
+        if what == "constraints":
+            violations = np.array([o.violation for o in observations])
+            return Targets(np.where(violations > 0, -np.clip(violations, 0.25, 1.0), 1.0), np.zeros(len(observations)))
+        values = np.array([o.values for o in observations], dtype=float)
+        errors = np.array([o.standard_error for o in observations]) * float(self._options.use_noise)
+        if values.shape[1] > 1:
+            ranks = np.stack([rank_normal(column, np.zeros(len(column)))[0] for column in values.T], axis=1)
+            values, errors = scalarise(ranks, direction)[:, None], np.zeros(len(errors))
+        column = values[:, 0]
+        complete = np.array([o.complete for o in observations])
+        if complete.any():  # a pruned network is no better than the median of those that were not
+            column = np.where(complete, column, np.minimum(column, np.median(column[complete])))
+        return Targets(*rank_normal(column, errors))
+
+    def _predict(self, what: str, history: History, points: Inputs, direction: Array) -> tuple[Array, Array, Array, list[int]]:
+        """Mean and deviation at points; smoothed targets of the observations that were used, and which those are."""
+        observations = history.observations
+        milestone = self._milestone(len(observations))
+        early = self.targets(what, observations[:milestone], direction)
+        surrogate = self._fit(what, observations[:milestone], early)
+        rows = [*subset(early.scores, self._options.at_most), *range(milestone, len(observations))]
+        targets = self.targets(what, observations, direction)
+        posterior = self._observe(what, surrogate, points, [observations[i] for i in rows], targets.variances[rows])
+        if history.pending:
+            posterior = posterior.observe(self._representation.encode(history.pending), np.zeros(len(history.pending)))
+        scores = targets.scores[rows]
+        return *posterior.predict(scores), posterior.smoothed(scores), rows
+
+    def _observe(
+        self, what: str, surrogate: Surrogate, points: Inputs, observations: Sequence[Observation], variances: Array
+    ) -> Posterior:
+        """The posterior given observations, grown from the last one where it was about the same."""
+        keys = tuple(o.architecture.key for o in observations)
+        old, old_points, known, posterior = self._posteriors.get(what, (None, (), (), Posterior(surrogate, points)))
+        if old is not surrogate or keys[: len(known)] != known or variances.any():
+            known, posterior = (), Posterior(surrogate, points)
+        elif old_points is not points:
+            posterior = posterior.at(points)
+        if fresh := observations[len(known) :]:
+            inputs = self._representation.encode([o.architecture for o in fresh])
+            posterior = posterior.observe(inputs, variances[len(known) :])
+        self._posteriors[what] = (surrogate, points, keys, posterior)
+        return posterior
+
+    def _fit(self, what: str, observations: Sequence[Observation], targets: Targets) -> Surrogate:
+        """The surrogate fitted to the observations up to the last milestone; kept until the next."""
+        stamp = tuple(o.architecture.key for o in observations)
+        several = len(observations[0].values) > 1  # then the scores change with the direction
+        if what in self._fits and self._fits[what][0] == stamp and not several:
+            return self._fits[what][1]
+        rows = subset(targets.scores, FIT_ON)
+        inputs = self._representation.encode([observations[i].architecture for i in rows])
+        surrogate = Surrogate(self._representation.parts)
+        surrogate.fit(inputs, targets.scores[rows], targets.variances[rows], iterations=40 if len(rows) <= 100 else 15)
+        self._fits[what] = (stamp, surrogate)
+        return surrogate
+
+    def _milestone(self, n: int) -> int:
+        """The last number of observations, up to ``n``, at which the surrogate is fitted."""
+        at = min(self._options.initial, n)
+        while (following := at + max(self._options.refit_every, at // 20)) <= n:
+            at = following
+        return at
+
+
+def subset(scores: Array, most: int) -> list[int]:
+    """Indices of at most ``most`` observations, in order: the best half of ``most``, and evenly chosen ones of the rest."""
+    if len(scores) <= most:
+        return list(range(len(scores)))
+    order = np.argsort(-scores, kind="stable")
+    best, rest = order[: most // 2], np.sort(order[most // 2 :])
+    even = rest[np.linspace(0, len(rest) - 1, most - len(best)).round().astype(int)]
+    return sorted({*best.tolist(), *even.tolist()})

@@ -1,0 +1,166 @@
+"""Where candidates come from: the whole feasible set where it can be listed, else evolution of feasible ones.
+
+Nothing here is ever over the budget: a space's operators keep it, and a listed set is filtered by cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.generator.columns import Array
+from nas.generator.options import GeneratorOptions
+from nas.generator.representation import Proxies, Representation
+from search_spaces.errors import ArchitectureError, BudgetInfeasibleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from search_spaces import Architecture, Budget
+    from search_spaces.space import SearchSpace
+
+Score = Callable[[Sequence["Architecture"]], Array]
+
+NEAR_EDGE = 0.85  # share of the budget from which on a network is near its edge
+REFERENCE = 512  # networks that set the scales of the representation where the set cannot be listed
+
+
+def admits(space: SearchSpace, budget: Budget | None, architecture: Architecture) -> bool:
+    """Whether an architecture is valid (its cost is finite) and inside the budget."""
+    cost = space.cost(architecture, None if budget is None else budget.image_size)
+    return bool(np.isfinite(cost.flops)) and (budget is None or budget.admits(cost))
+
+
+def enumerate_feasible(space: SearchSpace, budget: Budget | None, limit: int) -> list[Architecture] | None:
+    """Every distinct feasible network, or ``None`` where the space has more than ``limit`` combinations.
+
+    Of several spellings of a network the last one stands for all: a rule that depends on nothing but the space.
+    """
+    if prod(len(choices) for choices in space.decisions.values()) > limit:
+        return None
+    found: dict[str, Architecture] = {}
+    for values in product(*space.decisions.values()):
+        try:
+            architecture = space.architecture(dict(zip(space.decisions, values, strict=True)))
+        except ArchitectureError:  # the space forbids this combination
+            continue
+        if admits(space, budget, architecture):
+            found[architecture.key] = architecture
+    if not found:
+        raise BudgetInfeasibleError(
+            f"no architecture of space {space.name!r} fits the budget ({budget}); raise it", space.smallest(budget)
+        )
+    return list(found.values())
+
+
+class Pool:
+    """The feasible set, listed where it is small enough, and its representation.
+
+    Attributes:
+        architectures: all distinct feasible networks; empty where they are too many.
+        inputs: their columns, one array per part.
+        use: float64 (n,), the share of the budget that each uses.
+    """
+
+    def __init__(
+        self, space: SearchSpace, budget: Budget | None, options: GeneratorOptions, proxies: Proxies | None = None
+    ) -> None:
+        listed = enumerate_feasible(space, budget, options.enumerate_up_to)
+        self.listed = listed is not None
+        self.architectures = listed or []
+        reference = self.architectures
+        if listed is None:
+            rng = np.random.default_rng(0)  # scales of columns, the same whatever the seed of the search
+            reference = distinct_samples(space, budget, REFERENCE, rng, fill=False)
+        self.representation = Representation(space, budget, reference, proxies, options.parts)
+        self.inputs = self.representation.encode(self.architectures)
+        self.use = self.representation.use(self.architectures)
+
+    def fresh(self, seen: Collection[str]) -> NDArray[np.bool_]:
+        """bool (n,): which listed networks have not been proposed."""
+        return np.array([architecture.key not in seen for architecture in self.architectures], dtype=bool)
+
+
+def distinct_samples(
+    space: SearchSpace, budget: Budget | None, n: int, rng: np.random.Generator, *, fill: bool, exclude: Collection[str] = ()
+) -> list[Architecture]:
+    """Up to ``n`` random feasible networks, none twice, none excluded; fewer where 20 draws in a row bring nothing new."""
+    found: dict[str, Architecture] = {}
+    idle = 0
+    while len(found) < n and idle < 20:
+        architecture = space.sample(rng, budget, fill=fill)
+        idle += 1
+        if architecture.key not in found and architecture.key not in exclude and admits(space, budget, architecture):
+            found[architecture.key] = architecture
+            idle = 0
+    return list(found.values())
+
+
+def evolve(
+    space: SearchSpace,
+    budget: Budget | None,
+    score: Score,
+    parents: Sequence[Architecture],
+    others: Sequence[Architecture],
+    rng: np.random.Generator,
+    *,
+    exclude: Collection[str],
+    weights: Mapping[str, float] | None = None,
+    rounds: int = 4,
+    survivors: int = 16,
+) -> tuple[list[Architecture], Array]:
+    """Maximise ``score`` over feasible networks by mutation and crossover.
+
+    Args:
+        score: float64 (n,) for n networks; larger is better.
+        parents: observed networks worth varying, best first.
+        others: fresh candidates (random, near the edge, from the generator's distribution).
+        exclude: keys that must not be proposed.
+        weights: decision → how often to mutate it.
+
+    Returns:
+        Distinct candidates, best first, and their scores. Empty only if no operator found anything new.
+    """
+    pool: dict[str, Architecture] = {}
+    scores: dict[str, float] = {}
+
+    def add(networks: Sequence[Architecture]) -> None:
+        fresh = {a.key: a for a in networks if a.key not in exclude and a.key not in pool}
+        fresh = {key: a for key, a in fresh.items() if admits(space, budget, a)}
+        if fresh:
+            pool.update(fresh)
+            scores.update(zip(fresh, score(list(fresh.values())).tolist(), strict=True))
+
+    add([*others, *_children(space, budget, parents, 12, rng, weights)])
+    for _ in range(rounds):
+        best = sorted(pool, key=lambda key: -scores[key])[:survivors]
+        add(_children(space, budget, [pool[key] for key in best], 6, rng, weights))
+    order = sorted(pool, key=lambda key: -scores[key])
+    return [pool[key] for key in order], np.array([scores[key] for key in order])
+
+
+def _children(
+    space: SearchSpace,
+    budget: Budget | None,
+    parents: Sequence[Architecture],
+    each: int,
+    rng: np.random.Generator,
+    weights: Mapping[str, float] | None,
+) -> list[Architecture]:
+    """Of each parent: mutants of one, two, three … decisions, and a crossover with another parent."""
+    children = []
+    for parent in parents:
+        for _ in range(each):
+            child = space.mutate(parent, rng, budget, weights)
+            while rng.random() < 0.4:
+                child = space.mutate(child, rng, budget, weights)
+            children.append(child)
+        if len(parents) > 1:
+            mate = parents[int(rng.integers(len(parents)))]
+            children.append(space.crossover(parent, mate, rng, budget))
+    return children

@@ -1,0 +1,183 @@
+"""The generator itself, without Optuna: observations in, the next network out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.generator.beliefs import Beliefs
+from nas.generator.candidates import NEAR_EDGE, Pool, admits, distinct_samples, evolve
+from nas.generator.columns import Array
+from nas.generator.history import History, Observation
+from nas.generator.options import GeneratorOptions
+from nas.generator.representation import Proxies
+from nas.generator.synthesis import GeneratorDistribution, block_weights, elites_of, round_entry
+
+if TYPE_CHECKING:
+    from search_spaces import Architecture, Budget
+    from search_spaces.space import SearchSpace
+
+PARENTS = 12
+FRESH = 64  # candidates of each fresh kind: near the budget's edge, anywhere, from θ_G
+
+
+class Generator:
+    """Proposes networks of a space within a budget.
+
+    Args:
+        space, budget: ``budget=None`` leaves the cost free.
+        seed: with the index of a proposal, of all random streams.
+        prototype: first proposal and start of θ_G; ``None`` starts from the whole space.
+        proxies: zero-cost scores of an architecture; their weight is learnt.
+        options: see ``GeneratorOptions``.
+
+    Attributes:
+        distribution: θ_G.
+        log: one entry per round: what moved θ_G, and why.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        budget: Budget | None,
+        seed: int = 0,
+        *,
+        prototype: Architecture | None = None,
+        proxies: Proxies | None = None,
+        options: GeneratorOptions | None = None,
+    ) -> None:
+        self.space, self.budget, self.seed = space, budget, seed
+        self.options = options or GeneratorOptions()
+        self.prototype, self.proxies = prototype, proxies
+        self.distribution = GeneratorDistribution(space, prototype)
+        self.log: list[dict[str, Any]] = []
+        self._lazy: tuple[Pool, Beliefs] | None = None
+
+    def propose(self, history: History, index: int) -> Architecture:
+        """The network to train next; the same history and index give the same network.
+
+        Only where the feasible set is used up does it propose a network again.
+
+        Raises:
+            BudgetInfeasibleError: nothing fits the budget.
+        """
+        rng = np.random.default_rng([self.seed, index])
+        first = self.prototype
+        if first is not None and first.key not in history.seen and admits(self.space, self.budget, first):
+            return first
+        self.learn(history.observations)
+        if len(history.observations) < self.options.initial:
+            found = self._start(history, rng)
+        elif self._pool.listed:
+            found = self._best_listed(history, rng)
+        else:
+            found = self._best_evolved(history, rng)
+        return found if found is not None else self._any(history, rng)
+
+    def generate(self, n: int, history: History, budget: Budget | None = None) -> list[Architecture]:
+        """``n`` further distinct networks, best first, none of them observed; fewer only where no more exist.
+
+        Args:
+            budget: another one than the search's; what was learnt is carried over.
+        """
+        source = self
+        if budget is not None and budget != self.budget:
+            source = Generator(self.space, budget, self.seed, proxies=self.proxies, options=self.options)
+            source.distribution.probabilities = dict(self.distribution.probabilities)
+            source.log = list(self.log)
+        made: list[Architecture] = []
+        for number in range(n):
+            network = source.propose(history, 1_000_000 + number)
+            if network.key in history.seen:
+                break
+            made.append(network)
+            history = replace(history, pending=(*history.pending, network), seen=history.seen | {network.key})
+        return made
+
+    def learn(self, observations: Sequence[Observation]) -> None:
+        """Update θ_G by the rounds that have become due (every ``refit_every`` observations), and log each."""
+        every = self.options.refit_every
+        while (due := self.options.initial + every * len(self.log)) <= len(observations):
+            self._round(observations[:due])
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _pool(self) -> Pool:
+        return self._prepared()[0]
+
+    @property
+    def _beliefs(self) -> Beliefs:
+        return self._prepared()[1]
+
+    def _prepared(self) -> tuple[Pool, Beliefs]:
+        if self._lazy is None:  # not at construction: a budget that nothing fits is reported when a network is asked for
+            pool = Pool(self.space, self.budget, self.options, self.proxies)
+            self._lazy = pool, Beliefs(pool.representation, self.options)
+        return self._lazy
+
+    def _round(self, observations: Sequence[Observation]) -> None:
+        scores = self._beliefs.targets("score", observations, _direction(observations, None)).scores
+        best, weights = elites_of(observations, scores)
+        steering, values = self._steering(observations)
+        elites = [observations[i].architecture for i in best]
+        step = self.distribution.update(elites, weights, steering)
+        entry = round_entry(observations, best, step, self.distribution, self.space, values)
+        self.log.append({"round": len(self.log) + 1, **entry, "surrogate": self._beliefs.amplitudes()})
+
+    def _steering(self, observations: Sequence[Observation]) -> tuple[dict[str, float], dict[str, float]]:
+        if not self.options.use_block_importances:
+            return {}, {}
+        return block_weights(self.space, observations, self.budget)
+
+    def _start(self, history: History, rng: np.random.Generator) -> Architecture | None:
+        """A random network near the budget's edge (or anywhere), not seen before."""
+        edge = self.options.start == "edge" and self.budget is not None and bool(self.budget.upper)
+        if not self._pool.listed:
+            samples = distinct_samples(self.space, self.budget, 1, rng, fill=edge, exclude=history.seen)
+            return samples[0] if samples else None
+        fresh = self._pool.fresh(history.seen)
+        near = fresh & (self._pool.use >= NEAR_EDGE) if edge else fresh
+        chosen = np.flatnonzero(near if near.any() else fresh)
+        return self._pool.architectures[int(rng.choice(chosen))] if len(chosen) else None
+
+    def _any(self, history: History, rng: np.random.Generator) -> Architecture:
+        """A random network, new if one that is new can be found."""
+        fresh = distinct_samples(self.space, self.budget, 1, rng, fill=False, exclude=history.seen)
+        return fresh[0] if fresh else self.space.sample(rng, self.budget)
+
+    def _best_listed(self, history: History, rng: np.random.Generator) -> Architecture | None:
+        fresh = self._pool.fresh(history.seen)
+        if not fresh.any():
+            return None
+        worth = self._beliefs.worth(history, self._pool.inputs, _direction(history.observations, rng))
+        worth = np.where(fresh, worth + 1e-9 * rng.random(len(worth)), -np.inf)  # ties are broken at random
+        return self._pool.architectures[int(np.argmax(worth))]
+
+    def _best_evolved(self, history: History, rng: np.random.Generator) -> Architecture | None:
+        observations, seen = history.observations, history.seen
+        direction = _direction(observations, rng)
+        scores = self._beliefs.targets("score", observations, direction).scores
+        parents = [observations[i].architecture for i in np.argsort(-scores, kind="stable")[:PARENTS]]
+        edge = self.budget is not None and bool(self.budget.upper)
+        others = [
+            *distinct_samples(self.space, self.budget, FRESH, rng, fill=edge, exclude=seen),
+            *distinct_samples(self.space, self.budget, FRESH, rng, fill=False, exclude=seen),
+            *(self.distribution.draw(rng, self.budget) for _ in range(FRESH)),
+        ]
+
+        def score(networks: Sequence[Architecture]) -> Array:
+            return self._beliefs.worth(history, self._pool.representation.encode(networks), direction)
+
+        steering: Mapping[str, float] | None = self._steering(observations)[0] or None
+        found, _ = evolve(self.space, self.budget, score, parents, others, rng, exclude=seen, weights=steering)
+        return found[0] if found else None
+
+
+def _direction(observations: Sequence[Observation], rng: np.random.Generator | None) -> Array:
+    """Weights of the objectives: equal ones without a generator, else drawn uniformly from the simplex."""
+    objectives = len(observations[0].values) if observations else 1
+    return np.full(objectives, 1.0 / objectives) if rng is None else rng.dirichlet(np.ones(objectives))

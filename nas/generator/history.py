@@ -1,0 +1,149 @@
+"""What a study knows about a space: finished trials as observations, running ones as pending, and every network seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from nas.generator.columns import Array
+from search_spaces.errors import ArchitectureError
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from search_spaces import Architecture
+    from search_spaces.space import SearchSpace
+
+PROPOSAL = "generator:proposal"  # system attribute of a trial: the architecture proposed for it, before any parameter is set
+SCREEN = "screen"  # name of the constraint that the audit's cheap look sets
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One network with its scores; larger is better for each, whatever the study's directions."""
+
+    architecture: Architecture
+    values: tuple[float, ...]
+    standard_error: float = 0.0
+    violation: float = 0.0  # sum of positive constraints
+    block_importances: dict[str, float] = field(default_factory=dict)
+    complete: bool = True  # False: pruned; its values are those of its last report
+
+
+@dataclass(frozen=True)
+class History:
+    """Observations in the order in which they were finished, pending networks, keys of all networks ever proposed.
+
+    ``unnamed`` counts running trials of whose proposal nothing is known yet.
+    """
+
+    observations: tuple[Observation, ...]
+    pending: tuple[Architecture, ...]
+    seen: frozenset[str]
+    unnamed: int = 0
+
+    def values(self) -> Array:
+        """float64 (n, objectives)."""
+        return np.array([o.values for o in self.observations], dtype=float).reshape(len(self.observations), -1)
+
+    def standard_errors(self) -> Array:
+        """float64 (n,)."""
+        return np.array([o.standard_error for o in self.observations])
+
+
+class HistoryReader:
+    """Reads a study again and again, parsing each finished trial once."""
+
+    def __init__(self, space: SearchSpace, *, use_audit: bool) -> None:
+        self._space = space
+        self._use_audit = use_audit
+        self._parsed: dict[tuple[str, int], tuple[Architecture | None, Observation | None]] = {}
+
+    def read(self, study: Study, current: FrozenTrial | None = None) -> History:
+        """The history as the trial ``current`` may know it."""
+        observations, pending, seen, unnamed = [], [], set(), 0
+        for trial in sorted(study.get_trials(deepcopy=False), key=_order):
+            if current is not None and trial.number == current.number:
+                continue
+            architecture, observation = self._parse(study, trial)
+            if observation is not None:
+                observations.append(observation)
+            elif architecture is not None and not trial.state.is_finished():
+                pending.append(architecture)
+            elif trial.state == TrialState.RUNNING and (current is None or trial.number < current.number):
+                unnamed += 1
+            if architecture is not None:
+                seen.add(architecture.key)
+        return History(tuple(observations), tuple(pending), frozenset(seen), unnamed)
+
+    def _parse(self, study: Study, trial: FrozenTrial) -> tuple[Architecture | None, Observation | None]:
+        name = (study.study_name, trial.number)
+        if name not in self._parsed:
+            architecture = architecture_of(trial, self._space)
+            parsed = architecture, self._observe(study, trial, architecture)
+            if not trial.state.is_finished():
+                return parsed
+            self._parsed[name] = parsed
+        return self._parsed[name]
+
+    def _observe(self, study: Study, trial: FrozenTrial, architecture: Architecture | None) -> Observation | None:
+        values = _values(study, trial)
+        if architecture is None or values is None:
+            return None
+        attributes = trial.user_attrs
+        constraints = {n: v for n, v in trial.constraints.items() if self._use_audit or n != SCREEN}
+        return Observation(
+            architecture=architecture,
+            values=values,
+            standard_error=_number(attributes.get("standard_error")),
+            violation=sum(max(value, 0.0) for value in constraints.values()),
+            block_importances={str(k): _number(v) for k, v in (attributes.get("block_importances") or {}).items()},
+            complete=trial.state == TrialState.COMPLETE,
+        )
+
+
+def architecture_of(trial: FrozenTrial, space: SearchSpace) -> Architecture | None:
+    """The network of a trial: as its user attribute says (what was trained), else its parameters, else what was proposed."""
+    sources: Sequence[Any] = (trial.user_attrs.get("architecture"), _choices(trial, space), trial.system_attrs.get(PROPOSAL))
+    for source in sources:
+        try:
+            if isinstance(source, dict) and "choices" in source:
+                return space.from_json(source)
+            if source:
+                return space.architecture(source)
+        except ArchitectureError:  # of another space, or not all parameters are set yet: the next source may know
+            continue
+    return None
+
+
+def _choices(trial: FrozenTrial, space: SearchSpace) -> dict[str, Any]:
+    fixed = trial.system_attrs.get("fixed_params", {})  # of an enqueued trial
+    return {name: value for name, value in {**fixed, **trial.params}.items() if name in space.decisions}
+
+
+def _values(study: Study, trial: FrozenTrial) -> tuple[float, ...] | None:
+    """The trial's values with larger better; a pruned trial gives its last report."""
+    values: Sequence[float] | None = None
+    if trial.state == TrialState.COMPLETE:
+        values = trial.values
+    elif trial.state == TrialState.PRUNED and trial.intermediate_values and len(study.directions) == 1:
+        values = [trial.intermediate_values[max(trial.intermediate_values)]]
+    if values is None or not np.isfinite(values).all():
+        return None
+    return tuple(-v if d == StudyDirection.MINIMIZE else v for v, d in zip(values, study.directions, strict=True))
+
+
+def _order(trial: FrozenTrial) -> tuple[float, int]:
+    """Finished trials as they finished, then the others: what is known only ever grows at its end."""
+    done = trial.datetime_complete if trial.state.is_finished() else None
+    return (np.inf if done is None else done.timestamp(), trial.number)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else 0.0

@@ -1,0 +1,196 @@
+"""What the surrogate sees of an architecture: feature columns in parts, each the input of one kernel.
+
+The parts, each with weights that are learnt (a part that says nothing about a space is switched off by the data):
+
+* ``joint``: everything at once, so that its kernel knows interactions of all orders: one-hot decisions, weighted by one
+  weight per decision times one per choice (the choices' weights shared by all decisions with the same choices), counts of
+  equal choices, shares of the budget;
+* ``paths``: where the decisions with the same choices are as many as the edges of a complete directed acyclic graph
+  (6, 10, 15 or 21), the multisets of choices along the paths from its first node to its last. A hypothesis about the space:
+  the benefit is large where it is a cell, and elsewhere the weight goes to zero;
+* ``counts``: how often each choice occurs among decisions with the same choices: what matters where positions do not;
+* ``cost``: shares of the budget, or the logarithms of the figures where no budget is set;
+* ``proxies``: named zero-cost scores, where a function that computes them is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.generator.columns import (
+    PATH_CHOICES,
+    Array,
+    PathCounts,
+    Places,
+    cell_paths,
+    choice_counts,
+    groups_of_equal_choices,
+    one_hot,
+)
+
+if TYPE_CHECKING:
+    from search_spaces import Architecture, Budget
+    from search_spaces.space import SearchSpace
+
+Proxies = Callable[["Architecture"], Mapping[str, float]]
+
+PARTS = ("joint", "paths", "counts", "cost", "proxies")
+TIED_ABOVE = 96  # decisions; above, those of one block share one weight, so that the fit stays fast and well determined
+OWN_WEIGHTS = 24  # columns of a part; above, they share one weight
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kernel's input: how columns share weights, and the weights' log-normal priors.
+
+    Attributes:
+        tie: float64 (columns, weights): the logarithm of a column's weight is ``tie @ log_weights``.
+        mean, sd: float64 (weights,): prior of the log weights.
+    """
+
+    name: str
+    tie: Array
+    mean: Array
+    sd: Array
+
+
+class Representation:
+    """Turns architectures of one space under one budget into the columns of each part.
+
+    Args:
+        space, budget: where the architectures live.
+        reference: a feasible sample that sets the columns' scales (mean 0, standard deviation 1) and the known paths.
+        proxies: function from an architecture to named zero-cost scores.
+        parts: which parts to use; leaving out ``cost`` or ``counts`` leaves these columns out of ``joint``, too.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        budget: Budget | None,
+        reference: Sequence[Architecture],
+        proxies: Proxies | None = None,
+        parts: Sequence[str] = PARTS,
+    ) -> None:
+        self._space, self._budget, self._proxies = space, budget, proxies
+        self._names = tuple(space.decisions)
+        self._places = [{choice: place for place, choice in enumerate(choices)} for choices in space.decisions.values()]
+        self._sizes = [len(places) for places in self._places]
+        self._groups = groups_of_equal_choices(space.decisions)
+        self._conditional = any(len(space.active(a)) < len(self._names) for a in reference)
+        self._cache: dict[str, tuple[list[int], list[float], list[float]]] = {}
+        places, costs, scores = self._raw(reference)
+        self._path_counts = [
+            PathCounts(places, group, self._sizes[group[0]])
+            for group in self._groups
+            if cell_paths(len(group)) and self._sizes[group[0]] <= PATH_CHOICES
+        ]
+        raw = self._blocks(places, costs, scores)
+        self._centre = {name: block.mean(axis=0) for name, block in raw.items()}
+        self._scale = {name: np.where((sd := block.std(axis=0)) > 1e-9, sd, 1.0) for name, block in raw.items()}
+        widths = {name: block.shape[1] for name, block in raw.items()}
+        wanted = [name for name in PARTS if name in parts]
+        self._inputs: dict[str, tuple[str, ...]] = {name: (name,) for name in wanted if name != "joint" and widths[name]}
+        if "joint" in wanted:
+            self._inputs = {"joint": ("onehot", *(n for n in ("counts", "cost") if n in self._inputs)), **self._inputs}
+        self.parts = tuple(self._part(name, widths) for name in self._inputs)
+
+    def encode(self, architectures: Sequence[Architecture]) -> tuple[Array, ...]:
+        """One float64 (n, columns) for each of ``parts``."""
+        blocks = self._blocks(*self._raw(architectures))
+        for name in blocks:
+            if name != "onehot":
+                blocks[name] = (blocks[name] - self._centre[name]) / self._scale[name]
+        return tuple(np.concatenate([blocks[name] for name in inputs], axis=1) for inputs in self._inputs.values())
+
+    def use(self, architectures: Sequence[Architecture]) -> Array:
+        """float64 (n,): the largest share of an upper bound that each uses; without one, its FLOPs."""
+        bounds = 0 if self._budget is None else len(self._budget.upper)
+        _, costs, _ = self._raw(architectures)
+        return costs[:, :bounds].max(axis=1) if bounds else costs[:, 0]
+
+    # --- columns ------------------------------------------------------------------------------------------------
+
+    def _raw(self, architectures: Sequence[Architecture]) -> tuple[Places, Array, Array]:
+        rows = [self._cache.get(a.key) or self._cache.setdefault(a.key, self._row(a)) for a in architectures]
+        places, costs, scores = zip(*rows, strict=True) if rows else ((), (), ())
+        n = len(rows)
+        return (
+            np.array(places, dtype=np.int64).reshape(n, len(self._names)),
+            np.array(costs, dtype=float).reshape(n, -1),
+            np.array(scores, dtype=float).reshape(n, -1),
+        )
+
+    def _row(self, architecture: Architecture) -> tuple[list[int], list[float], list[float]]:
+        try:
+            places = [places[value] for places, value in zip(self._places, architecture.values_tuple, strict=True)]
+        except KeyError:  # a published point may lie between the choices: take the nearest
+            nearest = self._space.encode(architecture) * (np.array(self._sizes) - 1)
+            places = [int(place) for place in np.rint(nearest)]
+        if self._conditional:
+            active = self._space.active(architecture)
+            places = [place if name in active else -1 for name, place in zip(self._names, places, strict=True)]
+        cost = self._space.cost(architecture, None if self._budget is None else self._budget.image_size)
+        bounds = {} if self._budget is None else self._budget.upper
+        costs = [float(getattr(cost, name)) / bound for name, bound in bounds.items()]
+        costs = costs or [float(np.log(max(float(cost.flops), 1.0)))]
+        scores = [] if self._proxies is None else [float(score) for _, score in sorted(self._proxies(architecture).items())]
+        return places, costs, scores
+
+    def _blocks(self, places: Places, costs: Array, scores: Array) -> dict[str, Array]:
+        n = len(places)
+        counts = [choice_counts(places, group, self._sizes[group[0]]) for group in self._groups]
+        paths = [count(places) for count in self._path_counts]
+        empty = np.zeros((n, 0))
+        return {
+            "onehot": one_hot(places, self._sizes),
+            "counts": np.concatenate([empty, *counts], axis=1),
+            "cost": costs,
+            "paths": np.concatenate([empty, *paths], axis=1),
+            "proxies": np.nan_to_num(scores),
+        }
+
+    # --- weights ------------------------------------------------------------------------------------------------
+
+    def _part(self, name: str, widths: Mapping[str, int]) -> Part:
+        if name != "joint":
+            return _plain(name, widths[name], shift=0.0)
+        parts = [self._decision_weights(), *(_plain(n, widths[n], shift=-1.0) for n in self._inputs["joint"][1:])]
+        tie = np.zeros((sum(len(p.tie) for p in parts), sum(len(p.mean) for p in parts)))
+        row = column = 0
+        for part in parts:
+            tie[row : row + part.tie.shape[0], column : column + part.tie.shape[1]] = part.tie
+            row, column = row + part.tie.shape[0], column + part.tie.shape[1]
+        return Part(name, tie, np.concatenate([p.mean for p in parts]), np.concatenate([p.sd for p in parts]))
+
+    def _decision_weights(self) -> Part:
+        """One weight per decision (above ``TIED_ABOVE`` decisions: per block), times one per choice of each group."""
+        owners: list[str | None] = list(self._names)
+        if len(owners) > TIED_ABOVE:
+            owners = [self._space.block_of(name) for name in self._names]
+        places = {owner: place for place, owner in enumerate(dict.fromkeys(owners))}
+        n_choices = sum(self._sizes[group[0]] for group in self._groups)
+        tie = np.zeros((sum(self._sizes), len(places) + n_choices))
+        starts = np.concatenate([[0], np.cumsum(self._sizes)])
+        for position, owner in enumerate(owners):
+            tie[starts[position] : starts[position + 1], places[owner]] = 1.0
+        first = len(places)
+        for group in self._groups:
+            size = self._sizes[group[0]]
+            for position in group:
+                tie[starts[position] : starts[position + 1], first : first + size] += np.eye(size)
+            first += size
+        mean = np.concatenate([np.full(len(places), np.log(2.0 / len(owners))), np.zeros(n_choices)])
+        sd = np.concatenate([np.ones(len(places)), np.full(n_choices, 0.7)])
+        return Part("onehot", tie, mean, sd)
+
+
+def _plain(name: str, columns: int, shift: float) -> Part:
+    """One weight per column, or one for all of many; a priori the columns together span about one length scale."""
+    weights = columns if columns <= OWN_WEIGHTS and name != "paths" else 1
+    tie = np.eye(columns) if weights == columns else np.ones((columns, 1))
+    return Part(name, tie, np.full(weights, shift - np.log(columns)), np.ones(weights))

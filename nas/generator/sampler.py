@@ -1,0 +1,124 @@
+"""``GeneratorSampler``: the generator as an Optuna sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+
+from nas.generator.fallback import draw_independent
+from nas.generator.generator import Generator
+from nas.generator.history import PROPOSAL, History, HistoryReader
+from nas.generator.options import GeneratorOptions
+from nas.generator.registry import register_sampler
+from nas.generator.representation import Proxies
+from nas.generator.state import dump_state, load_state
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from search_spaces import Architecture, Budget
+    from search_spaces.space import SearchSpace
+
+
+@register_sampler("generator")
+class GeneratorSampler(BaseSampler):
+    """Generative synthesis as an Optuna sampler: proposes networks inside a budget, none twice.
+
+    A surrogate (a Gaussian process over several views of an architecture) learns from the finished trials which network to
+    train next, by expected improvement; a distribution over decisions, θ_G, follows the best ones (``synthesis.py`` has the
+    equations). Directions, several objectives (scalarised in random directions) and constraints come from the study.
+
+    What it reads of a trial: its parameters named after the space's decisions, and the user attributes ``architecture``
+    (what was really trained), ``standard_error`` and ``block_importances``; each may be absent. Parameters that are no
+    decisions of the space are drawn independently, at random.
+
+    Args:
+        space, budget: ``budget=None`` leaves the cost free.
+        seed: of all random streams, together with the index of the proposal. The same history gives the same proposal, in
+            any process.
+        prototype: first proposal and start of θ_G.
+        proxies: function from an architecture to named zero-cost scores, whose weight is learnt.
+        **options: see ``GeneratorOptions``.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        budget: Budget | None = None,
+        seed: int = 0,
+        *,
+        prototype: Architecture | None = None,
+        proxies: Proxies | None = None,
+        **options: Any,
+    ) -> None:
+        self.generator = Generator(
+            space, budget, seed, prototype=prototype, proxies=proxies, options=GeneratorOptions.of(options)
+        )
+        self._reader = HistoryReader(space, use_audit=self.generator.options.use_audit)
+        self._distributions = {name: CategoricalDistribution(choices) for name, choices in space.decisions.items()}
+        self._learnt = History((), (), frozenset())
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """One JSON-able entry per update of θ_G: what moved, towards what, because of which networks."""
+        return self.generator.log
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return dict(self._distributions)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        if all(search_space.get(name) == distribution for name, distribution in self._distributions.items()):
+            self._learnt = self._reader.read(study, trial)
+            index = len(self._learnt.seen) + self._learnt.unnamed
+            network = self.generator.propose(self._learnt, index)
+            study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, network.to_json())
+            values = {name: self._choice(name, network) for name in self._distributions}
+        return values | {
+            name: self.sample_independent(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+            if name not in values
+        }
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return draw_independent(self.generator.seed, trial.number, param_name, param_distribution)
+
+    def learn(self, study: Study) -> None:
+        """Take in all finished trials of a study, as the next proposal would."""
+        self._learnt = self._reader.read(study)
+        self.generator.learn(self._learnt.observations)
+
+    def generate(self, n: int, budget: Budget | None = None) -> list[Architecture]:
+        """``n`` further distinct networks, best first, as learnt so far; ``budget``: another one than the search's."""
+        return self.generator.generate(n, self._learnt, budget)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that was learnt, as plain data for a JSON file."""
+        return dump_state(self.generator, self._learnt)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], space: SearchSpace, proxies: Proxies | None = None) -> GeneratorSampler:
+        """A sampler that has learnt what ``state()`` wrote down.
+
+        Raises:
+            InputError: the state is of another space or format.
+        """
+        generator, learnt = load_state(state, space, proxies)
+        sampler = cls(space, generator.budget, generator.seed)
+        sampler.generator, sampler._learnt = generator, learnt
+        sampler._reader = HistoryReader(space, use_audit=generator.options.use_audit)
+        return sampler
+
+    def _choice(self, name: str, network: Architecture) -> Any:
+        """A published point may lie between the choices; Optuna is then told the nearest one."""
+        choices, value = self._distributions[name].choices, network[name]
+        if value in choices:
+            return value
+        place = float(self.generator.space.encode(network)[list(self._distributions).index(name)])
+        return choices[round(place * (len(choices) - 1))]

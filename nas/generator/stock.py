@@ -1,0 +1,127 @@
+"""Optuna's samplers, kept inside the budget: an over-budget or repeated proposal is drawn again, then mended.
+
+None of them knows a hard bound, so none is told of one: what is over the budget never becomes a trial, and so is never fed
+back as pruned or infeasible, which would teach them that the budget's edge, where the best networks are, is bad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+
+from nas.generator.candidates import admits, distinct_samples
+from nas.generator.history import PROPOSAL, HistoryReader
+from nas.generator.registry import register_sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, TrialState
+
+    from search_spaces import Architecture, Budget
+    from search_spaces.space import SearchSpace
+
+ATTEMPTS = 10
+STEPS = 50  # mutations away from a repeated proposal before a random network is taken
+
+
+class FeasibleSampler(BaseSampler):
+    """Any Optuna sampler, made to propose networks inside a budget, none twice.
+
+    Args:
+        inner: proposes values for the space's decisions.
+        space, budget, seed: as for every sampler.
+        attempts: how often the inner sampler is asked before its proposal is repaired to the budget and mutated until new.
+    """
+
+    def __init__(
+        self, inner: BaseSampler, space: SearchSpace, budget: Budget | None, seed: int, attempts: int = ATTEMPTS
+    ) -> None:
+        self.inner = inner
+        self._space, self._budget, self._seed, self._attempts = space, budget, seed, attempts
+        self._reader = HistoryReader(space, use_audit=False)
+        self._distributions = {name: CategoricalDistribution(choices) for name, choices in space.decisions.items()}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return dict(self._distributions)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+        others = {n: d for n, d in search_space.items() if self._distributions.get(n) != d}
+        values = {name: self.sample_independent(study, trial, name, d) for name, d in others.items()}
+        if len(others) == len(search_space):
+            return values
+        seen = self._reader.read(study, trial).seen
+        network = self._new_network(study, trial, seen)
+        study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, network.to_json())
+        return values | {name: network[name] for name in search_space if name not in others}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self.inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self.inner.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self.inner.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self.inner.reseed_rng()
+
+    def _new_network(self, study: Study, trial: FrozenTrial, seen: Set[str]) -> Architecture:
+        for _ in range(self._attempts):
+            network = self._space.architecture(self._ask(study, trial))
+            if network.key not in seen and admits(self._space, self._budget, network):
+                return network
+        rng = np.random.default_rng([self._seed, len(seen)])
+        if self._budget is not None:
+            network = self._space.repair(network, self._budget, rng)
+        return self._move_away(network, seen, rng)
+
+    def _ask(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """One proposal of the inner sampler: what it knows relatively, and the rest independently."""
+        known = self.inner.infer_relative_search_space(study, trial)
+        known = {name: d for name, d in known.items() if name in self._distributions}
+        values = self.inner.sample_relative(study, trial, known)
+        return {
+            name: values[name] if name in values else self.inner.sample_independent(study, trial, name, distribution)
+            for name, distribution in self._distributions.items()
+        }
+
+    def _move_away(self, network: Architecture, seen: Set[str], rng: np.random.Generator) -> Architecture:
+        for _ in range(STEPS):
+            if network.key not in seen and admits(self._space, self._budget, network):
+                return network
+            network = self._space.mutate(network, rng, self._budget)
+        fresh = distinct_samples(self._space, self._budget, 1, rng, fill=False, exclude=seen)
+        return fresh[0] if fresh else network
+
+
+@register_sampler("random")
+def random_search(space: SearchSpace, budget: Budget | None, seed: int = 0) -> BaseSampler:
+    """Uniform over decisions, feasible, without repeats."""
+    return FeasibleSampler(RandomSampler(seed), space, budget, seed, attempts=100)
+
+
+@register_sampler("tpe")
+def tpe(space: SearchSpace, budget: Budget | None, seed: int = 0, **options: Any) -> BaseSampler:
+    """Optuna's tree-structured Parzen estimator, as Optuna sets it."""
+    return FeasibleSampler(TPESampler(seed=seed, **options), space, budget, seed)
+
+
+@register_sampler("gp")
+def gp(space: SearchSpace, budget: Budget | None, seed: int = 0, **options: Any) -> BaseSampler:
+    """Optuna's Gaussian process; it proposes the same point when asked again, so it is asked once."""
+    return FeasibleSampler(GPSampler(seed=seed, **options), space, budget, seed, attempts=1)
+
+
+@register_sampler("nsga2")
+def nsga2(space: SearchSpace, budget: Budget | None, seed: int = 0, population_size: int = 20, **options: Any) -> BaseSampler:
+    """Optuna's NSGA-II with a population that suits a few hundred evaluations."""
+    return FeasibleSampler(NSGAIISampler(population_size=population_size, seed=seed, **options), space, budget, seed)

@@ -1,0 +1,50 @@
+"""Every sampler, by name: feasible, without repeats, better than nothing."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from nas.generator import make_sampler, register_sampler, sampler_names
+from search_spaces import Budget, BudgetInfeasibleError, DecisionSpace, InputError
+
+BUDGET = Budget(flops=9)
+NAMES = ("generator", "random", "tpe", "gp", "nsga2", "evolution")
+
+
+def test_own_samplers_are_listed_with_the_default_first() -> None:
+    assert tuple(sampler_names()[: len(NAMES)]) == NAMES
+
+
+def test_unknown_sampler_names_the_known_ones(space: DecisionSpace) -> None:
+    with pytest.raises(InputError, match="generator"):
+        make_sampler("annealing", space, None, 0)
+
+
+def test_taken_name_is_refused() -> None:
+    with pytest.raises(InputError, match="already"):
+        register_sampler("tpe")(lambda *_: optuna.samplers.RandomSampler())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_network_is_repeated_and_none_is_over_budget(name: str, space: DecisionSpace, search) -> None:
+    study = search(make_sampler(name, space, BUDGET, 3), 16 if name == "gp" else 40)
+    networks = [space.architecture(trial.params) for trial in study.trials]
+    assert len({network.key for network in networks}) == len(networks)
+    assert all(BUDGET.admits(space.cost(network)) for network in networks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_impossible_budget_is_reported_with_the_smallest_cost(name: str, space: DecisionSpace) -> None:
+    study = optuna.create_study(sampler=make_sampler(name, space, Budget(flops=0.5), 0))
+    with pytest.raises(BudgetInfeasibleError) as caught:
+        space.suggest(study.ask())
+    assert caught.value.smallest["flops"] == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_space_that_is_used_up_is_searched_again_rather_than_hung(name: str) -> None:
+    tiny = DecisionSpace("tiny", {"a": (0, 1), "b": (0, 1)}, flops=lambda c: 1.0 + c["a"] + c["b"])
+    study = optuna.create_study(sampler=make_sampler(name, tiny, Budget(flops=2), 0))
+    study.optimize(lambda trial: float(tiny.suggest(trial)["a"]), n_trials=5)
+    assert {tuple(trial.params.values()) for trial in study.trials} == {(0, 0), (0, 1), (1, 0)}
