@@ -1,0 +1,157 @@
+"""The audit: gates, tests, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from nas.data.dataset import Dataset, Indices
+from nas.inquisitor import gates
+from nas.inquisitor.answers import answers_to
+from nas.inquisitor.blind_spots import BLIND_SPOTS
+from nas.inquisitor.context import FULL, SCREEN, Case, Level, Settings
+from nas.inquisitor.judge import Ruling, rounded, rule
+from nas.inquisitor.margins import Margins
+from nas.inquisitor.opening import hashes, in_data_order, open_case, versions
+from nas.inquisitor.tests.base import AUDIT_TESTS, AuditTest
+from nas.records import Finding, Gate, TestResult
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the audit that is behind (0 … 1)."""
+
+_SCREEN_GROUPS = 15  # a screen may steer on fewer groups in a class: it never passes a model
+_LOCAL = frozenset({"T1", "T3", "T4", "T5"})  # tests whose effect sits somewhere outside the lungs
+_ON_SEAMS = frozenset({"T2", "T3"})  # tests that show the filled part of donors
+
+
+def audit_model(
+    model: nn.Module,
+    dataset: Dataset,
+    indices: Indices | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    level: Level = "full",
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    margins: Margins | None = None,
+    settings: Settings | None = None,
+    tests: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    pictures_dir: Path | None = None,
+    training_dataset: Dataset | None = None,
+    training_indices: Indices | None = None,
+) -> Finding:
+    """Question a model on images that it never trained on.
+
+    Args:
+        model: float (n, 1, H, W) in [0, 1] → logits (n, classes); only called.
+        dataset, indices: the images under audit (all of the data set by default).
+        classes: class names in logit order; they must be the data's, in any order.
+        level: "screen" (clean, T1, T3 on 100 images: steers a search) or "full" (every test; may pass a model).
+        seed: of all random streams; the same seed gives the same finding on the same CPU.
+        margins, settings: what counts as harmless; how much work is done. Both have pre-registered defaults.
+        tests: names of the tests to run; by default all of the level.
+        pictures_dir: where pictures go; none are made without it.
+        training_dataset, training_indices: other images that donors are taken from; by default the images under audit.
+
+    Raises:
+        InputError: the classes differ from the data's, the model's logits do not fit them, or are not finite.
+    """
+    margins = margins or Margins()
+    rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)
+    usable, excluded = gates.usable_masks(dataset.masks(rows), dataset.has_mask[rows])
+    masked = rows[usable]
+    least = margins.groups_per_class if level == "full" else min(margins.groups_per_class, _SCREEN_GROUPS)
+    auditable = gates.auditable_classes(dataset.labels[masked], dataset.group[masked], len(dataset.classes), least)
+    standing = [
+        gates.masks_gate(usable, margins),
+        gates.enough_groups(auditable, dataset.classes, least),
+    ]
+    frame = Finding(
+        verdict="undecided", binding_reason="", gates=tuple(standing), level=level, seed=seed, n=len(rows),
+        groups=len(np.unique(dataset.group[rows])), excluded=excluded, blind_spots=BLIND_SPOTS, versions=versions(),
+        hashes=hashes(model, dataset, rows),
+    )  # fmt: skip
+    if not auditable or not standing[0].passed:
+        return frame.model_copy(update={"binding_reason": _obstacles(standing)[0]})
+    case = open_case(
+        in_data_order(model, classes, dataset), dataset, masked, auditable=auditable, margins=margins,
+        settings=settings or (SCREEN if level == "screen" else FULL), level=level, seed=seed, device=device,
+        donor_dataset=training_dataset, donor_rows=training_indices,
+    )  # fmt: skip
+    return _question(case, frame, tests, progress, pictures_dir)
+
+
+def _question(
+    case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None, pictures_dir: Path | None
+) -> Finding:
+    """Competence, tests, verdict; the frame holds what was known before the model was called."""
+    shown = case.exhibits
+    able = gates.competence(case.logits, shown.labels, shown.groups, case.classes, case.auditable, case.margins)
+    competent = tuple(index for index, gate in zip(case.auditable, able, strict=True) if gate.passed)
+    case.auditable = competent[-1:] if len(case.classes) == 2 else competent  # of two classes, one is the other's mirror
+    chosen = [AUDIT_TESTS.get(name)() for name in names] if names else _of_level(case.level)
+    results: list[TestResult] = []
+    for number, test in enumerate(chosen if case.auditable else []):
+        if progress:
+            progress(f"{test.name} {test.title}", number / len(chosen))
+        results.extend(test.run(case))
+    realism = [gates.seams(case)] if results and _ON_SEAMS & {item.test for item in results} else []
+    if realism and not realism[0].passed:
+        results = [_voided(item) if item.test in _ON_SEAMS else item for item in results]
+    results = _with_regions(results)
+    standing = [*frame.gates, *able, *realism, *([gates.precision(tuple(results))] if results else [])]
+    ruling = rule(
+        results,
+        failing=frozenset(test.name for test in chosen if test.can_fail),
+        passing=frozenset(name for name, test in AUDIT_TESTS.items() if test.needed),
+        obstacles=_obstacles([gate for gate in standing if gate.name not in ("precision", "groups")]),
+        not_auditable=[name for index, name in enumerate(case.classes) if index not in competent],
+        alpha=case.margins.alpha,
+    )
+    return frame.model_copy(
+        update={
+            "verdict": ruling.verdict, "binding_reason": ruling.binding_reason, "gates": tuple(standing),
+            "tests": _with_adjusted(results, ruling), "answers": answers_to(ruling.failed),
+        }
+    )  # fmt: skip
+
+
+def _of_level(level: Level) -> list[AuditTest]:
+    return [test() for _, test in AUDIT_TESTS.items() if level in test.levels]
+
+
+def _obstacles(standing: Sequence[Gate]) -> list[str]:
+    """Gates that do not hold, in words."""
+    return [f"gate {gate.name}: {gate.note or gate.rule}" for gate in standing if not gate.passed]
+
+
+def _with_regions(results: Sequence[TestResult]) -> list[TestResult]:
+    """Where the regional map puts an outside effect, told with every test that such an effect may fail."""
+    places = {item.class_name: item.details["region"] for item in results if item.test == "T7" and "region" in item.details}
+    return [
+        item.model_copy(update={"details": {**item.details, "region": places[item.class_name]}})
+        if item.test in _LOCAL and item.verdict != "pass" and item.class_name in places
+        else item
+        for item in results
+    ]
+
+
+def _voided(item: TestResult) -> TestResult:
+    """A result that the edit-realism gate takes away: it may measure the edit."""
+    reason = "void: the gate on edit realism does not hold"
+    return item.model_copy(update={"verdict": "undecided", "reason": reason, "details": {**item.details, "p_fail": 1.0}})
+
+
+def _with_adjusted(results: Sequence[TestResult], ruling: Ruling) -> tuple[TestResult, ...]:
+    """Holm's adjusted p-values beside the raw ones."""
+    found = []
+    for item in results:
+        adjusted = ruling.adjusted.get((item.test, item.class_name))
+        more = {} if adjusted is None else {"p_fail_holm": rounded(adjusted)}
+        found.append(item.model_copy(update={"details": {**item.details, **more}}))
+    return tuple(found)

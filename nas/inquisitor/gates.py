@@ -1,0 +1,158 @@
+"""Conditions that must hold before a verdict may be anything but *undecided*."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from nas.inquisitor.context import Case
+from nas.inquisitor.engine import margins, to_float
+from nas.inquisitor.judge import rounded
+from nas.inquisitor.margins import Margins
+from nas.inquisitor.regions import chest_region
+from nas.records import Gate, TestResult
+from nas.statistics import auc_interval
+
+Floats = NDArray[np.float64]
+
+
+def auditable_classes(labels: NDArray[np.int64], groups: NDArray[np.str_], classes: int, least: int) -> tuple[int, ...]:
+    """Classes with at least ``least`` groups of their own and as many outside."""
+    inside = [len(np.unique(groups[labels == index])) for index in range(classes)]
+    outside = [len(np.unique(groups[labels != index])) for index in range(classes)]
+    return tuple(index for index in range(classes) if min(inside[index], outside[index]) >= least)
+
+
+def competence(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.str_], names: tuple[str, ...],
+    auditable: tuple[int, ...], bounds: Margins,
+) -> tuple[Gate, ...]:  # fmt: skip
+    """One gate a class: the lower bound of its clean one-vs-rest AUC must exceed the bound."""
+    z = margins(logits)
+    found = []
+    for index in auditable:
+        low = auc_interval(z[:, index], labels == index, groups).low
+        found.append(
+            Gate(
+                name=f"competence[{names[index]}]",
+                passed=low > bounds.competence,
+                value=rounded(low),
+                rule=f"lower 95 % bound of the clean AUC above {bounds.competence:g}",
+                note="" if low > bounds.competence else "a model that cannot tell the classes apart shows no shortcuts either",
+            )
+        )
+    return tuple(found)
+
+
+def enough_groups(auditable: tuple[int, ...], names: tuple[str, ...], least: int) -> Gate:
+    """Every class needs so many groups; the others are not auditable."""
+    missing = [name for index, name in enumerate(names) if index not in auditable]
+    return Gate(
+        name="groups", passed=not missing, value=float(len(auditable)), rule=f"at least {least} groups in every class",
+        note=f"not auditable: {', '.join(missing)}" if missing else "",
+    )  # fmt: skip
+
+
+def usable_masks(masks: NDArray[np.bool_], has_mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Which images have a mask that lungs could have, bool (n,), and how many were excluded by reason.
+
+    A plausible mask covers 3–70 % of the image, and its area lies within three interquartile ranges of the data set's
+    quartiles (a Tukey fence: the share it removes does not depend on n).
+    """
+    area = masks.reshape(len(masks), -1).mean(axis=1)
+    present = has_mask & (area > 0)
+    plausible = present & (area >= 0.03) & (area <= 0.7)
+    if plausible.sum() >= 8:
+        low, high = np.quantile(area[plausible], [0.25, 0.75])
+        plausible &= (area >= low - 3 * (high - low)) & (area <= high + 3 * (high - low))
+    excluded = {"no lung mask": int((~present).sum()), "implausible lung mask": int((present & ~plausible).sum())}
+    return plausible, {reason: count for reason, count in excluded.items() if count}
+
+
+def masks_gate(usable: NDArray[np.bool_], bounds: Margins) -> Gate:
+    """Enough images must have a usable mask."""
+    share = float(usable.mean()) if len(usable) else 0.0
+    return Gate(
+        name="masks", passed=share >= bounds.missing_masks, value=rounded(share),
+        rule=f"a usable lung mask on at least {bounds.missing_masks:.0%} of the images",
+        note="" if share >= bounds.missing_masks else "the images that have one may not stand for the rest",
+    )  # fmt: skip
+
+
+def seams(case: Case) -> Gate:
+    """Edit realism: seam features of the swaps must not tell the donor arms apart.
+
+    A small classifier sees only what the edit adds (how much was filled, the step along the seam, the fill's spread): if
+    it separates own from other donors, a model could do so as well, and the swaps would measure the edit.
+    """
+    found = case.once("seams", lambda: _seam_bounds(case))
+    worst = max(found, default=0.0)
+    return Gate(
+        name="edit realism", passed=worst <= case.margins.seam, value=rounded(worst),
+        rule=f"lower 95 % bound of the AUC with which seams tell the arms apart at most {case.margins.seam:g}",
+        note="" if worst <= case.margins.seam else "donors of a class leave other seams than those of the rest",
+    )  # fmt: skip
+
+
+def _seam_bounds(case: Case) -> list[float]:
+    design = case.design.first(300)
+    recipients, donors = design.pairs()
+    slot = np.tile(np.arange(design.slots), design.entries)
+    number = {int(position): row for row, position in enumerate(case.giving[0])}
+    features = _seam_features(case, recipients, np.array([number[int(donor)] for donor in donors], np.int64))
+    bounds = []
+    for index in case.auditable:
+        truth, groups = slot == index, case.donors.groups[donors]
+        folds = GroupKFold(min(5, len(np.unique(groups[truth]))))
+        model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+        scores = cross_val_predict(model, features, truth, groups=groups, cv=folds, method="decision_function")
+        bounds.append(auc_interval(scores, truth, groups).low)
+    return bounds
+
+
+def _seam_features(case: Case, recipients: NDArray[np.int64], donors: NDArray[np.int64]) -> Floats:
+    rows, size = [], case.engine.batch_size(case.exhibits.image_size)
+    background = case.backgrounds(case.settings.fills[0])
+    for start in range(0, len(recipients), size):
+        to, of = case.tensor(recipients[start : start + size]), case.tensor(donors[start : start + size])
+        images, behind = to_float(case.exhibits.images[to]), to_float(background[of])
+        rows.append(_batch_features(images, behind, case.regions[to], chest_region(case.donor_masks[of])))
+    return torch.cat(rows).double().cpu().numpy()
+
+
+def _batch_features(images: Tensor, behind: Tensor, inside: Tensor, filled: Tensor) -> Tensor:
+    """Exposed fill's share, the absolute step over the seam, the fill's texture: float (b, 3)."""
+    exposed = filled & ~inside
+    share = exposed.flatten(1).float().mean(dim=1)
+    edge = inside ^ torch.nn.functional.max_pool2d(inside.float(), 3, 1, 1).bool()
+    step = _mean(behind, edge) - _mean(images, edge)
+    rough = (behind - torch.nn.functional.avg_pool2d(behind, 3, 1, 1, count_include_pad=False)).abs()
+    return torch.stack([share, step.abs(), _mean(rough, exposed)], dim=1)
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    return (values * where).flatten(1).sum(dim=1) / where.flatten(1).sum(dim=1).clamp(min=1)
+
+
+def precision(results: tuple[TestResult, ...]) -> Gate:
+    """The minimum detectable effect of every test must be at most its pass margin; else that test cannot pass."""
+    blunt = [
+        item
+        for item in results
+        if item.minimum_detectable_effect is not None
+        and item.pass_margin is not None
+        and item.minimum_detectable_effect > item.pass_margin
+    ]
+    worst = max(((item.minimum_detectable_effect or 0) / (item.pass_margin or 1) for item in results), default=0.0)
+    names = sorted({item.test for item in blunt})
+    return Gate(
+        name="precision", passed=not blunt, value=rounded(worst),
+        rule="minimum detectable effect at most the pass margin, in every test (value: the largest ratio)",
+        note=f"too few images for {', '.join(names)}" if blunt else "",
+    )  # fmt: skip

@@ -1,0 +1,105 @@
+"""Opening a case: which images, which model order, which donors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nas.data.dataset import Dataset, Indices
+from nas.inquisitor.context import Case, Level, Settings
+from nas.inquisitor.design import balanced
+from nas.inquisitor.engine import Engine, Exhibits
+from nas.inquisitor.gates import usable_masks
+from nas.inquisitor.margins import Margins
+from search_spaces.errors import InputError
+
+
+class InDataOrder(nn.Module):
+    """A model whose logits are put in the order of the data's classes."""
+
+    def __init__(self, model: nn.Module, order: Sequence[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.order = tuple(order)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) in the data's order."""
+        return self.model(images)[:, list(self.order)]
+
+
+def in_data_order(model: nn.Module, classes: Sequence[str] | None, dataset: Dataset) -> nn.Module:
+    """The model itself, or wrapped so that its logits follow ``dataset.classes``; other classes are an error."""
+    if classes is None or tuple(classes) == dataset.classes:
+        return model
+    if sorted(classes) != sorted(dataset.classes):
+        raise InputError(
+            f"the model's classes {', '.join(classes)} are not the data's ({', '.join(dataset.classes)}); "
+            "choose or merge the data's classes with --classes"
+        )
+    return InDataOrder(model, [list(classes).index(name) for name in dataset.classes])
+
+
+def open_case(
+    model: nn.Module,
+    dataset: Dataset,
+    rows: Indices,
+    *,
+    auditable: tuple[int, ...],
+    margins: Margins,
+    settings: Settings,
+    level: Level,
+    seed: int,
+    device: str | torch.device,
+    donor_dataset: Dataset | None = None,
+    donor_rows: Indices | None = None,
+) -> Case:
+    """Images on the device, clean answers, donors; ``rows`` have usable masks."""
+    engine = Engine(model, device)
+    donors = Exhibits.gather(dataset, rows, device) if donor_dataset is None else _other(donor_dataset, donor_rows, device)
+    case = Case(
+        engine=engine, exhibits=donors, donors=donors, classes=dataset.classes, logits=np.zeros((0, 0), np.float32),
+        auditable=auditable, margins=margins, settings=settings, level=level, seed=seed,
+    )  # fmt: skip
+    if donor_dataset is not None:
+        case.exhibits = Exhibits.gather(dataset, rows, device)
+    if level == "screen":
+        count = min(settings.recipients, len(case.exhibits))
+        case.exhibits = case.exhibits.take(
+            np.sort(balanced(case.exhibits.labels, count, len(dataset.classes), case.rng("screen")))
+        )
+    case.logits = engine.on_images(case.exhibits.images)
+    if case.logits.shape[1] != len(dataset.classes):
+        raise InputError(
+            f"the model returns {case.logits.shape[1]} logits for the data's {len(dataset.classes)} classes; they must match"
+        )
+    return case
+
+
+def _other(dataset: Dataset, rows: Indices | None, device: str | torch.device) -> Exhibits:
+    """Donors from another part or data set: those with usable masks."""
+    rows = np.arange(len(dataset)) if rows is None else np.asarray(rows, np.int64)
+    usable, _ = usable_masks(dataset.masks(rows), dataset.has_mask[rows])
+    return Exhibits.gather(dataset, rows[usable], device)
+
+
+def hashes(model: nn.Module, dataset: Dataset, rows: Indices) -> dict[str, str]:
+    """Content of the model's state and of the images and masks under audit, 16 hexadecimal digits each."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    images, masks = hashlib.sha256(), hashlib.sha256()
+    for row in rows:
+        images.update(dataset.images[row].tobytes())
+        masks.update(dataset.packed_masks[row].tobytes())
+    return {"model": digest.hexdigest()[:16], "images": images.hexdigest()[:16], "masks": masks.hexdigest()[:16]}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    return {name: metadata.version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "captum")}

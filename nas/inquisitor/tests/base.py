@@ -1,0 +1,147 @@
+"""The interface of an audit test, and the machinery that all donor swaps share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.inquisitor.context import Case, Level
+from nas.inquisitor.effects import Effect, contrasts, split_half_share, swap_effect
+from nas.inquisitor.engine import margins
+from nas.inquisitor.judge import agree, result, rounded
+from nas.inquisitor.margins import Margin
+from nas.records import TestResult
+from search_spaces.registry import Registry
+
+
+class AuditTest(ABC):
+    """One question put to a model: a statistic with its null, margins and cost, on one-vs-rest for every auditable class.
+
+    A plug-in subclasses it, sets the class attributes, and registers with ``@register_audit_test``.
+    """
+
+    name: ClassVar[str]  # "T3"
+    title: ClassVar[str]
+    statistic: ClassVar[str]  # what the effect is
+    null: ClassVar[str]  # what the effect is compared with
+    cost: ClassVar[str]  # forward passes, in words
+    levels: ClassVar[tuple[Level, ...]] = ("full",)
+    can_fail: ClassVar[bool] = False  # its fail is a fail of the model
+    needed: ClassVar[bool] = False  # a pass of the model needs its pass
+
+    @abstractmethod
+    def run(self, case: Case) -> Sequence[TestResult]:
+        """One result for every auditable class."""
+
+
+AUDIT_TESTS: Registry[type[AuditTest]] = Registry("audit test", "pepx_nas.audits", lambda: _load())
+
+
+def register_audit_test(test: type[AuditTest]) -> type[AuditTest]:
+    """Class decorator that adds a test to every audit."""
+    return AUDIT_TESTS.register(test.name)(test)
+
+
+def audit_descriptions() -> dict[str, str]:
+    """Every test in a line: what it asks, at which levels, what it costs."""
+    return {
+        name: f"{test.title}: {test.statistic} against {test.null} ({', '.join(test.levels)}; {test.cost})"
+        for name, test in AUDIT_TESTS.items()
+    }
+
+
+def _load() -> None:
+    import nas.inquisitor.tests.ours  # noqa: F401
+
+
+class SwapTest(AuditTest):
+    """A test that carries something over from donors and compares donors of a class with the others, on the same recipients.
+
+    Both arms bear the same artefacts, so their difference is the class evidence in what was carried over.
+    """
+
+    null = "donor labels shuffled within matched blocks (exact); two-way interval over donors and recipients"
+    can_fail = True
+    needed = True
+    fills_matter: ClassVar[bool] = False
+
+    @abstractmethod
+    def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
+        """Edited images, float (b, 1, H, W), from positions of recipients (b,) and numbers of donors in use (b,)."""
+
+    @abstractmethod
+    def margin(self, case: Case) -> Margin:
+        """The margins of this test."""
+
+    def run(self, case: Case) -> Sequence[TestResult]:
+        fills = case.settings.fills if self.fills_matter else case.settings.fills[:1]
+        return [agree([self._judged(case, index, fill) for fill in fills]) for index in case.auditable]
+
+    def responses(self, case: Case, fill: str) -> NDArray[np.float64]:
+        """Log-odds of every class with every donor, float64 (entries, slots, classes); computed once an audit."""
+        return case.once((self.name, "responses", fill), lambda: self._respond(case, fill))
+
+    def _respond(self, case: Case, fill: str) -> NDArray[np.float64]:
+        design = case.design
+        recipients, donors = case.tensor(design.pairs()[0]), case.tensor(case.giving[1])
+        logits = case.engine.logits(
+            lambda numbers: self.edit(case, recipients[numbers], donors[numbers], fill),
+            len(recipients),
+            case.exhibits.image_size,
+        )
+        return margins(logits).reshape(design.entries, design.slots, -1)
+
+    def effect(self, case: Case, index: int, fill: str) -> Effect:
+        """The class's signed effect in units of σ."""
+        design, codes = case.design, case.exhibits.group_codes
+        return swap_effect(
+            self.responses(case, fill)[:, :, index], index, codes[design.recipient], design.block, design.blocks,
+            case.rng(self.name, index, fill, "permutation"), case.settings.permutations,
+        ).scaled(float(case.sigma[index]))  # fmt: skip
+
+    def _judged(self, case: Case, index: int, fill: str) -> TestResult:
+        design = case.design
+        return result(
+            test=self.name, title=self.title, class_name=case.classes[index], statistic=self.statistic,
+            effect=self.effect(case, index, fill), margin=self.margin(case), n=len(np.unique(design.recipient)),
+            groups=min(design.blocks, len(np.unique(case.exhibits.groups[design.recipient]))),
+            fill=fill if self.fills_matter else "", details=self.details(case, index, fill),
+        )  # fmt: skip
+
+    def details(self, case: Case, index: int, fill: str) -> dict[str, object]:
+        """What else a person wants to know; information, no evidence."""
+        design = case.design
+        responses = self.responses(case, fill)[:, :, index]
+        return {
+            "donor_blocks": design.blocks,
+            "donors_per_recipient": round(design.entries / max(len(np.unique(design.recipient)), 1), 2),
+            "forward_passes": design.entries * design.slots,
+            "lungs": rounded(lung_effect(case, responses, index)),
+            "share": rounded(
+                split_half_share(
+                    responses, index, design.block, lung_effect(case, responses, index) * float(case.sigma[index]),
+                    case.rng(self.name, index, "halves"),
+                )
+            ),
+            "net_flips": rounded(net_flips(self.responses(case, fill), index)),
+        }  # fmt: skip
+
+
+def lung_effect(case: Case, responses: NDArray[np.float64], index: int) -> float:
+    """What the recipients' own content does, in σ: class recipients minus the others, averaged over donors."""
+    own = case.exhibits.labels[case.design.recipient] == index
+    if own.all() or not own.any():
+        return 0.0
+    means = responses.mean(axis=1)
+    return float((means[own].mean() - means[~own].mean()) / case.sigma[index])
+
+
+def net_flips(responses: NDArray[np.float64], index: int) -> float:
+    """Decisions for the class with its own donors minus those with the others': −1 … 1, 0 where donors decide nothing."""
+    decided = (responses.argmax(axis=2) == index).astype(np.float64)
+    return float(contrasts(decided, index).mean())

@@ -1,0 +1,12 @@
+"""Imports every test of ours, in the order in which an audit runs and prints them."""
+
+from nas.inquisitor.tests import (  # noqa: F401
+    t01_lungs_removed,
+    t02_lungs_only,
+    t03_background,
+    t04_marker,
+    t05_frame,
+    t06_style,
+    t07_map,
+    t13_geometry,
+)
