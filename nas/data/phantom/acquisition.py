@@ -77,7 +77,7 @@ def expose(attenuation: Field, exposure: Exposure, noise: Field) -> Field:
     picture = 1 - np.exp(-1.35 * attenuation)  # dense parts saturate, as film does
     picture = np.exp(exposure.gamma * np.log(np.maximum(picture, 1e-4)))
     picture = (picture - 0.45) * exposure.contrast + 0.45 + exposure.brightness + exposure.shade * down
-    picture += exposure.noise * noise * 1.6
+    picture += exposure.noise * noise
     return np.clip(blur(picture, exposure.blur), 0, 1)
 
 

@@ -57,7 +57,7 @@ def pneumonia(disease: Disease, chest: Chest, draw: Draw, size: int) -> Field:
     focus += (other * 0.7) * _blob(
         chest, -disease.side * (0.95 - disease.place_t), -0.6 * disease.place_v, disease.extent * 0.8, disease.stretch, warp
     )
-    return np.minimum(focus, 1) * (0.03 + 0.30 * disease.severity)
+    return np.minimum(focus, 1) * (0.10 + 0.45 * disease.severity)
 
 
 def _blob(chest: Chest, u: Field, v: Field, radius: Field, stretch: Field, warp: Field) -> Field:
@@ -67,14 +67,14 @@ def _blob(chest: Chest, u: Field, v: Field, radius: Field, stretch: Field, warp:
 
 def covid(disease: Disease, chest: Chest, draw: Draw, size: int) -> Field:
     """Attenuation (n, size, size) of peripheral ground-glass in both lungs, before it is limited to the lungs."""
-    rim = np.exp(-np.maximum(chest.depth, 0) / (0.10 + 0.10 * disease.extent))
+    rim = np.exp(-np.maximum(chest.depth, 0) / (0.08 + 0.30 * disease.extent))
     level = 1 / (1 + np.exp(-3 * (chest.v - 0.1) * disease.basal))
-    patches = soft_step(draw.smooth(5, size) + 0.35, 0.8)
+    patches = soft_step(draw.smooth(5, size) + 0.55, 0.8)
     texture = draw.smooth(GROUND_GLASS_CELLS, size)
     lagging = 0.55 + 0.45 * disease.second
     sides = np.where(chest.u * disease.side > 0, np.float32(1), lagging)
     amount = np.minimum(1.9 * rim * level * patches * sides, 1)
-    return amount * (0.03 + 0.17 * disease.severity) * np.maximum(1 + 0.55 * texture, 0)
+    return amount * (0.09 + 0.36 * disease.severity) * np.maximum(1 + 0.6 * texture, 0)
 
 
 def distractors(chest: Chest, draw: Draw, size: int) -> Field:
@@ -91,7 +91,7 @@ def _veil(chest: Chest, draw: Draw, size: int) -> Field:
     du, dv = np.abs(chest.u) - np.abs(u), chest.v - v
     both = draw.chance(0.5)
     side = np.where(both | (chest.u * u > 0), np.float32(1), np.float32(0))
-    amount = draw.chance(0.6) * draw.uniform(0.02, 0.13)
+    amount = draw.chance(0.5) * draw.uniform(0.02, 0.11)
     haze = 1 + 0.25 * draw.smooth(4, size)
     return amount * side * haze * np.exp(-(du * du + dv * dv) / (radius * radius))
 
