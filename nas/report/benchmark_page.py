@@ -1,0 +1,123 @@
+"""The page of one benchmark: the table, accuracy against cost, paired comparisons, curves, matrices, sources, verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.records import BenchmarkRecord, BenchmarkRow, Metric
+from nas.report import formatting as fmt
+from nas.report.benchmark_charts import confusion_charts, cost_charts, curve_charts, source_charts
+from nas.report.cells import Cell, Row, Table, comparisons_table, count_cell, metric_cell, settings_table, table
+from nas.report.views import FindingView, data_view, finding_view, openings_warning, reproduce
+
+
+def benchmark_context(record: BenchmarkRecord, directory: Path) -> dict[str, Any]:
+    """What the benchmark's template prints."""
+    sections = [
+        ("table", "Table"), ("cost", "Cost"), ("comparisons", "Comparisons"), ("curves", "Curves"), ("confusion", "Confusion"),
+        ("sources", "Sources"), ("audit", "Audits"), ("data", "Data"), ("reproduce", "Reproduce"),
+    ]  # fmt: skip
+    return {
+        "kind": "Benchmark",
+        "title": f"{len(record.rows)} models on {', '.join(map(fmt.clean, record.classes))}",
+        "seed": record.seed,
+        "sections": sections,
+        "lead": lead(record),
+        "warnings": [*openings_warning(record.test_openings), *_pretraining_warning(record)],
+        "main": main_table(record),
+        "metrics": every_metric(record),
+        "cost_charts": cost_charts(record),
+        "comparisons": comparisons_table(record.comparisons),
+        "curve_charts": curve_charts(record),
+        "matrices": confusion_charts(record),
+        "source_charts": source_charts(record),
+        "findings": findings(record, directory),
+        "data": data_view(record.data),
+        "settings": settings_table(record.settings),
+        "reproduce": reproduce(record, record.seed, {"Device": record.device or fmt.MISSING}),
+    }  # fmt: skip
+
+
+def lead(record: BenchmarkRecord) -> str:
+    """What met whom, on what."""
+    kinds = {kind: sum(row.kind == kind for row in record.rows) for kind in ("candidate", "baseline", "control")}
+    met = ", ".join(f"{count} {fmt.plural(count, kind)}" for kind, count in kinds.items() if count)
+    data = record.data
+    return (
+        f"{met} on the same folds, the same sealed test part and the same audit: {data.images} images of {data.groups} groups "
+        f"at {data.image_size} px, {len(record.classes)} classes ({', '.join(record.classes)})."
+    )
+
+
+def _pretraining_warning(record: BenchmarkRecord) -> list[str]:
+    kinds = {row.pretraining for row in record.rows if row.kind != "control"}
+    if len(kinds) < 2:
+        return []
+    return [f"Unequal pretraining ({', '.join(sorted(kinds))}): rows with more take no part in “better”."]
+
+
+def row_metric(row: BenchmarkRow, name: str) -> Metric | None:
+    """A row's headline figure: on the sealed test, else over the folds."""
+    return fmt.find_metric(row.test, name) or fmt.find_metric(row.folds, name)
+
+
+def main_table(record: BenchmarkRecord) -> Table:
+    """One line a model: cost, headline metrics, each class's sensitivity, audit."""
+    classes = [f"sensitivity[{name}]" for name in record.classes]
+    names = ["balanced_accuracy", "auroc", *classes]
+    rows = [Row(_main_row(row, names), highlight=row.kind == "candidate") for row in record.rows]
+    columns = [
+        ("Model", False), ("Audit", False), ("FLOPs", True), ("Parameters", True),
+        *((f"{fmt.metric_title(name)} (95 %)", True) for name in names),
+        ("Latency (ms)", True), ("NetScore (dB)", True), ("Weights", True), ("Layer kinds", True),
+    ]  # fmt: skip
+    return table(
+        columns,
+        rows,
+        "Sealed test part; intervals respect groups. Candidates of this toolkit are shaded; click a heading to sort.",
+    )
+
+
+def _main_row(row: BenchmarkRow, names: list[str]) -> tuple[Cell, ...]:
+    cost = row.cost
+    note = "; ".join(part for part in (f"failed: {row.failed}" if row.failed else "", row.note) if part)
+    recipe = f"{row.kind}, recipe {row.recipe}, pretraining {row.pretraining}" if row.kind != "control" else "control"
+    return (
+        Cell(row.name, sub=f"{recipe}{'; ' + note if note else ''}", class_="text"),
+        Cell(verdict=row.finding.verdict if row.finding else "none"),
+        count_cell(cost.flops if cost else None, fmt.flops(cost.flops) if cost else fmt.MISSING),
+        count_cell(cost.parameters if cost else None, fmt.si(cost.parameters) if cost else fmt.MISSING),
+        *(metric_cell(row_metric(row, name)) for name in names),
+        metric_cell(row.latency_ms),
+        count_cell(row.net_score, fmt.number(row.net_score, 1)),
+        count_cell(row.weight_bytes, fmt.size(row.weight_bytes)),
+        count_cell(row.diversity, fmt.MISSING if row.diversity is None else str(row.diversity)),
+    )
+
+
+def every_metric(record: BenchmarkRecord) -> Table:
+    """Every metric of every model on every part."""
+    rows = [
+        (
+            Cell(row.name, class_="key"),
+            Cell(fmt.metric_title(metric.name), class_="key"),
+            Cell(metric.part, class_="key"),
+            metric_cell(metric),
+            count_cell(metric.n, str(metric.n)),
+            count_cell(metric.groups, str(metric.groups)),
+        )
+        for row in record.rows
+        for metric in (*row.test, *row.folds, *row.by_source)
+    ]
+    columns = (("Model", False), ("Metric", False), ("Part", False), ("Value (95 %)", True), ("Images", True), ("Groups", True))
+    return table(columns, rows)
+
+
+def findings(record: BenchmarkRecord, directory: Path) -> list[FindingView]:
+    """The audits, with pictures beside the record or in a folder named after the model."""
+    return [
+        finding_view(row.name, row.finding, [directory, directory / "audits" / row.name, directory / row.name])
+        for row in record.rows
+        if row.finding is not None
+    ]

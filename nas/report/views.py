@@ -1,0 +1,175 @@
+"""What several pages share: the sections on a finding and on the data, and how to reproduce."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from nas.records import AuditRecord, BenchmarkRecord, DataSummary, Finding, SearchRecord, TestResult
+from nas.report import formatting as fmt
+from nas.report.cells import Cell, Row, Table, count_cell, effect_cell, parts_table, sources_table, table
+from nas.report.charts.bars import Bar, bars
+from nas.report.charts.intervals import interval_plot, margins_text
+from nas.report.pictures import Embedded, embed
+
+
+@dataclass(frozen=True)
+class TestGroup:
+    """The tests on one class (one-vs-rest)."""
+
+    __test__ = False  # not a pytest class
+
+    class_name: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding as the page shows it."""
+
+    name: str
+    record: Finding
+    basis: str
+    gates: tuple[Row, ...]
+    tests: tuple[TestGroup, ...]
+    attributions: Table | None
+    pictures: tuple[Embedded, ...]
+    blocks: Markup | None
+
+
+@dataclass(frozen=True)
+class DataView:
+    """A data summary as the page shows it."""
+
+    facts: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    parts: Table
+    sources: Table
+
+
+def finding_view(name: str, finding: Finding, bases: Sequence[Path]) -> FindingView:
+    """Gates, tests by class, attribution, pictures and block importances of one finding."""
+    excluded = "; ".join(f"{count} excluded: {reason}" for reason, count in finding.excluded.items())
+    basis = f"{finding.level} audit on {finding.n} images of {finding.groups} independent groups, seed {finding.seed}"
+    names = list(dict.fromkeys(test.class_name for test in finding.tests))
+    groups = tuple(TestGroup(c, tuple(_test_row(t) for t in finding.tests if t.class_name == c)) for c in names)
+    return FindingView(
+        name, finding, f"{basis}. {excluded}".strip(), tuple(_gate_rows(finding)), groups,
+        _attributions(finding), embed(finding.pictures, bases), _block_chart(finding),
+    )  # fmt: skip
+
+
+def _gate_rows(finding: Finding) -> list[Row]:
+    return [
+        Row(
+            (
+                Cell(gate.name, class_="key"),
+                Cell("✓ yes" if gate.passed else "✕ no", class_="key"),
+                count_cell(gate.value, fmt.number(gate.value)),
+                Cell(gate.rule, class_="text"),
+                Cell(gate.note, class_="text"),
+            )
+        )
+        for gate in finding.gates
+    ]
+
+
+def _test_row(test: TestResult) -> Row:
+    return Row(
+        (
+            Cell(
+                f"{test.test} {test.title}", sub=test.statistic + (f", fill: {test.fill}" if test.fill else ""), class_="text"
+            ),
+            Cell(verdict=test.verdict, class_="key"),
+            Cell(html=interval_plot(test), sub=margins_text(test)),
+            effect_cell(test),
+            Cell(str(test.n), sub=f"{test.groups} groups"),
+            Cell(test_reason(test), class_="text"),
+        )
+    )
+
+
+def test_reason(test: TestResult) -> str:
+    """The test's reason, with what would settle an undecided one."""
+    parts = [test.reason.rstrip(".")] if test.reason else []
+    if test.verdict == "undecided" and test.groups_needed:
+        parts.append(f"about {test.groups_needed} groups would settle it")
+    if test.minimum_detectable_effect is not None:
+        parts.append(
+            f"smallest detectable effect {fmt.number(test.minimum_detectable_effect)} {fmt.unit_text(test.unit)}".strip()
+        )
+    return "; ".join(parts)
+
+
+def _attributions(finding: Finding) -> Table | None:
+    """Free-form rows: the union of their printable columns."""
+    keys = list(
+        dict.fromkeys(k for row in finding.attributions for k, v in row.items() if isinstance(v, str | int | float | bool))
+    )
+    if not keys:
+        return None
+    columns = [(key.replace("_", " "), False) for key in keys]
+    return table(columns, ([Cell(_plain(row.get(key))) for key in keys] for row in finding.attributions))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return fmt.number(value)
+    return fmt.MISSING if value is None else str(value)
+
+
+def _block_chart(finding: Finding) -> Markup | None:
+    if not finding.block_importances:
+        return None
+    ordered = sorted(finding.block_importances.items(), key=lambda item: -item[1])[:24]
+    return bars(
+        [Bar(name, value, text=fmt.number(value)) for name, value in ordered],
+        "What each block carries",
+        "drop of the correct-class margin when the block is disturbed (σ)",
+        caption="Causal: the block is ablated, shrunk or noised, and the answer observed.",
+        x_format=lambda value: fmt.number(value, 2),
+    )
+
+
+def data_view(data: DataSummary) -> DataView:
+    """Counts, confounding warnings, parts and sources."""
+    facts = [
+        ("Data", ", ".join(data.spec)),
+        ("Fingerprint", data.fingerprint),
+        ("Images", f"{data.images} images of {data.groups} independent groups at {data.image_size} × {data.image_size} px"),
+        ("Lung masks", f"{data.with_mask} of {data.images}"),
+        ("Classes", ", ".join(f"{name}: {count}" for name, count in data.classes.items())),
+    ]
+    if data.trivial_features is not None:
+        facts.append(
+            (
+                "Trivial features alone",
+                f"{fmt.metric_title(data.trivial_features.name)} {fmt.metric_text(data.trivial_features)}",
+            )
+        )
+    facts += [("Skipped", f"{count} files: {reason}") for reason, count in data.skipped.items()]
+    return DataView(tuple(facts), data.warnings, parts_table(data), sources_table(data))
+
+
+def reproduce(
+    record: SearchRecord | AuditRecord | BenchmarkRecord, seed: int | None, more: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Seed, data fingerprint, versions, and what the page adds."""
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    facts = [("Toolkit", f"pepx-nas {record.toolkit}"), ("Versions", versions or fmt.MISSING)]
+    if seed is not None:
+        facts.append(("Seed", str(seed)))
+    facts += [("Data fingerprint", record.data.fingerprint), ("Created", fmt.date(record.created)), *more.items()]
+    return facts
+
+
+def openings_warning(count: int) -> list[str]:
+    """A sentence from the second opening of the sealed test on."""
+    if count < 2:
+        return []
+    return [f"Opening {count} of the sealed test part: figures on it are no longer unbiased."]
