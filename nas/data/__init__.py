@@ -8,11 +8,12 @@ from nas.data.listing import Listing, Row
 from nas.data.loading import load
 from nas.data.parts import LeakageError, check_leaks, make_parts, parts_from_json, parts_to_json
 from nas.data.preprocessing import Preprocessing, prepare
-from nas.data.readers.base import Reader, reader_names, register_reader
+from nas.data.readers.base import Reader, reader_descriptions, reader_names, register_reader
+from nas.data.sheet import contact_sheet
 from nas.data.summary import summarise
 
 __all__ = [
-    "Dataset", "LeakageError", "Listing", "Parts", "Preprocessing", "Reader", "Row", "check_leaks", "load", "make_parts", "pack_masks",
-    "parts_from_json", "parts_to_json", "prepare", "reader_names", "register_reader",
+    "Dataset", "LeakageError", "Listing", "Parts", "Preprocessing", "Reader", "Row", "check_leaks", "contact_sheet", "load", "make_parts", "pack_masks",
+    "parts_from_json", "parts_to_json", "prepare", "reader_descriptions", "reader_names", "register_reader",
     "summarise", "trivial_control", "trivial_features",
 ]  # fmt: skip

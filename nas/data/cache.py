@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.duplicates import near_duplicates
 from nas.data.listing import ArrayRow, Row
 from nas.data.preprocessing import Preprocessing
 from nas.files import read_json, sha256, write_json
 from search_spaces.errors import InputError, ToolkitError
 
-VERSION = 1  # raise it whenever decoding gives other pixels
+VERSION = 2  # raise it whenever decoding gives other pixels
 ROW_DTYPE = np.dtype(
     [
         ("row", "<i8"),  # index into the listing
@@ -43,11 +44,13 @@ _STALE_SECONDS = 24 * 3600
 
 @dataclass(frozen=True)
 class Decoded:
-    """Decoded rows: uint8 images (n, 1, S, S), packed masks (n, ceil(S·S/8)), one ``ROW_DTYPE`` record each, and failures."""
+    """Decoded rows: uint8 images (n, 1, S, S), packed masks (n, ceil(S·S/8)), one ``ROW_DTYPE`` record each, near-duplicate pairs (k, 2),
+    and failures."""
 
     images: NDArray[np.uint8]
     packed_masks: NDArray[np.uint8]
     rows: NDArray[np.void]
+    near: NDArray[np.int64]
     unreadable: tuple[tuple[str, str], ...]  # (file, reason)
 
 
@@ -208,9 +211,12 @@ class Writer:
             os.fsync(file.fileno())
             file.close()
         rows = np.array(self._rows, dtype=ROW_DTYPE)
-        np.save(self.folder / "rows.npy", rows, allow_pickle=False)
+        images = _map(self.folder / "images.bin", (len(rows), 1, self._size, self._size))
+        near = np.array(near_duplicates(images, rows["look"]), dtype=np.int64).reshape(-1, 2)
         sums = {name: digest.hexdigest() for name, digest in self._sums.items()}
-        sums["rows.npy"] = sha256(self.folder / "rows.npy")
+        for name, table in (("rows.npy", rows), ("near.npy", near)):
+            np.save(self.folder / name, table, allow_pickle=False)
+            sums[name] = sha256(self.folder / name)
         manifest = {"version": VERSION, "images": len(rows), "image_size": self._size, "sha256": sums}
         write_json(self.folder / "manifest.json", {**manifest, "unreadable": [list(pair) for pair in unreadable]})
 
@@ -220,18 +226,20 @@ def _open(folder: Path) -> Decoded:
     manifest = read_json(folder / "manifest.json")
     if manifest["version"] != VERSION:
         raise ValueError("another version")
-    for name, expected in manifest["sha256"].items():
-        if sha256(folder / Path(name).name) != expected:
+    for name in ("images.bin", "masks.bin", "rows.npy", "near.npy"):
+        if sha256(folder / name) != manifest["sha256"][name]:
             raise ValueError(f"{name} is damaged")
     n, size = int(manifest["images"]), int(manifest["image_size"])
     rows = np.load(folder / "rows.npy", allow_pickle=False)
     if rows.dtype != ROW_DTYPE or rows.shape != (n,):
         raise ValueError("rows.npy is damaged")
+    near = np.load(folder / "near.npy", allow_pickle=False)
     packed = (size * size + 7) // 8
     return Decoded(
         images=_map(folder / "images.bin", (n, 1, size, size)),
         packed_masks=_map(folder / "masks.bin", (n, packed)),
         rows=rows,
+        near=near,
         unreadable=tuple((str(file), str(reason)) for file, reason in manifest["unreadable"]),
     )
 

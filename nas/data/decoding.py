@@ -29,7 +29,7 @@ from nas.data.cache import (
     content_identity,
 )
 from nas.data.decode import UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
-from nas.data.duplicates import look
+from nas.data.duplicates import look, near_duplicates
 from nas.data.listing import ArrayRow, Row
 from nas.data.preprocessing import Preprocessing
 
@@ -78,7 +78,9 @@ def _in_memory(rows: Sequence[Row], settings: Preprocessing, progress: Progress 
             images[len(records), 0], masks[len(records)] = result[0], result[1]
             records.append(result[2])
     n = len(records)
-    return Decoded(images[:n], masks[:n], np.array(records, dtype=ROW_DTYPE), tuple(unreadable))
+    table = np.array(records, dtype=ROW_DTYPE)
+    near = np.array(near_duplicates(images[:n], table["look"]), dtype=np.int64).reshape(-1, 2)
+    return Decoded(images[:n], masks[:n], table, near, tuple(unreadable))
 
 
 def _results(rows: Sequence[Row], settings: Preprocessing, progress: Progress | None) -> Iterator[Result]:

@@ -1,20 +1,21 @@
 """Images that are the same picture twice: by pixels, or nearly so by a perceptual hash; and the groups that follow.
 
 The hash is a 256-bit difference hash (each of 16 × 16 cells compared with its right neighbour on a 17 × 16 thumbnail). Radiographs of
-different people agree in many bits, so a small distance only makes a pair *suspect*; it counts as a near-duplicate when the two
-thumbnails also correlate almost perfectly.
+different people agree in many bits, so a moderate distance only makes a pair *suspect*: it counts when the two thumbnails also correlate
+almost perfectly (a copy that was compressed, resized, or changed in brightness). At a very small distance a lower correlation is enough
+(a copy with a marker pasted on). Mirrored copies are found alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-MAX_DISTANCE = 24  # of 256 bits
-MIN_CORRELATION = 0.99  # of 32 × 32 thumbnails
+MAX_DISTANCE, MIN_CORRELATION = 32, 0.985  # of 256 bits; of 32 × 32 thumbnails
+SURE_DISTANCE, SURE_CORRELATION = 10, 0.85
 _THUMBNAIL = 32
 _BLOCK = 2048
 Pairs = list[tuple[int, int]]
@@ -28,24 +29,27 @@ def look(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def near_duplicates(images: NDArray[np.uint8], looks: NDArray[np.uint64]) -> Pairs:
-    """Pairs (i < j) of near-duplicates among images (N, 1, H, W) with hashes (N, 4)."""
-    suspects = list(_close_pairs(looks))
-    if not suspects:
-        return []
-    thumbnails = {i: _thumbnail(images[i, 0]) for i in sorted({i for pair in suspects for i in pair})}
-    return [(i, j) for i, j in suspects if float(thumbnails[i] @ thumbnails[j]) >= MIN_CORRELATION]
-
-
-def _close_pairs(looks: NDArray[np.uint64]) -> Iterable[tuple[int, int]]:
-    """All pairs within ``MAX_DISTANCE``, through products of ±1 vectors (256 − 2 · distance), block by block."""
+    """Pairs (i < j) of near-duplicates, mirrored ones too, among images (N, 1, H, W) with hashes (N, 4)."""
     bits = np.unpackbits(np.ascontiguousarray(looks).view(np.uint8), axis=1).astype(np.float32) * 2 - 1
-    limit = bits.shape[1] - 2 * MAX_DISTANCE
+    mirrored = -bits.reshape(-1, 16, 16)[:, :, ::-1].reshape(-1, 256)
+    found: set[tuple[int, int]] = set()
+    for others, turn in ((bits, 1), (mirrored, -1)):
+        for i, j, distance in _close_pairs(bits, others):
+            correlation = float(_thumbnail(images[i, 0]) @ _thumbnail(images[j, 0][:, ::turn]))
+            if correlation >= (SURE_CORRELATION if distance <= SURE_DISTANCE else MIN_CORRELATION):
+                found.add((i, j))
+    return sorted(found)
+
+
+def _close_pairs(bits: NDArray[np.float32], others: NDArray[np.float32]) -> Iterator[tuple[int, int, int]]:
+    """(i, j, distance) with i < j within ``MAX_DISTANCE``, through products of ±1 vectors (256 − 2 · distance), block by block."""
     for start in range(0, len(bits), _BLOCK):
         for other in range(start, len(bits), _BLOCK):
-            rows, columns = np.nonzero(bits[start : start + _BLOCK] @ bits[other : other + _BLOCK].T >= limit)
-            for i, j in zip((rows + start).tolist(), (columns + other).tolist(), strict=True):
-                if i < j:
-                    yield i, j
+            products = bits[start : start + _BLOCK] @ others[other : other + _BLOCK].T
+            rows, columns = np.nonzero(products >= 256 - 2 * MAX_DISTANCE)
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                if start + row < other + column:
+                    yield start + row, other + column, round((256 - float(products[row, column])) / 2)
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:

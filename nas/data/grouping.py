@@ -9,16 +9,15 @@ from numpy.typing import NDArray
 
 from nas.data.cache import Decoded
 from nas.data.dataset import Strings
-from nas.data.duplicates import Clusters, identical, near_duplicates
+from nas.data.duplicates import Clusters, identical
 from nas.data.listing import Row
 
 
 def group_rows(rows: list[Row], decoded: Decoded) -> tuple[Strings, Strings, list[str]]:
     """Group of every image (given group ∪ patient ∪ duplicates), its duplicate cluster ("" for none), and notes."""
     same = identical(decoded.rows["pixels"])
-    near = near_duplicates(decoded.images, decoded.rows["look"])
     pictures = Clusters(len(rows))
-    for i, j in (*same, *near):
+    for i, j in (*same, *decoded.near.tolist()):
         pictures.join(i, j)
     people = Clusters(len(rows))
     people.join_equal(("group", row.group) if row.group else None for row in rows)

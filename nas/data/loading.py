@@ -32,7 +32,7 @@ def load(
     image_size: int = 96,
     crop: str = "none",
     cache: Path | str | Literal["auto"] | None = "auto",
-    root: Path | None = None,
+    root: Path | str | None = None,
     progress: Progress | None = None,
     min_classes: int = 2,
 ) -> Dataset:
@@ -59,11 +59,15 @@ def load(
     settings = Preprocessing.parse(crop, image_size)
     folder = store.default_cache() if cache == "auto" else None if cache is None else Path(cache)
     generated = [(one, _generate(one, settings)) for one in specs if one.reader.generate]
-    listings = [(one, _listing(one, root)) for one in specs if one.reader.read]
+    pin = None if root is None else Path(root)
+    listings = [(one, _listing(one, pin)) for one in specs if one.reader.read]
     several = len(specs) > 1
-    labels = [label for _, data in generated for label in np.array(data.classes)[data.labels]]
+    labels = [label for _, data in generated for label in np.array(data.classes)[data.labels].tolist()]
     labels += [row.label for _, listing in listings for row in listing.rows]
     names, index = select(labels, classes)
+    if classes is None and not several and generated:  # a generator's own order is part of what it makes
+        names = generated[0][1].classes
+        index = {normal_form(name): i for i, name in enumerate(names)}
     found = [_relabelled(data, names, index, one.reader.name if several else "") for one, data in generated]
     if listings:
         whole = joined(tagged(listing, one.reader.name) if several else listing for one, listing in listings)

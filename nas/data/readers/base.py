@@ -75,3 +75,8 @@ def reader_names() -> list[str]:
     """All names, in the order in which a bare path is tried: marked layouts, plug-ins, then the general ones."""
     known = readers.names()  # in order of import, which is anyone's
     return [*_OWN[:-2], *(name for name in known if name not in _OWN), *_OWN[-2:]]
+
+
+def reader_descriptions() -> dict[str, str]:
+    """Name → one line, for ``nas list readers``."""
+    return {name: get_reader(name).title for name in reader_names()}
