@@ -12,7 +12,7 @@ from search_spaces.registry import Registry
 from search_spaces.space import SearchSpace
 
 SpaceFactory = Callable[..., SearchSpace]  # called with classes=, in_channels=, image_size=
-_OWN = ("pepx",)
+_OWN = ("pepx", "mbconv", "fire")
 
 
 def _load_own() -> None:

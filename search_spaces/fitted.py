@@ -368,7 +368,7 @@ class _Fit:
                 changed = self._set(values, position, choice)  # the least: all new decisions at their first choices
             else:
                 changed = self._last_fitting(step)
-        return changed if self.admits(changed) else None
+        return changed if changed != values and self.admits(changed) else None
 
     def nearest_single(self, values: Values) -> Values | None:
         """The feasible architecture that differs in one decision by the fewest choices; None if no single change is enough."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -130,3 +131,8 @@ class NetworkSpace(FittedSpace):
             self._tallies.clear()
         self._tallies[spec, size] = short = (found.flops, found.parameters, found.peak, found.shape.size)
         return short
+
+
+def near(options: Sequence[Any], target: float) -> Any:
+    """The first choice that is no smaller than ``target``, else the last."""
+    return options[min(bisect_left(options, target), len(options) - 1)]

@@ -14,7 +14,6 @@ stage's shortcut and all earlier blocks, which is what the dense arrows of the p
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
@@ -22,10 +21,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from search_spaces.architecture import Architecture
 from search_spaces.catalogue import register_space
 from search_spaces.conflict import pareto
-from search_spaces.networked import NetworkSpace, Spec
+from search_spaces.networked import NetworkSpace, Spec, near
 from search_spaces.operations import Operation, Operations
+from search_spaces.published import DESIGNS
 from search_spaces.space import Triple, Values
 
 DEPTHS = (4, 5, 8, 4)
@@ -105,6 +106,14 @@ class PepxSpace(NetworkSpace):
         self._se = [at[f"stage{stage}.squeeze_excitation"] for stage in stages]
         self._stride = [at.get(f"stage{stage}.stride", -1) for stage in stages]
         self._blocks = [[at[f"stage{s}.block{b}.kind"] for b in range(1, depth + 1)] for s, depth in enumerate(DEPTHS, 1)]
+
+    def prototypes(self) -> dict[str, Architecture]:
+        """The COVID-Net family and a ResNet-50-like network; grey replicated to three channels, as published."""
+        return {name: self.architecture(design.choices, in_channels=3) for name, design in DESIGNS.items()}
+
+    def paper_sizes(self) -> dict[str, int]:
+        """The pixels a side at which each prototype was published."""
+        return {name: design.image_size for name, design in DESIGNS.items()}
 
     # --- which decisions matter -----------------------------------------------------------------------------------
 
@@ -189,7 +198,7 @@ class PepxSpace(NetworkSpace):
             values[position] = options[int(share * len(options))]
         level = float(np.exp2(rng.uniform(4, 7)))  # widths grow with depth, and a block's inner widths go with its stage's
         for stage, blocks in enumerate(self._blocks):
-            values[self._width[stage]] = _near(self._choices[self._width[stage]], level)
+            values[self._width[stage]] = near(self._choices[self._width[stage]], level)
             for first in blocks[: values[self._depth[stage]]]:
                 self._draw_inner(values, first, level, rng)
             level *= float(np.exp2(rng.uniform(0, 1.3)))
@@ -198,9 +207,9 @@ class PepxSpace(NetworkSpace):
     def _draw_inner(self, values: Values, first: int, width: float, rng: np.random.Generator) -> None:
         narrow, ratio, second = rng.random(3).tolist()
         projection = width * 2 ** (-4 + 3 * narrow)  # 1/16 to 1/2 of the stage's width
-        values[first + _PROJECTION] = _near(self._choices[first + _PROJECTION], projection)
-        values[first + _EXPANSION] = _near(self._choices[first + _EXPANSION], projection * 2 ** (3 * ratio))
-        values[first + _SECOND] = _near(self._choices[first + _SECOND], width * 2 ** (-4 + 3 * second))
+        values[first + _PROJECTION] = near(self._choices[first + _PROJECTION], projection)
+        values[first + _EXPANSION] = near(self._choices[first + _EXPANSION], projection * 2 ** (3 * ratio))
+        values[first + _SECOND] = near(self._choices[first + _SECOND], width * 2 ** (-4 + 3 * second))
 
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
         drawn = self._draw(rng)
@@ -241,11 +250,6 @@ class PepxSpace(NetworkSpace):
                     grown.append((self._figures_up_to(changed, key, place + 1), changed))
             front = pareto(grown)
         return [changed for _, changed in front]
-
-
-def _near(options: tuple[Any, ...], target: float) -> Any:
-    """The first choice that is no smaller than ``target``, else the last."""
-    return options[min(bisect_left(options, target), len(options) - 1)]
 
 
 @lru_cache(maxsize=100_000)

@@ -115,6 +115,14 @@ class SearchSpace(ABC):
         """Published designs as points of this space, from which a search may start."""
         return {}
 
+    def paper_sizes(self) -> dict[str, int]:
+        """Prototype → the pixels a side at which it was published."""
+        return {}
+
+    def adopt(self, architecture: Architecture) -> Architecture:
+        """The same choices with this space's ``in_channels`` and ``classes``: how a prototype becomes where a search starts."""
+        return self._wrap(list(architecture.values_tuple))
+
     def block_of(self, decision: str) -> str | None:
         """The module of the built network that a decision belongs to: ``"stage2.block1"``, or ``"stage2"`` for a whole stage."""
         return decision.rpartition(".")[0] or None
@@ -191,7 +199,7 @@ class SearchSpace(ABC):
             violations = budget.violations(cost)
             worst = max(violations, key=lambda bound: violations[bound])
             raise OverBudgetError(f"proposal breaks {worst} of the budget ({budget}) by {violations[worst]:.1%}", violations)
-        return self.repair(proposal, budget, np.random.default_rng([trial.number, int(proposal.key[-8:], 16)]))
+        return self.repair(proposal, budget, np.random.default_rng(int(proposal.key[-8:], 16)))
 
     def sample_many(
         self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False

@@ -1,0 +1,101 @@
+"""Inverted residuals: 1×1 expansion → k×k depthwise → linear 1×1 projection, added to the input where the width stays
+(Sandler et al., MobileNetV2, 2018; with optional squeeze-and-excitation as in MobileNetV3 and EfficientNet)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from search_spaces.catalogue import register_space
+from search_spaces.networked import Spec
+from search_spaces.operations import Operations
+from search_spaces.space import Values
+from search_spaces.staged import StagedSpace
+
+_STRIDES = (1, 2, 2, 2, 1)
+_DEPTHS = (2, 4, 4, 5, 4)
+_WIDTHS = (
+    (8, 16, 24, 32),
+    (16, 24, 32, 40, 48),
+    (24, 32, 40, 48, 64, 80, 96),
+    (32, 40, 48, 64, 80, 96, 128, 160, 192),
+    (48, 64, 80, 96, 128, 160, 192, 256, 320),
+)
+_BLOCK: dict[str, tuple[Any, ...]] = {"expansion": (1, 2, 3, 4, 6), "kernel": (3, 5, 7)}
+
+
+@register_space("mbconv")
+class MbconvSpace(StagedSpace):
+    """Inverted residuals in five stages, as in MobileNetV2: per block its expansion and kernel."""
+
+    name = "mbconv"
+    version = 1
+    minimum_image_size = 32
+    _depths = _DEPTHS
+
+    def __init__(
+        self,
+        classes: int = 3,
+        in_channels: int = 1,
+        image_size: int | None = None,
+        choices: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        top = {"stem.width": (8, 16, 24, 32, 48), "head.width": (64, 128, 256, 512, 1024, 1280)}
+        stage = {"squeeze_excitation": (False, True)}
+        super().__init__(
+            top, _WIDTHS, stage, _BLOCK, classes=classes, in_channels=in_channels, image_size=image_size, choices=choices
+        )
+
+    def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:
+        channels = values[self._at("stem.width")]
+        specs: list[Spec] = [("stem", in_channels, channels)]
+        for stage, stride in enumerate(_STRIDES):
+            width, se = values[self._width[stage]], values[self._extra[stage][0]]
+            for place, first in enumerate(self._alive(values, stage)):
+                specs.append(
+                    (
+                        "block",
+                        channels,
+                        width,
+                        1 if place else stride,
+                        "sum" if place else "none",
+                        se,
+                        *values[first : first + 2],
+                    )
+                )
+                channels = width
+        specs.append(("head", channels, values[self._at("head.width")], classes))
+        return specs
+
+    @staticmethod
+    def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
+        return _operations(spec)
+
+    def _width_names(self) -> Iterator[str]:
+        return (name for name in self.names if name.endswith(".width"))
+
+    def _active(self, values: Values) -> list[int]:
+        return self._always + self._stages_active(values)
+
+
+@lru_cache(maxsize=100_000)
+def _operations(spec: Spec) -> tuple[Operations, Operations | None]:
+    match spec:
+        case ("stem", inputs, width):
+            return _unit(inputs, width, 3, 2), None
+        case ("head", channels, width, classes):
+            return (*_unit(channels, width, 1, 1), ("gap",), ("linear", width, classes, True)), None
+        case ("block", inputs, outputs, stride, shortcut, se, expansion, kernel):
+            hidden = inputs * expansion
+            chain = _unit(inputs, hidden, 1, 1) if expansion > 1 else ()
+            chain += _unit(hidden, hidden, kernel, stride, groups=hidden)
+            if se:
+                chain += (("se", hidden, (inputs + 3) // 4),)
+            chain += (("conv", hidden, outputs, 1, 1, 1, False), ("norm", outputs))
+            return chain, () if shortcut == "sum" else None
+    raise ValueError(f"unknown block {spec!r}")
+
+
+def _unit(inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> Operations:
+    return ("conv", inputs, outputs, kernel, stride, groups, False), ("norm", outputs), ("act", "relu6")

@@ -1,0 +1,98 @@
+"""What the simpler spaces share: a stem, stages of blocks that all have the same decisions, a head; every cost is monotone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from search_spaces.networked import NetworkSpace, near
+from search_spaces.space import Values
+
+
+class StagedSpace(NetworkSpace):
+    """Stages with a depth, a width and further decisions of their own; each block with the decisions ``block``.
+
+    Args:
+        top: decisions outside the stages.
+        widths: each stage's choices of width.
+        stage: further decisions of each stage.
+        block: decisions of each block, positive numbers all.
+    """
+
+    _depths: tuple[int, ...]
+
+    def __init__(
+        self,
+        top: Mapping[str, Sequence[Any]],
+        widths: Sequence[Sequence[int]],
+        stage: Mapping[str, Sequence[Any]],
+        block: Mapping[str, Sequence[Any]],
+        *,
+        classes: int,
+        in_channels: int,
+        image_size: int | None,
+        choices: Mapping[str, Sequence[Any]] | None,
+    ) -> None:
+        decisions: dict[str, Sequence[Any]] = dict(top)
+        for number, depth in enumerate(self._depths, 1):
+            decisions[f"stage{number}.depth"] = tuple(range(1, depth + 1))
+            decisions[f"stage{number}.width"] = widths[number - 1]
+            decisions |= {f"stage{number}.{name}": options for name, options in stage.items()}
+            for place in range(1, depth + 1):
+                decisions |= {f"stage{number}.block{place}.{name}": options for name, options in block.items()}
+        super().__init__(decisions, classes=classes, in_channels=in_channels, image_size=image_size, choices=choices)
+        self._block_size = len(block)
+        numbers = range(1, len(self._depths) + 1)
+        self._always = [self._index[name] for name in top]
+        self._depth = [self._index[f"stage{number}.depth"] for number in numbers]
+        self._width = [self._index[f"stage{number}.width"] for number in numbers]
+        self._extra = [[self._index[f"stage{number}.{name}"] for name in stage] for number in numbers]
+        first = next(iter(block))
+        self._blocks = [
+            [self._index[f"stage{number}.block{place}.{first}"] for place in range(1, depth + 1)]
+            for number, depth in enumerate(self._depths, 1)
+        ]
+
+    def _at(self, name: str) -> int:
+        return self._index[name]
+
+    def _alive(self, values: Sequence[Any], stage: int) -> list[int]:
+        """Where the decisions of the stage's built blocks begin."""
+        return self._blocks[stage][: values[self._depth[stage]]]
+
+    def _stages_active(self, values: Values) -> list[int]:
+        found: list[int] = []
+        for stage, extra in enumerate(self._extra):
+            found += [self._depth[stage], self._width[stage], *extra]
+            for first in self._alive(values, stage):
+                found += range(first, first + self._block_size)
+        return found
+
+    def _canonical(self, values: Values) -> Values:
+        for stage, blocks in enumerate(self._blocks):
+            depth = values[self._depth[stage]]
+            if depth < len(blocks):
+                start, stop = blocks[depth], blocks[-1] + self._block_size
+                values[start:stop] = self._off[start:stop]
+        return values
+
+    def _names(self, values: Sequence[Any]) -> list[str]:
+        stages = range(len(self._depths))
+        blocks = [f"stage{s + 1}.block{b + 1}" for s in stages for b in range(values[self._depth[s]])]
+        return ["stem", *blocks, "head"]
+
+    def _cheapest(self) -> dict[int, Any]:
+        return {position: options[0] for position, options in enumerate(self._choices)}
+
+    def _draw(self, rng: np.random.Generator) -> Values:
+        values = [
+            options[int(share * len(options))]
+            for options, share in zip(self._choices, rng.random(len(self._choices)).tolist(), strict=True)
+        ]
+        level = float(np.exp2(rng.uniform(3, 6)))  # stage widths grow with depth
+        for position in self._width:
+            values[position] = near(self._choices[position], level)
+            level *= float(np.exp2(rng.uniform(0, 1.3)))
+        return values
