@@ -79,6 +79,30 @@ class FittedSpace(SearchSpace):
         corners = self._corners(size, self.in_channels, self.classes)
         return {name: min(corner.figures[place] for corner in corners) for place, name in enumerate(BOUNDS)}
 
+    def largest(self, budget: Budget | None = None) -> dict[str, float]:
+        """The largest reachable cost per figure, each alone: monotone decisions at their dearest, the others by coordinate ascent."""
+        size = self._size(budget.image_size if budget else None)
+        found = {}
+        for place, name in enumerate(BOUNDS):
+
+            def figure(values: Values, place: int = place) -> float:
+                return self._figures(self._canonical(list(values)), size, self.in_channels, self.classes)[place]
+
+            found[name] = figure(self._ascended([options[-1] for options in self._choices], figure))
+        return found
+
+    def _ascended(self, values: Values, figure: Callable[[Values], float]) -> Values:
+        """``values`` with the decisions that are not monotone settled by coordinate ascent."""
+        cheapest = self._cheapest()
+        free = [position for position in range(len(values)) if position not in cheapest]
+        before = -1.0
+        while figure(values) > before:
+            before = figure(values)
+            for position in free:
+                trials = ([*values[:position], choice, *values[position + 1 :]] for choice in self._choices[position])
+                values = max(trials, key=figure)
+        return values
+
     def _fitting(self, budget: Budget, in_channels: int, classes: int) -> list[Corner]:
         """The corners inside the upper bounds; none: the error that says so."""
         size = self._size(budget.image_size)
