@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ Score = Callable[[Sequence["Architecture"]], Array]
 
 NEAR_EDGE = 0.85  # share of the budget from which on a network is near its edge
 REFERENCE = 512  # networks that set the scales of the representation where the set cannot be listed
+
+_POOLS: WeakKeyDictionary[SearchSpace, dict[Any, Pool]] = WeakKeyDictionary()
 
 
 def admits(space: SearchSpace, budget: Budget | None, architecture: Architecture) -> bool:
@@ -80,6 +83,17 @@ class Pool:
         self.representation = Representation(space, budget, reference, proxies, options.parts)
         self.inputs = self.representation.encode(self.architectures)
         self.use = self.representation.use(self.architectures)
+
+    @classmethod
+    def of(cls, space: SearchSpace, budget: Budget | None, options: GeneratorOptions, proxies: Proxies | None) -> Pool:
+        """A pool, shared by all generators that would list the same networks of the same space."""
+        shared = _POOLS.setdefault(space, {})
+        key = (budget, options.enumerate_up_to, options.parts)
+        if proxies is not None:
+            return cls(space, budget, options, proxies)
+        if key not in shared:
+            shared[key] = cls(space, budget, options)
+        return shared[key]
 
     def fresh(self, seen: Collection[str]) -> NDArray[np.bool_]:
         """bool (n,): which listed networks have not been proposed."""

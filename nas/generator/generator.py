@@ -115,7 +115,7 @@ class Generator:
 
     def _prepared(self) -> tuple[Pool, Beliefs]:
         if self._lazy is None:  # not at construction: a budget that nothing fits is reported when a network is asked for
-            pool = Pool(self.space, self.budget, self.options, self.proxies)
+            pool = Pool.of(self.space, self.budget, self.options, self.proxies)
             self._lazy = pool, Beliefs(pool.representation, self.options)
         return self._lazy
 

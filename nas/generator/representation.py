@@ -3,8 +3,8 @@
 The parts, each with weights that are learnt (a part that says nothing about a space is switched off by the data):
 
 * ``joint``: everything at once, so that its kernel knows interactions of all orders: one-hot decisions, weighted by one
-  weight per decision times one per choice (the choices' weights shared by all decisions with the same choices), counts of
-  equal choices, shares of the budget;
+  weight per decision times one per choice (the choices' weights shared by all decisions with the same choices); the places
+  of decisions with many numeric choices, so that near widths are near; counts of equal choices; shares of the budget;
 * ``paths``: where the decisions with the same choices are as many as the edges of a complete directed acyclic graph
   (6, 10, 15 or 21), the multisets of choices along the paths from its first node to its last. A hypothesis about the space:
   the benefit is large where it is a cell, and elsewhere the weight goes to zero;
@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 Proxies = Callable[["Architecture"], Mapping[str, float]]
 
 PARTS = ("joint", "paths", "counts", "cost", "proxies")
-TIED_ABOVE = 96  # decisions; above, those of one block share one weight, so that the fit stays fast and well determined
+TIED_ABOVE = 96  # decisions; above, a decision's weight is its block's times its role's: the fit stays fast and determined
+ORDERED_FROM = 6  # numeric choices; with fewer, one-hot columns learn as much
 OWN_WEIGHTS = 24  # columns of a part; above, they share one weight
 
 
@@ -81,6 +83,7 @@ class Representation:
         self._places = [{choice: place for place, choice in enumerate(choices)} for choices in space.decisions.values()]
         self._sizes = [len(places) for places in self._places]
         self._groups = groups_of_equal_choices(space.decisions)
+        self._ordered = [i for i, choices in enumerate(space.decisions.values()) if _is_ordered(choices)]
         self._conditional = any(len(space.active(a)) < len(self._names) for a in reference)
         self._cache: dict[str, tuple[list[int], list[float], list[float]]] = {}
         places, costs, scores = self._raw(reference)
@@ -96,7 +99,8 @@ class Representation:
         wanted = [name for name in PARTS if name in parts]
         self._inputs: dict[str, tuple[str, ...]] = {name: (name,) for name in wanted if name != "joint" and widths[name]}
         if "joint" in wanted:
-            self._inputs = {"joint": ("onehot", *(n for n in ("counts", "cost") if n in self._inputs)), **self._inputs}
+            columns = [n for n in ("ordered", "counts", "cost") if widths[n] and (n == "ordered" or n in self._inputs)]
+            self._inputs = {"joint": ("onehot", *columns), **self._inputs}
         self.parts = tuple(self._part(name, widths) for name in self._inputs)
 
     def encode(self, architectures: Sequence[Architecture]) -> tuple[Array, ...]:
@@ -146,8 +150,11 @@ class Representation:
         counts = [choice_counts(places, group, self._sizes[group[0]]) for group in self._groups]
         paths = [count(places) for count in self._path_counts]
         empty = np.zeros((n, 0))
+        of_ordered = places[:, self._ordered]
+        ordered = np.where(of_ordered < 0, np.nan, of_ordered / (np.array(self._sizes)[self._ordered] - 1))
         return {
             "onehot": one_hot(places, self._sizes),
+            "ordered": np.where(np.isnan(ordered), 0.5, ordered),
             "counts": np.concatenate([empty, *counts], axis=1),
             "cost": costs,
             "paths": np.concatenate([empty, *paths], axis=1),
@@ -168,29 +175,35 @@ class Representation:
         return Part(name, tie, np.concatenate([p.mean for p in parts]), np.concatenate([p.sd for p in parts]))
 
     def _decision_weights(self) -> Part:
-        """One weight per decision (above ``TIED_ABOVE`` decisions: per block), times one per choice of each group."""
-        owners: list[str | None] = list(self._names)
-        if len(owners) > TIED_ABOVE:
-            owners = [self._space.block_of(name) for name in self._names]
-        places = {owner: place for place, owner in enumerate(dict.fromkeys(owners))}
+        """One weight per decision (of many: one per block times one per role), times one per choice of each group."""
+        owners = [(name,) for name in self._names]
+        if len(self._names) > TIED_ABOVE:
+            owners = [(f"block {self._space.block_of(name)}", f"role {name.rpartition('.')[2]}") for name in self._names]
+        places = {owner: place for place, owner in enumerate(dict.fromkeys(chain.from_iterable(owners)))}
         n_choices = sum(self._sizes[group[0]] for group in self._groups)
         tie = np.zeros((sum(self._sizes), len(places) + n_choices))
         starts = np.concatenate([[0], np.cumsum(self._sizes)])
-        for position, owner in enumerate(owners):
-            tie[starts[position] : starts[position + 1], places[owner]] = 1.0
+        for position, of_position in enumerate(owners):
+            for owner in of_position:
+                tie[starts[position] : starts[position + 1], places[owner]] = 1.0
         first = len(places)
         for group in self._groups:
             size = self._sizes[group[0]]
             for position in group:
                 tie[starts[position] : starts[position + 1], first : first + size] += np.eye(size)
             first += size
-        mean = np.concatenate([np.full(len(places), np.log(2.0 / len(owners))), np.zeros(n_choices)])
+        mean = np.concatenate([np.full(len(places), np.log(2.0 / len(owners)) / len(owners[0])), np.zeros(n_choices)])
         sd = np.concatenate([np.ones(len(places)), np.full(n_choices, 0.7)])
         return Part("onehot", tie, mean, sd)
 
 
+def _is_ordered(choices: Sequence[Any]) -> bool:
+    numeric = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
+    return numeric and len(choices) >= ORDERED_FROM
+
+
 def _plain(name: str, columns: int, shift: float) -> Part:
     """One weight per column, or one for all of many; a priori the columns together span about one length scale."""
-    weights = columns if columns <= OWN_WEIGHTS and name != "paths" else 1
+    weights = columns if columns <= OWN_WEIGHTS and name not in ("paths", "ordered") else 1
     tie = np.eye(columns) if weights == columns else np.ones((columns, 1))
     return Part(name, tie, np.full(weights, shift - np.log(columns)), np.ones(weights))
