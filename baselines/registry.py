@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 OWN = (
-    "cnn", "cnn_lstm", "detrac", "vgg19", "resnet50", "covidiagnosis_net", "sgdm_squeezenet", "covid_resnet",
-    "densenet169", "mobilenet_v3", "covid_next", "efficientnet_lite0",
+    "cnn", "cnn_lstm", "covidnet_small", "covidnet", "covidnet_cxr2", "detrac", "vgg19", "resnet50", "covidiagnosis_net",
+    "sgdm_squeezenet", "covid_resnet", "densenet169", "mobilenet_v3", "covid_next", "efficientnet_lite0",
 )  # fmt: skip
 
 

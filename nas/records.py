@@ -280,6 +280,7 @@ class BenchmarkRow(Record):
     by_source: tuple[Metric, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()  # rows: truth, columns: prediction, on the sealed test part
     latency_ms: Metric | None = None
+    throughput: Metric | None = None  # images a second in batches, on this device
     weight_bytes: int | None = None
     net_score: float | None = None
     diversity: int | None = None  # distinct layer configurations
