@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,14 +55,14 @@ class Context:
             classes=settings.classes,
             image_size=settings.image_size,
             crop=settings.crop,
-            root=settings.data_root,
+            root=None if settings.data_root is None else Path(settings.data_root),
             progress=progress,
         )
         if directory.parts.exists():
-            parts = parts_from_json(json.dumps(read_json(directory.parts)), dataset)
+            parts = parts_from_json(dataset, read_json(directory.parts))
         else:
             parts = make_parts(dataset, seed=settings.seed)
-            write_json(directory.parts, json.loads(parts_to_json(parts, dataset)))
+            write_json(directory.parts, parts_to_json(dataset, parts))
         check_leaks(dataset, parts)
         return cls(settings, directory, dataset, parts)
 
@@ -77,7 +77,7 @@ class Context:
     def budget(self) -> Budget:
         """The hard bound; an infeasible one raises here, before anything is trained."""
         budget = Budget.parse(self.settings.budget, image_size=self.settings.image_size)
-        self.space.check_feasible(budget)
+        self.space.sample(np.random.default_rng(0), budget)  # raises where nothing fits
         return budget
 
     @cached_property

@@ -71,15 +71,15 @@ def read_search(path: Path) -> SearchRecord:
 
 
 def seal(directory: Path) -> None:
-    """Write ``manifest.json``: the SHA-256 of every file in ``directory`` (written last: a sealed directory is complete)."""
-    files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != "manifest.json" and not p.name.startswith("."))
-    write_json(directory / "manifest.json", {str(p.relative_to(directory)): sha256(p) for p in files})
+    """Write ``checksums.json``: the SHA-256 of every file in ``directory`` (written last: a sealed directory is complete)."""
+    files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != "checksums.json" and not p.name.startswith("."))
+    write_json(directory / "checksums.json", {str(p.relative_to(directory)): sha256(p) for p in files})
 
 
 def damaged_files(directory: Path) -> list[str]:
-    """Files below ``directory`` that differ from what a ``manifest.json`` beside or above them recorded, or are gone."""
+    """Files below ``directory`` that differ from what a ``checksums.json`` beside or above them recorded, or are gone."""
     damaged: list[str] = []
-    for manifest in sorted(directory.rglob("manifest.json")):
+    for manifest in sorted(directory.rglob("checksums.json")):
         try:
             recorded = read_json(manifest)
         except InputError as error:
@@ -96,4 +96,4 @@ def damaged_files(directory: Path) -> list[str]:
 
 def is_sealed(directory: Path) -> bool:
     """Whether ``directory`` was sealed and every file still matches."""
-    return (directory / "manifest.json").is_file() and not damaged_files(directory)
+    return (directory / "checksums.json").is_file() and not damaged_files(directory)

@@ -50,7 +50,7 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     recipe = settings.recipe.model_copy(update={"epochs": settings.epochs})
     training = train(
         model, context.device_data, context.parts.train, context.parts.validation, recipe,
-        seed=seed, on_epoch=on_epoch, checkpoint=directory / "checkpoint", image_size=settings.image_size,
+        seed=seed, on_epoch=on_epoch, checkpoint=directory / "checkpoint.safetensors", image_size=settings.image_size,
     )  # fmt: skip
     started = time.perf_counter()
     held_out = context.parts.validation
@@ -99,7 +99,7 @@ def objective_value(objective: str, log_loss: float, scores: tuple[Metric, ...])
 
 def cost_record(context: Context, architecture: Architecture) -> CostRecord:
     """The architecture's analytic cost at the search's image size."""
-    return CostRecord.model_validate(context.space.cost(architecture, context.settings.image_size).totals())
+    return CostRecord.model_validate(context.space.cost(architecture, context.settings.image_size).record())
 
 
 def screen(context: Context, model: torch.nn.Module, seed: int) -> Finding | None:

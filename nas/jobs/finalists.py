@@ -67,7 +67,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, directory:
     recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs})
     training = train(
         model, context.device_data, context.parts.train, held_out, recipe,
-        seed=stream, checkpoint=directory / "checkpoint", image_size=settings.image_size,
+        seed=stream, checkpoint=directory / "checkpoint.safetensors", image_size=settings.image_size,
     )  # fmt: skip
     scores = metrics(training.validation_logits, data.labels[held_out], data.group[held_out], data.classes, part="validation")
     save_candidate(

@@ -145,7 +145,7 @@ def _run_trials(context: Context, *, storage: str | None, name: str, engine: str
 
 
 def _conclude(context: Context, study: optuna.Study, *, progress: Progress, command: str, started: float) -> SearchRecord:
-    from nas.data.controls import trivial_control
+    from nas.data import trivial_control
     from nas.engine.openings import opening_notice, record_opening
     from nas.engine.study import account, trial_records
     from nas.jobs.finalists import conclude_front
