@@ -8,7 +8,7 @@ from typing import Any
 from nas.records import AuditRecord
 from nas.report import formatting as fmt
 from nas.report.cells import metrics_table
-from nas.report.views import data_view, finding_view, reproduce
+from nas.report.views import data_view, finding_view, picture_folders, reproduce
 
 _LEADS = {
     "pass": "On these images the model was not found to decide from anything but the lungs, within the stated margins.",
@@ -27,7 +27,7 @@ def audit_context(record: AuditRecord, directory: Path) -> dict[str, Any]:
         "seed": record.finding.seed,
         "sections": sections,
         "lead": _LEADS[record.verdict],
-        "view": finding_view(record.model, record.finding, [directory]),
+        "view": finding_view(record.model, record.finding, picture_folders(directory)),
         "metrics": metrics_table(record.metrics),
         "data": data_view(record.data),
         "reproduce": reproduce(record, record.finding.seed, hashes | {"Duration": fmt.duration(record.seconds)}),

@@ -9,7 +9,7 @@ from nas.records import BenchmarkRecord, BenchmarkRow, Metric
 from nas.report import formatting as fmt
 from nas.report.benchmark_charts import confusion_charts, cost_charts, curve_charts, source_charts
 from nas.report.cells import Cell, Row, Table, comparisons_table, count_cell, metric_cell, settings_table, table
-from nas.report.views import FindingView, data_view, finding_view, openings_warning, reproduce
+from nas.report.views import FindingView, data_view, finding_view, openings_warning, picture_folders, reproduce
 
 
 def benchmark_context(record: BenchmarkRecord, directory: Path) -> dict[str, Any]:
@@ -62,34 +62,34 @@ def row_metric(row: BenchmarkRow, name: str) -> Metric | None:
     return fmt.find_metric(row.test, name) or fmt.find_metric(row.folds, name)
 
 
-def main_table(record: BenchmarkRecord) -> Table:
-    """One line a model: cost, headline metrics, each class's sensitivity, audit."""
-    classes = [f"sensitivity[{name}]" for name in record.classes]
-    names = ["balanced_accuracy", "auroc", *classes]
-    rows = [Row(_main_row(row, names), highlight=row.kind == "candidate") for row in record.rows]
+def main_table(record: BenchmarkRecord, *, brief: bool = False) -> Table:
+    """One line a model: cost, headline metrics, each class's sensitivity, audit; ``brief``: what fits a terminal."""
+    names = ["balanced_accuracy", "auroc", *(f"sensitivity[{name}]" for name in record.classes)]
     columns = [
         ("Model", False), ("Audit", False), ("FLOPs", True), ("Parameters", True),
         *((f"{fmt.metric_title(name)} (95 %)", True) for name in names),
-        ("Latency (ms)", True), ("NetScore (dB)", True), ("Weights", True), ("Layer kinds", True),
+        ("Latency (ms)", True), ("Images a second", True), ("NetScore (dB)", True), ("Weights", True), ("Layer kinds", True),
     ]  # fmt: skip
-    return table(
-        columns,
-        rows,
-        "Sealed test part; intervals respect groups. Candidates of this toolkit are shaded; click a heading to sort.",
-    )
+    shown = len(columns) - 5 if brief else len(columns)
+    rows = [Row(_main_row(row, names, brief)[:shown], highlight=row.kind == "candidate") for row in record.rows]
+    caption = "Sealed test part; intervals respect groups. Candidates of this toolkit are shaded; click a heading to sort."
+    return table(columns[:shown], rows, caption)
 
 
-def _main_row(row: BenchmarkRow, names: list[str]) -> tuple[Cell, ...]:
+def _main_row(row: BenchmarkRow, names: list[str], brief: bool) -> tuple[Cell, ...]:
     cost = row.cost
-    note = "; ".join(part for part in (f"failed: {row.failed}" if row.failed else "", row.note) if part)
     recipe = f"{row.kind}, recipe {row.recipe}, pretraining {row.pretraining}" if row.kind != "control" else "control"
+    parts = [recipe, f"failed: {row.failed}" if row.failed else "", row.note]
+    if brief:  # a terminal has no room: only what sets a row apart
+        parts = ["failed" if row.failed else "", f"pretraining {row.pretraining}" if row.pretraining != "none" else ""]
     return (
-        Cell(row.name, sub=f"{recipe}{'; ' + note if note else ''}", class_="text"),
+        Cell(row.name, sub="; ".join(filter(None, parts)), class_="text"),
         Cell(verdict=row.finding.verdict if row.finding else "none"),
         count_cell(cost.flops if cost else None, fmt.flops(cost.flops) if cost else fmt.MISSING),
         count_cell(cost.parameters if cost else None, fmt.si(cost.parameters) if cost else fmt.MISSING),
         *(metric_cell(row_metric(row, name)) for name in names),
         metric_cell(row.latency_ms),
+        metric_cell(row.throughput),
         count_cell(row.net_score, fmt.number(row.net_score, 1)),
         count_cell(row.weight_bytes, fmt.size(row.weight_bytes)),
         count_cell(row.diversity, fmt.MISSING if row.diversity is None else str(row.diversity)),
@@ -114,10 +114,17 @@ def every_metric(record: BenchmarkRecord) -> Table:
     return table(columns, rows)
 
 
+def file_name(name: str) -> str:
+    """A model's name as benchmarks write it into file names."""
+    return "".join(letter if letter.isalnum() or letter in "-_.=+" else "-" for letter in name)
+
+
 def findings(record: BenchmarkRecord, directory: Path) -> list[FindingView]:
     """The audits, with pictures beside the record or in a folder named after the model."""
     return [
-        finding_view(row.name, row.finding, [directory, directory / "audits" / row.name, directory / row.name])
+        finding_view(
+            row.name, row.finding, [*picture_folders(directory), *picture_folders(directory / "audits" / file_name(row.name))]
+        )
         for row in record.rows
         if row.finding is not None
     ]

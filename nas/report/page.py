@@ -24,11 +24,11 @@ from nas.report.benchmark_page import benchmark_context
 from nas.report.search_page import search_context
 
 AnyRecord = SearchRecord | AuditRecord | BenchmarkRecord
-PAGE_NAME = "report.html"
+PAGE_NAME = "index.html"
 
 
 def write_page(record: AnyRecord, directory: Path) -> Path:
-    """Write the record's page as ``report.html`` into ``directory`` (which also holds the record's pictures); returns its path.
+    """Write the record's page as ``index.html`` into ``directory`` (which also holds the record's pictures); returns its path.
 
     Raises:
         ToolkitError: the file cannot be written.

@@ -103,7 +103,7 @@ def _accuracy_chart(record: SearchRecord, trials: Sequence[TrialRecord]) -> Mark
     return scatter(
         points, "Balanced accuracy on validation", FLOPS_AXIS, "balanced accuracy (%)",
         x_format=fmt.tick, y_format=_percent, front=non_dominated([(p.x, p.y) for p in points], higher_is_better=True),
-        reference=(control.value, "trivial features alone") if control and control.value is not None else None,
+        reference=(control.value, f"trivial features alone ({control.part})") if control and control.value is not None else None,
         limit=record.budget.get("flops"), limit_text="budget", legend=_legend(trials),
         caption="Bars: 95 % intervals that respect groups. Large marks: candidates of the front. Figures that picked the winner are biased upward; see its test figures.",
     )  # fmt: skip

@@ -22,7 +22,7 @@ from nas.report.cells import (
 )
 from nas.report.search_charts import course_charts, decision_charts, front_charts, training_charts
 from nas.report.structure import choices_table, winner_diagram
-from nas.report.views import FindingView, data_view, finding_view, openings_warning, reproduce
+from nas.report.views import FindingView, data_view, finding_view, openings_warning, picture_folders, reproduce
 
 PARTS = ("test", "audit", "validation")  # of several figures of one name, the most independent comes first
 
@@ -243,10 +243,10 @@ def findings(record: SearchRecord, directory: Path) -> list[FindingView]:
 
 
 def bases(candidate: CandidateRecord, directory: Path) -> list[Path]:
-    """Where a candidate's pictures may lie: its own directory, as recorded or moved along with the run, or the run's."""
+    """Where a candidate's pictures may lie: around its own directory, as recorded or moved along with the run."""
     own = Path(candidate.path)
-    moved = [directory / own, directory / "candidates" / own.name] if own.name else []
-    return [base for folder in (own, *moved, directory) for base in (folder, folder / "audit")]
+    homes = [own, own.parent, directory / own, directory / "candidates" / candidate.key, directory]
+    return [folder for home in homes for folder in picture_folders(home)]
 
 
 def use(candidate: CandidateRecord, record: SearchRecord, directory: Path) -> list[tuple[str, str]]:

@@ -97,7 +97,7 @@ def test_reason(test: TestResult) -> str:
     parts = [test.reason.rstrip(".")] if test.reason else []
     if test.verdict == "undecided" and test.groups_needed:
         parts.append(f"about {test.groups_needed} groups would settle it")
-    if test.minimum_detectable_effect is not None:
+    if test.minimum_detectable_effect is not None and test.verdict != "fail":
         parts.append(
             f"smallest detectable effect {fmt.number(test.minimum_detectable_effect)} {fmt.unit_text(test.unit)}".strip()
         )
@@ -136,6 +136,11 @@ def _block_chart(finding: Finding) -> Markup | None:
     )
 
 
+def picture_folders(home: Path) -> tuple[Path, ...]:
+    """A directory and its folders that jobs put pictures into."""
+    return home, home / "pictures", home / "audit"
+
+
 def data_view(data: DataSummary) -> DataView:
     """Counts, confounding warnings, parts and sources."""
     facts = [
@@ -144,6 +149,7 @@ def data_view(data: DataSummary) -> DataView:
         ("Images", f"{data.images} images of {data.groups} independent groups at {data.image_size} × {data.image_size} px"),
         ("Lung masks", f"{data.with_mask} of {data.images}"),
         ("Classes", ", ".join(f"{name}: {count}" for name, count in data.classes.items())),
+        *_more_facts(data),
     ]
     if data.trivial_features is not None:
         facts.append(
@@ -154,6 +160,26 @@ def data_view(data: DataSummary) -> DataView:
         )
     facts += [("Skipped", f"{count} files: {reason}") for reason, count in data.skipped.items()]
     return DataView(tuple(facts), data.warnings, parts_table(data), sources_table(data))
+
+
+def _more_facts(data: DataSummary) -> list[tuple[str, str]]:
+    """Groups and masks by class, native sizes, and how far the source gives the class away; what was not counted is left out."""
+    facts = []
+    if data.groups_per_class:
+        facts.append(("Groups by class", ", ".join(f"{name}: {count}" for name, count in data.groups_per_class.items())))
+    if data.masks_per_class:
+        facts.append(("Masks by class", ", ".join(f"{name}: {count}" for name, count in data.masks_per_class.items())))
+    if {"least", "median", "greatest"} <= set(data.native_sizes):
+        least, median, greatest = (f"{data.native_sizes[name]:.0f}" for name in ("least", "median", "greatest"))
+        facts.append(("Native size", f"longer side {least} to {greatest} px, median {median} px"))
+    if data.source_association is not None:
+        facts.append(
+            (
+                "Class against source",
+                f"Cramér's V {fmt.number(data.source_association, 2)} (1: the source gives the class away)",
+            )
+        )
+    return facts
 
 
 def reproduce(

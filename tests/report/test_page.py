@@ -185,3 +185,11 @@ def test_colours_keep_the_contrast_of_wcag_aa(scheme):
         assert _contrast(colours["ink"], colours[f"{verdict}bg"]) >= 4.5
     for mark in ("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "pass", "fail", "und", "axis"):
         assert _contrast(colours[mark], colours["bg"]) >= 3, mark
+
+
+def test_reports_import_no_torch():
+    import subprocess
+    import sys
+
+    code = "import nas.report, nas.report.live, nas.report.terminal, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

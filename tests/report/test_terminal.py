@@ -1,0 +1,87 @@
+"""Terminal tables: whole, cleaned, and each test as one line against its margins."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from report_factories import CLASSES, audit_record, benchmark_record, data_summary, search_record, test_result
+from rich.console import Console
+
+from nas.report.terminal import print_audit, print_benchmark, print_data, print_search
+from nas.report.text_plot import interval_line
+
+EVIL = "co\x1b]0;pwned\x07vid[/red]\u202e"
+
+
+def shown(function, record, width=150, **options) -> str:
+    out = io.StringIO()
+    function(record, console=Console(file=out, width=width, highlight=False), **options)
+    return out.getvalue()
+
+
+def test_a_search_prints_front_winner_best_paths_and_page():
+    text = shown(print_search, search_record(), profile=True)
+    for words in (
+        "winner: winner-of-run",
+        "best: best-of-run",
+        "saved in candidates/winner-of-run",
+        "✓ pass",
+        "✕ fail",
+        "page: runs/real",
+        "28 over budget",
+        "86 %",
+        "control, validation",
+    ):
+        assert words in text
+    text = shown(print_search, search_record(8, winner=False))
+    assert "winner: none" in text
+    assert "unmet: audit verdict: fail" in text
+
+
+def test_an_audit_prints_each_test_as_a_line_with_its_interval():
+    text = shown(print_audit, audit_record())
+    lines = [line for line in text.splitlines() if "T3 background donor swap" in line]
+    assert len(lines) == len(CLASSES)
+    assert all("◆" in line or "▶" in line for line in lines)
+    assert "verdict: ✕ fail" in text
+    assert "cannot see: devices inside the lungs" in text
+    assert "✕ gate edit realism = 0.630" in text
+
+
+def test_a_benchmark_prints_failures_and_openings():
+    text = shown(print_benchmark, benchmark_record(), 220)
+    for words in ("covid_resnet failed: out of memory", "opening 2 of the sealed test", "within noise", "pretraining imagenet"):
+        assert words in text
+
+
+def test_data_prints_sources_parts_and_warnings():
+    text = shown(print_data, data_summary())
+    for words in ("hannover", "validation", "warning: Class covid occurs in one source only", "skipped: 3 files"):
+        assert words in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_nothing_from_data_controls_the_terminal(width):
+    classes = ("normal", "pneumonia", EVIL)
+    for function, record in (
+        (print_benchmark, benchmark_record(classes)),
+        (print_data, data_summary(classes, spec=EVIL)),
+        (print_audit, audit_record().model_copy(update={"model": EVIL})),
+    ):
+        text = shown(function, record, width)
+        assert "\x1b" not in text
+        assert "\x07" not in text
+        assert "\u202e" not in text
+    assert "[/red]" in shown(print_audit, audit_record().model_copy(update={"model": EVIL}))
+
+
+def test_interval_lines_place_zones_interval_and_estimate():
+    inside = interval_line(test_result("T3", "swap", 0.0, 0.02, 0.10, 0.20, "pass"), 31).plain
+    assert inside[15] == "◆"
+    assert inside[0] == inside[-1] == "░"
+    assert "─" in inside
+    beyond = interval_line(test_result("T3", "swap", 2.0, 0.02, 0.10, 0.20, "fail"), 31).plain
+    assert beyond[-1] == "▶"
+    drop = interval_line(test_result("T2", "only", 0.0, 0.01, 0.05, 0.10, "pass", details={"upper_only": True}), 31).plain
+    assert drop[0] == "─"
