@@ -1,0 +1,132 @@
+"""The fixed surroundings of a benchmark: data, parts, folds, device; opened once in each process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.data import check_leaks, load, make_parts
+from nas.data.dataset import Dataset, Parts
+from nas.files import read_json
+from nas.jobs.benchmark_entrants import Entrant, entrants
+from nas.jobs.benchmark_folds import Fold, check_copies, file_name, make_folds
+from nas.jobs.benchmark_settings import BenchmarkSettings
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from nas.evaluation import DeviceData
+
+
+@dataclass(frozen=True, eq=False)
+class Arena:
+    """Where everyone meets: the same images, parts, folds and seeds."""
+
+    settings: BenchmarkSettings
+    directory: Path
+    dataset: Dataset
+    parts: Parts
+    folds: tuple[Fold, ...]
+    entrants: tuple[Entrant, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def open(cls, settings: BenchmarkSettings, directory: Path, dataset: Dataset | None = None) -> Arena:
+        """Load the data, split them (as the search did, where a run competes), make the folds, check for leaks.
+
+        Raises:
+            InputError: bad data or models. LeakageError: images that training could have seen and that are scored.
+        """
+        from nas.engine.context import import_plugins
+
+        import_plugins(settings.imports)
+        if dataset is None:
+            root = None if settings.data_root is None else Path(settings.data_root)
+            dataset = load(
+                settings.data, classes=settings.classes, image_size=settings.image_size, crop=settings.crop, root=root
+            )
+        who = entrants(settings, len(dataset.classes))
+        parts, notes = agreed_parts(settings, dataset)
+        check_leaks(dataset, parts)
+        folds = make_folds(dataset, parts, folds=settings.folds, seeds=settings.seeds, seed=settings.seed)
+        return cls(settings, directory, dataset, parts, folds, who, notes + check_copies(dataset, parts))
+
+    @cached_property
+    def device(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+        from nas.engine.context import resolve_device
+
+        return resolve_device(self.settings.device)
+
+    @cached_property
+    def device_data(self) -> DeviceData:
+        """The images, resident on the device."""
+        from nas.evaluation import DeviceData
+
+        return DeviceData(self.dataset, self.device)
+
+    def home(self, entrant: Entrant) -> Path:
+        """Where an entrant's trained folds lie."""
+        return self.directory / "models" / file_name(entrant.name)
+
+
+def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, tuple[str, ...]]:
+    """The parts of the runs that compete, so that what a search has looked at is never sealed; else parts dealt afresh.
+
+    Raises:
+        InputError: two runs split the same images otherwise.
+    """
+    found: dict[str, Parts] = {}
+    notes: list[str] = []
+    for model in settings.models:
+        run = run_directory(Path(model))
+        if run is None or not (run / "parts.json").exists():
+            notes.append(f"{model} brings no split of its own; the images that its search looked at are not known")
+            continue
+        parts = parts_by_file(read_json(run / "parts.json"), dataset)
+        if parts is None:
+            notes.append(f"{run} was searched on other images; the parts were dealt afresh")
+        else:
+            found[str(run)] = parts
+    if not found:
+        return make_parts(dataset, seed=settings.seed), tuple(notes)
+    first, *others = found.items()
+    for name, parts in others:
+        if any(
+            not np.array_equal(np.sort(a), np.sort(b)) for (_, a), (_, b) in zip(first[1].items(), parts.items(), strict=True)
+        ):
+            raise InputError(f"{first[0]} and {name} split the same images otherwise; benchmark them apart")
+    return first[1], tuple(notes)
+
+
+def run_directory(path: Path) -> Path | None:
+    """The search's directory that ``path`` is, or lies in."""
+    return next((p for p in (path, *path.absolute().parents) if (p / "settings.json").exists()), None)
+
+
+def parts_by_file(stored: Any, dataset: Dataset) -> Parts | None:
+    """A run's parts by file name (pixels differ between image sizes); None where the files are not the same."""
+    try:
+        named = {part: [str(row[0]) for row in rows] for part, rows in stored["parts"].items()}
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return None
+    files = dataset.file.tolist()
+    position = {file: index for index, file in enumerate(files)}
+    if len(position) != len(files) or any(file not in position for names in named.values() for file in names):
+        return None
+    try:
+        return Parts(**{part: np.array([position[file] for file in names], dtype=np.int64) for part, names in named.items()})
+    except TypeError:
+        return None
+
+
+def openings(arena: Arena, who: str) -> int:
+    """Log this look at the sealed test in the benchmark's directory and in every run's; the largest count."""
+    from nas.engine.openings import record_opening
+
+    places: Sequence[Path] = [arena.directory, *{run for model in arena.settings.models if (run := run_directory(Path(model)))}]
+    return max(record_opening(place, who) for place in places)

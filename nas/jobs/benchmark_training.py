@@ -1,0 +1,214 @@
+"""Train one model on one fold, or read what an earlier attempt wrote; score it on the held-out fold and the sealed test.
+
+Each (model, seed, fold) has a directory: a candidate that ``nas audit`` can read, ``predictions.safetensors``, and
+``fold.json``, which is written last: a fold with that file is done, one without starts again from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.engine.context import derived_seed
+from nas.files import read_json, write_bytes, write_json
+from nas.jobs.benchmark_folds import Fold
+from search_spaces.errors import ToolkitError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from baselines import Recipe
+    from baselines.recipe import Initialise
+    from nas.jobs.benchmark_arena import Arena
+    from nas.jobs.benchmark_entrants import Entrant
+    from nas.records import EpochRecord
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """What one training gave: logits (n, classes) on the held-out fold and on the sealed test, or why it failed."""
+
+    fold: Fold
+    directory: Path
+    held_out: Logits
+    test: Logits
+    seconds: float
+    epochs: int
+    pretraining: str
+    failed: str = ""
+
+
+def train_fold(arena: Arena, entrant: Entrant, fold: Fold, progress: Any) -> FoldResult:
+    """Train, or read; a training that fails is a result with its reason (and is tried again when resumed)."""
+    directory = arena.home(entrant) / fold.name
+    done = read_fold(arena, fold, directory)
+    if done is not None:
+        return done
+    progress.message(f"{entrant.name}, {fold.name}: training on {len(fold.train):,} images")
+    started = time.perf_counter()
+    try:
+        return _train(arena, entrant, fold, directory, started)
+    except (ToolkitError, RuntimeError, ArithmeticError, MemoryError) as error:
+        reason = f"{fold.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        progress.message(f"{entrant.name} failed: {reason}")
+        return failure(arena, fold, directory, reason, time.perf_counter() - started)
+
+
+def failure(arena: Arena, fold: Fold, directory: Path, reason: str, seconds: float) -> FoldResult:
+    """The result of a fold that could not be trained."""
+    nothing = np.zeros((0, len(arena.dataset.classes)), dtype=np.float32)
+    return FoldResult(fold, directory, nothing, nothing, seconds, 0, "none", reason)
+
+
+def _train(arena: Arena, entrant: Entrant, fold: Fold, directory: Path, started: float) -> FoldResult:
+    from nas.evaluation import metrics, predict_logits, save_candidate
+    from nas.jobs.benchmark_pretraining import initialiser
+
+    data = arena.dataset
+    start = initialiser(arena, entrant, fold.seed)
+    run = FoldTraining(arena, entrant, fold, directory / "checkpoints")
+    model = run.fit(start.initialise)
+    held_out = predict_logits(model, arena.device_data, indices=fold.held_out)
+    test = predict_logits(model, arena.device_data, indices=arena.parts.test)
+    if not (np.isfinite(held_out).all() and np.isfinite(test).all()):
+        raise ArithmeticError("the trained network's scores are no finite numbers")
+    scores = metrics(
+        held_out, data.labels[fold.held_out], data.group[fold.held_out], data.classes, part=f"out of fold, {fold.name}"
+    )
+    save_candidate(
+        directory, model=model, **entrant.origin, preprocessing=data.preprocessing, classes=data.classes, metrics=scores,
+        history=run.history, training_hashes=data.image_hashes[np.concatenate([fold.train, fold.validation])],
+        name=f"{entrant.name} {fold.name}",
+    )  # fmt: skip
+    result = FoldResult(fold, directory, held_out, test, round(time.perf_counter() - started, 2), len(run.history), start.kind)
+    write_fold(arena, result, start.detail)
+    shutil.rmtree(directory / "checkpoints", ignore_errors=True)  # only there to survive a kill
+    return result
+
+
+class FoldTraining:
+    """One fold's images, labels and training function: the ``FitData`` and ``TrainFunction`` of a staged ``fit``."""
+
+    def __init__(self, arena: Arena, entrant: Entrant, fold: Fold, checkpoints: Path) -> None:
+        self.arena, self.entrant, self.fold, self.checkpoints = arena, entrant, fold, checkpoints
+        self.seed = derived_seed(arena.settings.seed, fold.seed, fold.number)
+        self.history: list[EpochRecord] = []
+        self.stages = 0
+
+    @property
+    def images(self) -> torch.Tensor:
+        """Training images, uint8 (N, 1, H, W)."""
+        return self._rows(self.fold.train)
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Their labels, int64 (N,)."""
+        return self._labels(self.fold.train)
+
+    @property
+    def validation_images(self) -> torch.Tensor:
+        """Validation images, uint8 (M, 1, H, W)."""
+        return self._rows(self.fold.validation)
+
+    @property
+    def validation_labels(self) -> torch.Tensor:
+        """Their labels, int64 (M,)."""
+        return self._labels(self.fold.validation)
+
+    def _rows(self, indices: NDArray[np.int64]) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(self.arena.dataset.images[indices]))
+
+    def _labels(self, indices: NDArray[np.int64]) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(self.arena.dataset.labels[indices].astype(np.int64))
+
+    def fit(self, initialise: Initialise) -> nn.Module:
+        """The trained network, by the entrant's stages or in one go."""
+        from baselines.layers import seeded
+
+        settings, entrant = self.arena.settings, self.entrant
+        if entrant.fit is not None:
+            return entrant.fit(
+                self, self, classes=len(self.arena.dataset.classes), image_size=settings.image_size, recipe=entrant.recipe,
+                seed=self.seed % 2**31, in_channels=entrant.in_channels, initialise=initialise,
+            )  # fmt: skip
+        model = seeded(self.seed, lambda: entrant.build(settings.image_size))
+        initialise(model)
+        self(model, entrant.recipe)
+        return model
+
+    def __call__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        *,
+        labels: torch.Tensor | None = None,
+        n_classes: int | None = None,
+        image_size: int | None = None,
+    ) -> float:
+        """Train in place on the fold; the class-balanced log-loss on its validation images."""
+        from nas.evaluation import quality, train
+
+        arena, fold = self.arena, self.fold
+        self.stages += 1
+        training = train(
+            model, arena.device_data, fold.train, fold.validation, recipe, seed=derived_seed(self.seed, self.stages),
+            checkpoint=self.checkpoints / f"stage{self.stages}", image_size=image_size, training_labels=labels,
+        )  # fmt: skip
+        del n_classes  # the network knows its width; validation stays in the original classes
+        offset = len(self.history)
+        self.history += [record.model_copy(update={"epoch": record.epoch + offset}) for record in training.history]
+        return quality(training.validation_logits, arena.dataset.labels[fold.validation])[0]
+
+
+def write_fold(arena: Arena, result: FoldResult, pretraining: str) -> None:
+    """Predictions first, the fold's own record last."""
+    import torch
+    from safetensors.torch import save
+
+    tensors = {"held_out": torch.from_numpy(result.held_out), "test": torch.from_numpy(result.test)}
+    write_bytes(result.directory / "predictions.safetensors", save(tensors))
+    write_json(
+        result.directory / "fold.json",
+        {
+            "fingerprint": arena.dataset.fingerprint,
+            "seed": result.fold.seed,
+            "fold": result.fold.number,
+            "seconds": result.seconds,
+            "epochs": result.epochs,
+            "pretraining": result.pretraining,
+            "pretraining_detail": pretraining,
+        },
+    )
+
+
+def read_fold(arena: Arena, fold: Fold, directory: Path) -> FoldResult | None:
+    """What an earlier attempt finished, or None.
+
+    Raises:
+        ToolkitError: it was trained on other images.
+    """
+    from safetensors.torch import load_file
+
+    if not (directory / "fold.json").exists():
+        return None
+    facts = read_json(directory / "fold.json")
+    if facts["fingerprint"] != arena.dataset.fingerprint:
+        raise ToolkitError(f"{directory} was trained on other images; the data changed since, so choose another --out")
+    tensors = load_file(directory / "predictions.safetensors")
+    return FoldResult(
+        fold, directory, tensors["held_out"].numpy(), tensors["test"].numpy(), facts["seconds"], facts["epochs"],
+        facts["pretraining"],
+    )  # fmt: skip

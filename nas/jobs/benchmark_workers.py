@@ -1,0 +1,68 @@
+"""Trainings of a benchmark in several processes on this machine: each writes its fold's directory, nothing else is shared."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.jobs.benchmark_settings import BenchmarkSettings
+
+if TYPE_CHECKING:
+    from nas.data.dataset import Dataset
+    from nas.jobs.benchmark_arena import Arena
+
+
+@dataclass
+class _Worker:
+    """What a process holds for all its trainings."""
+
+    arena: Arena | None = None
+
+
+_worker = _Worker()
+
+
+def train_in_processes(arena: Arena, progress: Any) -> None:
+    """Train what is not trained yet; a fold that fails here is tried once more by the caller, which keeps its reason."""
+    tasks = [
+        (e, f) for f, fold in enumerate(arena.folds) for e, entrant in enumerate(arena.entrants)
+        if not (arena.home(entrant) / fold.name / "fold.json").exists()
+    ]  # fmt: skip
+    if not tasks:
+        return
+    context = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
+    pool = ProcessPoolExecutor(
+        min(arena.settings.workers, len(tasks)),
+        mp_context=context,
+        initializer=_open,
+        initargs=(arena.settings, arena.directory, arena.dataset),
+    )
+    with pool:
+        futures = {pool.submit(_train, *task): task for task in tasks}
+        for done, future in enumerate(as_completed(futures), start=1):
+            entrant, fold = futures[future]
+            reason = future.result()
+            outcome = f"failed: {reason}" if reason else "done"
+            progress.message(f"{arena.entrants[entrant].name}, {arena.folds[fold].name}: {outcome} ({done} of {len(tasks)})")
+
+
+def _open(settings: BenchmarkSettings, directory: Path, dataset: Dataset) -> None:
+    import torch
+
+    from nas.engine.context import threads_per_worker
+    from nas.jobs.benchmark_arena import Arena
+
+    torch.set_num_threads(threads_per_worker(settings.workers))
+    _worker.arena = Arena.open(settings, directory, dataset)
+
+
+def _train(entrant: int, fold: int) -> str:
+    from nas.engine.progress import Silent
+    from nas.jobs.benchmark_training import train_fold
+
+    arena = _worker.arena
+    assert arena is not None
+    return train_fold(arena, arena.entrants[entrant], arena.folds[fold], Silent()).failed
