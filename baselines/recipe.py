@@ -58,6 +58,7 @@ class Recipe(BaseModel):
     trainable: Literal["all", "head", "last"] = "all"  # DeTraC's deep / shallow / fine tuning
     trainable_layers: int = Field(0, ge=0)  # "last": how many
     augmentation: Augmentation = Augmentation()
+    answers: tuple[str, ...] = ()  # training options that answer the inquisitor's findings, by name (``nas.edits.augment``)
     head_rate: float = Field(1.0, gt=0)  # further factor on the last ``head_layers`` layers; ``resolve`` fills in the rates
     head_layers: int = Field(1, ge=1)
     search_trials: int = Field(0, ge=0)  # COVIDiagnosis-Net: evaluations of its Bayesian search of the optimiser's settings

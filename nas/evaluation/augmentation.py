@@ -60,7 +60,7 @@ def apply_changes(images: Tensor, changes: Changes, means: Tensor) -> Tensor:
     """Change a batch.
 
     Args:
-        images: uint8 (n, 1, H, W).
+        images: uint8, or float in 0..255, (n, 1, H, W); not changed.
         changes: on the same device.
         means: mean brightness of each image in [0, 1], float32 (n,).
 
@@ -84,6 +84,8 @@ def _apply(images: Tensor, affine: Tensor | None, gain: Tensor, offset: Tensor) 
     if affine is not None:
         grid = _grid(affine, images.shape[-2], images.shape[-1])
         values = functional.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    elif values is images:
+        values = values.clone()
     return values.mul_(gain).add_(offset).clamp_(0, 1)
 
 

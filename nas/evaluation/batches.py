@@ -41,21 +41,32 @@ def steps_per_epoch(recipe: Recipe, n: int) -> int:
     return max(1, round(n / batch_size_for(recipe, n)))
 
 
-def plan_epoch(indices: NDArray[np.int64], labels: NDArray[np.int64], recipe: Recipe, *, seed: int, epoch: int) -> EpochPlan:
+def plan_epoch(
+    indices: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    recipe: Recipe,
+    *,
+    seed: int,
+    epoch: int,
+    sources: NDArray[np.int64] | None = None,
+) -> EpochPlan:
     """Draw an epoch.
 
     Args:
         indices: the training images, (n,).
         labels: their classes, (n,).
+        sources: codes of their sources, (n,): where given, the sources of a class share its draws equally.
 
     With ``recipe.class_balanced`` every class fills the same share of each epoch, whatever its size; images of a class
     come in random order, each as often as any other of its class (±1). Else every image comes once.
     """
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     batch, steps = batch_size_for(recipe, len(indices)), steps_per_epoch(recipe, len(indices))
-    chosen = (
-        _balanced(labels, steps * batch, generator) if recipe.class_balanced else _cycle(len(indices), steps * batch, generator)
-    )
+    if recipe.class_balanced:
+        columns = [labels] if sources is None else [labels, sources]
+        chosen = _balanced(columns, np.arange(len(indices)), steps * batch, generator)
+    else:
+        chosen = _cycle(len(indices), steps * batch, generator)
     changes = draw_changes(recipe.augmentation, steps * batch, generator)
     return EpochPlan(torch.from_numpy(np.asarray(indices)).to(torch.int64)[chosen].view(steps, batch), changes)
 
@@ -66,13 +77,18 @@ def _cycle(n: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:count]
 
 
-def _balanced(labels: NDArray[np.int64], count: int, generator: torch.Generator) -> Tensor:
-    """Positions whose classes take turns in random order, so that every run of ``classes`` draws holds each class once."""
-    present = np.unique(labels)
+def _balanced(columns: list[NDArray[np.int64]], members: NDArray[np.int64], count: int, generator: torch.Generator) -> Tensor:
+    """Positions whose values of the first column take turns in random order, and so on within each value by the next column.
+
+    Every run of as many draws as there are values holds each value once.
+    """
+    if not columns:
+        return torch.from_numpy(members)[_cycle(len(members), count, generator)]
+    values = columns[0][members]
+    present = np.unique(values)
     rounds = -(-count // len(present))
     order = torch.rand(rounds, len(present), generator=generator).argsort(dim=1).flatten()
     chosen = torch.empty(rounds * len(present), dtype=torch.int64)
-    for position, name in enumerate(present):
-        members = torch.from_numpy(np.flatnonzero(labels == name))
-        chosen[order == position] = members[_cycle(len(members), rounds, generator)]
+    for position, value in enumerate(present):
+        chosen[order == position] = _balanced(columns[1:], members[values == value], rounds, generator)
     return chosen[:count]

@@ -96,6 +96,16 @@ class DeviceData:
         other.classes = classes
         return other
 
+    def masks(self, rows: Tensor) -> Tensor:
+        """Lung masks of the given images, bool (n, 1, H, W) on the device; empty where there are none."""
+        size = self.image_size
+        if self.dataset is None:
+            return torch.zeros(len(rows), 1, size, size, dtype=torch.bool, device=self.device)
+        masks = torch.from_numpy(self.dataset.masks(rows.cpu().numpy()))[:, None]
+        if masks.shape[-1] != size:
+            masks = functional.interpolate(masks.float(), size=(size, size), mode="area") >= 0.5
+        return masks.to(self.device, non_blocking=True)
+
     def gather(self, indices: Tensor) -> Tensor:
         """Images (n, 1, H, W), uint8 on the device; ``indices`` int64 (n,) lies on the device (on the host if not resident)."""
         if self.resident or self.device.type == "cpu":

@@ -90,11 +90,11 @@ class _Table:
         self.intervals = with_intervals and self.n_groups > 1
         cell = truth * self.k + self.predicted
         self.counts = confusion_matrix(logits, truth, self.k).astype(np.float64).reshape(1, -1)
-        self.weights = bootstrap.group_weights(self.n_groups, draws, rng) if self.intervals else None
-        self.drawn = None
-        if self.weights is not None:
-            within = np.bincount(self.code * self.k**2 + cell, minlength=self.n_groups * self.k**2)
-            self.drawn = self.weights @ within.reshape(self.n_groups, -1).astype(np.float64)
+        self.rng, self.draws = rng, draws
+        self.drawn: Floats | None = None  # confusion matrices of bootstrap draws
+        if self.intervals:
+            within = np.bincount(self.code * self.k**2 + cell, minlength=self.n_groups * self.k**2).reshape(self.n_groups, -1)
+            self.drawn = bootstrap.from_sums(within, lambda totals: totals, rng=rng, draws=draws)
 
     def overall(self) -> list[Metric]:
         loss, _ = quality(self.logits, self.truth)
@@ -217,4 +217,5 @@ class _Table:
 
     def _drawn_interval(self, statistic: Statistic) -> Interval | None:
         """Interval of a statistic of group weights, (draws, groups) → (draws,)."""
-        return None if self.weights is None else bootstrap.interval(statistic(self.weights), self.n_groups, self.level)
+        drawn = bootstrap.by_chunks(statistic, self.n_groups, self.draws, self.rng)
+        return bootstrap.interval(drawn, self.n_groups, self.level)

@@ -115,4 +115,8 @@ def clip_gradients(parameters: list[nn.Parameter], largest: float) -> None:
     """Scale all gradients down to a common norm of at most ``largest``, without a host synchronisation."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if (
+        norm.device.type == "cpu" and float(norm) <= largest
+    ):  # reading it costs nothing here, and mostly there is nothing to scale
+        return
     torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))

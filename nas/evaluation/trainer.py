@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines.recipe import Recipe, resolve
+from nas.evaluation.answers import Answers
 from nas.evaluation.augmentation import apply_changes
 from nas.evaluation.batches import EpochPlan, epoch_seed, plan_epoch
 from nas.evaluation.device import DeviceData
@@ -123,6 +124,7 @@ class _Loop:
     ) -> None:
         self.model, self.data, self.recipe, self.seed = model, data, recipe, seed
         self.train_indices, self.validation_indices, self.labels = train_indices, validation_indices, labels
+        self.answers = Answers(recipe, data, train_indices)
         freeze(model, recipe)
         self.optimiser = make_optimiser(parameter_groups(model, recipe), recipe, data.device)
         self.step: TrainingStep = make_step(model, self.optimiser, recipe, data.device, capture)
@@ -160,7 +162,10 @@ class _Loop:
         """Mean loss and images per second of one epoch."""
         started = time.perf_counter()
         self.account.start()
-        plan = plan_epoch(self.train_indices, self.labels, self.recipe, seed=self.seed, epoch=epoch).to(self.data.device)
+        plan = plan_epoch(
+            self.train_indices, self.labels, self.recipe, seed=self.seed, epoch=epoch, sources=self.answers.sources
+        ).to(self.data.device)
+        self.answers.start(self.seed, epoch)
         torch.manual_seed(epoch_seed(self.seed, epoch))  # dropout; the surroundings restore the global generator
         set_training(self.model)
         self.step.loss_sum.zero_()
@@ -189,9 +194,10 @@ class _Loop:
             labels = self.by_row.index_select(0, rows)
             self.account.mark("data")
             changes = plan.changes.rows(first * batch, first * batch + len(rows))
-            images_changed = apply_changes(images, changes, means.index_select(0, rows))
+            images, edited_means = self.answers.apply(images, rows)
+            images = apply_changes(images, changes, means.index_select(0, rows) if edited_means is None else edited_means)
             self.account.mark("augmentation")
-            yield from zip(images_changed.split(batch), labels.split(batch), strict=True)
+            yield from zip(images.split(batch), labels.split(batch), strict=True)
 
     def validate(self) -> tuple[NDArray[np.float32], dict[str, float]]:
         """Validation logits and scores of the weights as they are."""

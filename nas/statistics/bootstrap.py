@@ -18,13 +18,23 @@ from nas.statistics.groups import Floats, Groups, codes, group_sums
 from search_spaces.errors import InputError
 
 DRAWS = 1_000
+CHUNK = 4_000_000  # weights held at a time: 32 MB
 
 
 def group_weights(n_groups: int, draws: int, rng: np.random.Generator) -> Floats:
     """How often each group is drawn, multinomial, float64 (draws, n_groups)."""
     if n_groups < 2:
         raise InputError(f"a bootstrap over groups needs at least 2 groups, but got {n_groups}; give more images")
-    return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(np.float64)
+    cells = rng.integers(0, n_groups, (draws, n_groups)) + np.arange(draws)[:, None] * n_groups
+    return np.bincount(cells.ravel(), minlength=draws * n_groups).reshape(draws, n_groups).astype(np.float64)
+
+
+def by_chunks(statistic: Callable[[Floats], Floats], n_groups: int, draws: int, rng: np.random.Generator) -> Floats:
+    """A statistic of group weights, (some draws, n_groups) → (some draws, …), for all draws in bounded memory."""
+    at_a_time = max(1, CHUNK // n_groups)
+    sizes = [min(at_a_time, draws - start) for start in range(0, draws, at_a_time)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.concatenate([statistic(group_weights(n_groups, size, rng)) for size in sizes])
 
 
 def from_sums(
@@ -44,8 +54,7 @@ def from_sums(
         The statistic of each draw; NaN where a draw does not define it (a class that was not drawn).
     """
     array = np.asarray(sums, dtype=np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return statistic(group_weights(len(array), draws, rng) @ array)
+    return by_chunks(lambda weights: statistic(weights @ array), len(array), draws, rng)
 
 
 def from_weights(
@@ -65,12 +74,15 @@ def from_weights(
             bootstrap of Owen (2007); it errs on the wide side.
     """
     code, n_groups = codes(groups, n)
-    weights = group_weights(n_groups, draws, rng)
     if second_groups is None:
-        return np.array([statistic(row[code]) for row in weights], dtype=np.float64)
+        return by_chunks(lambda weights: np.array([statistic(row[code]) for row in weights]), n_groups, draws, rng)
     second, n_second = codes(second_groups, n)
-    others = group_weights(n_second, draws, rng)
-    return np.array([statistic(row[code] * other[second]) for row, other in zip(weights, others, strict=True)])
+
+    def crossed(weights: Floats) -> Floats:
+        others = group_weights(n_second, len(weights), rng)
+        return np.array([statistic(row[code] * other[second]) for row, other in zip(weights, others, strict=True)])
+
+    return by_chunks(crossed, n_groups, draws, rng)
 
 
 def interval(values: ArrayLike, n_groups: float, level: float = 0.95, method: str = "cluster bootstrap") -> Interval | None:
@@ -127,7 +139,10 @@ def two_way_mean_interval(
     table, counts = np.zeros((n_rows, n_columns)), np.zeros((n_rows, n_columns))
     np.add.at(table, (row, column), array)
     np.add.at(counts, (row, column), 1.0)
-    weights, others = group_weights(n_rows, draws, rng), group_weights(n_columns, draws, rng)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = ((weights @ table) * others).sum(axis=1) / ((weights @ counts) * others).sum(axis=1)
+
+    def crossed(weights: Floats) -> Floats:
+        others = group_weights(n_columns, len(weights), rng)
+        return ((weights @ table) * others).sum(axis=1) / ((weights @ counts) * others).sum(axis=1)
+
+    means = by_chunks(crossed, n_rows, draws, rng)
     return interval(means, min(n_rows, n_columns), level, "two-way cluster bootstrap")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from nas.records import Interval
 from nas.statistics.groups import Floats, Groups, codes, group_sums
@@ -111,10 +111,22 @@ def _placements(scores: Floats, truth: np.ndarray) -> tuple[Floats, Floats, floa
     """Share of negatives below each positive (m,), share of positives above each negative (n,), and the area."""
     positives, negatives = scores[truth], scores[~truth]
     m, n = len(positives), len(negatives)
-    ranks = stats.rankdata(np.concatenate([positives, negatives]))
-    above = (ranks[:m] - stats.rankdata(positives)) / n
-    below = 1 - (ranks[m:] - stats.rankdata(negatives)) / m
+    ranks = midranks(np.concatenate([positives, negatives]))
+    above = (ranks[:m] - midranks(positives)) / n
+    below = 1 - (ranks[m:] - midranks(negatives)) / m
     return above, below, float(above.mean())
+
+
+def midranks(values: ArrayLike) -> Floats:
+    """Ranks from 1, ties sharing their mean rank; several times faster than the general function on small arrays."""
+    array = np.asarray(values, dtype=np.float64)
+    order = np.argsort(array, kind="stable")
+    ordered = array[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    ends = np.append(starts[1:], len(array))
+    ranks = np.empty(len(array))
+    ranks[order] = np.repeat((starts + ends + 1) / 2, ends - starts)
+    return ranks
 
 
 def _influences(scores: Floats, truth: np.ndarray, groups: Groups) -> tuple[Floats, Floats, int]:

@@ -3,8 +3,9 @@
     python -m tests.performance.evaluation --json
 
 The bare step is the ceiling: forward, loss, backward, fused optimiser on one synthetic float batch that lies on the device, in
-the same memory layout, with no augmentation, gradient clipping, bookkeeping or profile; on CUDA it is a captured graph. Epochs of our loop and
-runs of the bare step take turns, and each ratio is the median over such pairs, so that other load on the machine cancels.
+the same memory layout, with no augmentation, gradient clipping, bookkeeping or profile; on CUDA it is a captured graph. Epochs of our
+loop, of the bare step and of the textbook loop take turns, and each ratio is the median over the turns, so that other
+load on the machine cancels. All three use the same threads; the textbook loop has two worker processes besides.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from nas.evaluation.profile import Account
 from nas.evaluation.step import GraphStep
 from nas.records import EpochRecord
 from search_spaces import Budget, get_space
-from tests.performance.textbook import textbook_rate
+from tests.performance.textbook import TextbookLoop
 
 
 def network(mega_flops: float, image_size: int, seed: int = 0) -> nn.Module:
@@ -86,28 +87,29 @@ def measure(
     labels = torch.from_numpy(rng.integers(0, 3, images))
     data = DeviceData.from_tensors(pixels, labels, 3, device)
     bare = BareStep(network(mega_flops, image_size), batch, image_size, device)
-    steps, pairs = max(1, images // batch), []
+    loop = TextbookLoop(network(mega_flops, image_size), pixels, labels, batch, device) if textbook else None
+    turns: list[tuple[float, float, float | None]] = []
 
     def alternate(record: EpochRecord) -> None:
-        pairs.append((record.images_per_second, bare.run(steps)))
+        turns.append((record.images_per_second or 0.0, bare.run(images // batch), loop.epoch() if loop else None))
 
     nothing = np.array([], dtype=np.int64)
     recipe = Recipe(epochs=epochs + 1, batch_size=batch)
     training = train(network(mega_flops, image_size), data, np.arange(images), nothing, recipe, seed=0, on_epoch=alternate)
-    pairs = pairs[1:]  # the first epoch initialises kernels
+    turns = turns[1:]  # the first epoch initialises kernels and starts workers
     total = sum(training.seconds.values())
     row = {
         "mflops": mega_flops,
         "image_size": image_size,
-        "images_per_second": statistics.median(ours for ours, _ in pairs),
-        "bare_images_per_second": statistics.median(ceiling for _, ceiling in pairs),
-        "ours_over_bare": statistics.median(ours / ceiling for ours, ceiling in pairs),
+        "images_per_second": statistics.median(ours for ours, _, _ in turns),
+        "bare_images_per_second": statistics.median(ceiling for _, ceiling, _ in turns),
+        "ours_over_bare": statistics.median(ours / ceiling for ours, ceiling, _ in turns),
         "phases": {name: round(seconds / total, 4) for name, seconds in training.seconds.items()},
         "notes": list(training.notes),
     }
-    if textbook:
-        row["textbook_images_per_second"] = textbook_rate(network(mega_flops, image_size), pixels, labels, batch, device)
-        row["ours_over_textbook"] = row["images_per_second"] / row["textbook_images_per_second"]
+    if loop is not None:
+        row["textbook_images_per_second"] = statistics.median(other for _, _, other in turns if other)
+        row["ours_over_textbook"] = statistics.median(ours / other for ours, _, other in turns if other)
     return row
 
 

@@ -1,0 +1,96 @@
+"""Schedules, parameter groups and frozen parts, by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from baselines.recipe import Recipe
+from nas.evaluation.optimisation import freeze, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
+from nas.evaluation.step import clip_gradients
+from search_spaces.errors import InputError
+
+
+def factors(steps=100, per_epoch=10, **changes):
+    recipe = Recipe(**changes)
+    return [rate_factor(recipe, step, steps, step // per_epoch) for step in range(steps)]
+
+
+def test_cosine_warms_up_then_falls_to_nothing():
+    values = factors(schedule="cosine", warmup=0.1)
+    assert values[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
+    assert values[10] == 1.0
+    assert values[55] == pytest.approx(0.5)
+    assert 0 < values[-1] < 0.001
+    assert values[10:] == sorted(values[10:], reverse=True)
+
+
+def test_step_constant_and_one_cycle():
+    assert factors(schedule="step", warmup=0, step_factor=0.5, step_epochs=3)[::10] == [
+        1,
+        1,
+        1,
+        0.5,
+        0.5,
+        0.5,
+        0.25,
+        0.25,
+        0.25,
+        0.125,
+    ]
+    assert set(factors(schedule="constant", warmup=0)) == {1.0}
+    cycle = factors(schedule="one_cycle")
+    assert cycle[0] == pytest.approx(1 / 25)
+    assert max(cycle) == cycle[30] == pytest.approx(1.0)
+    assert cycle[-1] < 0.001
+
+
+def test_decay_spares_biases_and_normalisation_and_rates_follow_depth(tiny):
+    model = tiny()
+    groups = parameter_groups(model, Recipe(layer_rates=(0.1, 1.0), weight_decay=0.3))
+    by_parameter = {id(p): group for group in groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        group = by_parameter[id(parameter)]
+        assert group["weight_decay"] == (0.3 if parameter.ndim > 1 else 0.0)
+        assert group["rate"] == (0.1 if name.startswith(("features.0", "features.1", "features.3")) else 1.0), name
+    optimiser = make_optimiser(groups, Recipe(), torch.device("cpu"))
+    set_rate(optimiser, 0.5)
+    assert {group["lr"] for group in optimiser.param_groups} == {0.05, 0.5}
+
+
+def test_shared_parameters_are_counted_once():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    assert sum(len(group["params"]) for group in parameter_groups(model, Recipe())) == 3
+
+
+def test_the_last_layers_alone(tiny):
+    model = tiny()
+    freeze(model, Recipe(trainable="last", trainable_layers=2))
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == {
+        "features.3.weight", "features.4.weight", "features.4.bias", "head.weight", "head.bias",
+    }  # fmt: skip
+    set_training(model)
+    assert not model.features[1].training
+    assert model.features[4].training
+    freeze(model, Recipe())
+    assert all(p.requires_grad for p in model.parameters())
+    with pytest.raises(InputError, match="at least 1"):
+        freeze(model, Recipe(trainable="last"))
+
+
+def test_nothing_to_train_is_an_error(tiny):
+    model = tiny().requires_grad_(False)
+    with pytest.raises(InputError, match="no trainable parameters"):
+        parameter_groups(model, Recipe())
+
+
+def test_clipping_equals_the_librarys(tiny):
+    for scale in (0.01, 10.0):
+        ours, theirs = ([nn.Parameter(torch.zeros(3, 4)), nn.Parameter(torch.zeros(5))] for _ in range(2))
+        for first, second in zip(ours, theirs, strict=True):
+            first.grad = torch.randn(first.shape, generator=torch.Generator().manual_seed(1)) * scale
+            second.grad = first.grad.clone()
+        clip_gradients(ours, 1.0)
+        nn.utils.clip_grad_norm_(theirs, 1.0)
+        for first, second in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(first.grad, second.grad)
