@@ -154,6 +154,68 @@ def _beside(model: str) -> Path:
 
 
 @app.command()
+def generate(
+    run: Annotated[Path, typer.Argument(help="Run directory of a search by the generator.")],
+    n: Annotated[int, typer.Option("--n", help="How many architectures.")] = 10,
+    budget: Annotated[str | None, typer.Option(help="Another budget than the search's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for one KEY.json each.")] = None,
+    as_json: Json = False,
+) -> None:
+    """More architectures from what a search's generator has learnt."""
+    from nas.jobs.generate import generate as run_job
+
+    rows = run_job(run, n=n, budget=budget, out=out)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print(f"{row['key']}  {row['flops'] / 1e6:8.2f} MFLOPs  {row['parameters'] / 1e6:7.3f} M parameters")
+
+
+@app.command()
+def cost(
+    name: Annotated[
+        str, typer.Argument(help="ARCHITECTURE.json, a baseline, a published design, a space, or package.module:factory.")
+    ],
+    image_size: Annotated[int | None, typer.Option(help="Pixels a side; default: the design's own paper size.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Input channels of a factory's module (1).")] = None,
+    classes: Annotated[int | None, typer.Option(help="Classes of a baseline or a space.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters, FLOPs and memory, per layer and in total."""
+    from nas.jobs.cost import cost as run
+
+    table = run(name, image_size=image_size, in_channels=channels, classes=classes)
+    if as_json:
+        print(json.dumps(table, indent=1))
+        return
+    from nas.report.terminal import print_cost
+
+    print_cost(table)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="Directory of a search, an audit or a benchmark.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Check every file against its checksum instead.")] = False,
+) -> None:
+    """Write a page anew, or check every file."""
+    from nas.jobs import report as job
+
+    if not verify:
+        print(f"page: {job.rewrite(directory)}")
+        return
+    damaged = job.verify(directory)
+    for line in damaged:
+        print(f"damaged: {line}")
+    if damaged:
+        raise ToolkitError(
+            f"{len(damaged)} files of {directory} are damaged or missing; restore them, or delete their folders and --resume"
+        )
+    print(f"every recorded file of {directory} is whole")
+
+
+@app.command()
 def worker(
     storage: Annotated[str, typer.Option(help="The search's storage URL.")],
     study: Annotated[str, typer.Option(help="The search's study.")] = "search",

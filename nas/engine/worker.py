@@ -16,6 +16,7 @@ from nas.engine import study as studies
 from nas.engine.context import Context
 from nas.engine.objective import Pruned, cost_record, failure_record, run_trial
 from nas.engine.progress import Progress
+from nas.generator.history import PROPOSAL
 from nas.records import EpochRecord, TrialRecord
 from search_spaces import Architecture, load_architecture
 from search_spaces.errors import OverBudgetError, ToolkitError
@@ -94,6 +95,8 @@ class Worker:
     def _suggest(self, trial: Trial) -> Architecture:
         suggested = self.context.space.suggest(trial, self.context.budget)
         stored = trial.user_attrs.get("architecture")  # a retried trial runs the network of the trial that died
+        if stored is None:
+            stored = trial.system_attrs.get(PROPOSAL)  # a published design may lie between the choices that Optuna knows
         return suggested if stored is None else load_architecture(stored)
 
     def _surplus(self, number: int) -> bool:

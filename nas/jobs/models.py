@@ -59,7 +59,7 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
     if path.suffix.lower() == ".onnx":
         return _foreign(load_onnx(path), name, model_spec)
     if ":" in name and not path.exists():
-        return _foreign(_from_factory(name, weights), name, model_spec)
+        return _foreign(module_from_factory(name, weights), name, model_spec)
     raise InputError(
         f"no model {name!r}; give a run or candidate directory, a .onnx file, or package.module:factory with --weights FILE.safetensors"
     )
@@ -100,7 +100,8 @@ def GreyAdapter(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
     return _Adapter().eval()
 
 
-def _from_factory(name: str, weights: Path | None) -> torch.nn.Module:
+def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
+    """The module that ``package.module:factory`` makes, with weights from a safetensors file if one is given."""
     import torch
     from safetensors.torch import load_file
 

@@ -158,6 +158,7 @@ def _conclude(context: Context, study: optuna.Study, *, progress: Progress, comm
         raise ToolkitError(
             f"no trial completed ({'; '.join(reasons) or 'none was started in the time given'}); mend that, then --resume"
         )
+    generator = _generator_log(context, study)
     openings = record_opening(directory.path, "the search's finalists and controls")
     if notice := opening_notice(openings):
         progress.message(notice)
@@ -184,8 +185,22 @@ def _conclude(context: Context, study: optuna.Study, *, progress: Progress, comm
         unmet=() if winner else best.unmet,
         controls=trivial_control(context.dataset, context.parts.train, context.parts.test),
         test_openings=openings,
+        generator=generator,
         directory=str(directory.path),
     )
+
+
+def _generator_log(context: Context, study: optuna.Study) -> dict[str, Any]:
+    """Save what the generator has learnt with the run, and return its log: why it moved."""
+    from nas.engine.sampling import build_sampler
+    from nas.generator import GeneratorSampler
+
+    sampler = build_sampler(context)
+    if not isinstance(sampler, GeneratorSampler):
+        return {}
+    sampler.learn(study)
+    write_json(context.directory.generator, sampler.state())
+    return {"updates": sampler.log}
 
 
 def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -1,0 +1,46 @@
+"""More architectures from a search's generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.engine.directory import RunDirectory
+from nas.engine.settings import parse_settings
+from nas.files import read_json, write_json
+from search_spaces import Budget, get_space
+from search_spaces.errors import InputError
+
+
+def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | None = None) -> list[dict[str, Any]]:
+    """``n`` further distinct architectures from what a search has learnt, best expected first, each with its cost.
+
+    Args:
+        run: a run directory of a search by the generator.
+        budget: another budget than the search's.
+        out: a folder for one ``KEY.json`` each.
+
+    Raises:
+        InputError: no generator was saved there, or the budget is impossible.
+    """
+    from nas.generator import GeneratorSampler
+
+    directory = RunDirectory(run)
+    if not directory.generator.exists():
+        raise InputError(
+            f"{run} has no saved generator (generator.json); it comes from: nas search --sampler generator --out {run}"
+        )
+    if n < 1:
+        raise InputError(f"--n must be at least 1, but got {n}")
+    settings = parse_settings(read_json(directory.settings))
+    data = read_json(directory.data)
+    space = get_space(settings.space, classes=len(data["classes"]), in_channels=1, image_size=settings.image_size)
+    sampler = GeneratorSampler.from_state(read_json(directory.generator), space)
+    bound = None if budget is None else Budget.parse(budget, image_size=settings.image_size)
+    rows = []
+    for architecture in sampler.generate(n, bound):
+        cost = space.cost(architecture, settings.image_size)
+        rows.append({"key": architecture.key, **cost.record(), "architecture": architecture.to_json()})
+        if out is not None:
+            write_json(out / f"{architecture.key}.json", architecture.to_json())
+    return rows

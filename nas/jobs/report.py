@@ -1,0 +1,48 @@
+"""Rewrite the page of a run, an audit or a benchmark from its record, or check every file of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from nas.engine.directory import damaged_files
+from nas.engine.settings import explain
+from nas.files import read_json
+from nas.records import AuditRecord, BenchmarkRecord, SearchRecord
+from search_spaces.errors import InputError
+
+_RECORDS: dict[str, type[SearchRecord] | type[AuditRecord] | type[BenchmarkRecord]] = {
+    "run.json": SearchRecord,
+    "audit.json": AuditRecord,
+    "benchmark.json": BenchmarkRecord,
+}
+
+
+def read_record(directory: Path) -> SearchRecord | AuditRecord | BenchmarkRecord:
+    """The finished record in a directory; none raises ``InputError`` that says what was looked for."""
+    for name, kind in _RECORDS.items():
+        if (directory / name).exists():
+            try:
+                return kind.model_validate(read_json(directory / name), strict=False)
+            except ValidationError as error:
+                raise InputError(f"{directory / name} is damaged or of another version: {explain(error, 'key')}") from error
+    raise InputError(f"{directory} holds no finished record ({', '.join(_RECORDS)}); finish the job there with --resume")
+
+
+def rewrite(directory: Path) -> Path:
+    """Write the page anew; returns its path."""
+    from nas.report import write_page
+
+    return write_page(read_record(directory), directory)
+
+
+def verify(directory: Path) -> list[str]:
+    """The damaged or missing files of a directory, each with what is wrong; empty when all is well.
+
+    Raises:
+        InputError: there is nothing to verify.
+    """
+    if not any(directory.rglob("checksums.json")):
+        raise InputError(f"{directory} has no checksums to verify; give the directory of a search or a benchmark")
+    return damaged_files(directory)
