@@ -154,6 +154,52 @@ def _beside(model: str) -> Path:
 
 
 @app.command()
+def benchmark(
+    models: Annotated[list[str] | None, typer.Argument(help="Run or candidate directories; they are trained anew, like the baselines.")] = None,
+    data: Data = None,
+    classes: Classes = None,
+    data_root: DataRoot = None,
+    crop: Annotated[str | None, typer.Option(help="none, square, pad, covidnet, top=SHARE.")] = None,
+    baselines: Annotated[str | None, typer.Option(help="all, or names from: nas list baselines.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds inside the non-test part (5).")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each model on each fold (1).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs; default: the recipe's own, with early stopping.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels a side.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="shared: one for all; paper: each its own.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="none, shared, imagenet or imagenet:WEIGHTS_FOLDER.")] = None,
+    audit_level: Annotated[str | None, typer.Option("--audit", help="none, screen or full.")] = None,
+    leave_one_source_out: Annotated[bool, typer.Option("--leave-one-source-out", help="Also train without each source and test on it.")] = False,
+    survey: Annotated[bool, typer.Option("--survey", help="Print the survey's tables and questions with our measurements beside them.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    device: Device = None,
+    imports: Annotated[list[str] | None, typer.Option("--import", help="Python module with your own plug-ins; repeat for more.")] = None,
+    seed: Seed = None,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the benchmark in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train candidates and published systems alike, and compare them."""
+    from nas.engine.context import import_plugins
+    from nas.jobs.benchmark import benchmark as run
+    from nas.report.live import make_progress
+    from nas.report.terminal import print_benchmark
+
+    line = {
+        "classes": names(classes), "data_root": data_root and str(data_root), "crop": crop, "folds": folds, "seeds": seeds,
+        "epochs": epochs, "image_size": image_size, "recipe": recipe, "pretraining": pretrained, "audit": audit_level,
+        "leave_one_source_out": leave_one_source_out or None, "survey": survey or None, "workers": workers, "device": device,
+        "imports": tuple(imports or ()), "seed": seed,
+    }  # fmt: skip
+    import_plugins(tuple(imports or ()))
+    with make_progress(quiet=False) as progress:
+        record = run(
+            models or (), data or None, baselines=baselines, out=out, resume=resume, progress=progress, command=_command(),
+            **merge({}, line),
+        )  # fmt: skip
+    _emit(record, as_json, lambda: print_benchmark(record))
+
+
+@app.command()
 def generate(
     run: Annotated[Path, typer.Argument(help="Run directory of a search by the generator.")],
     n: Annotated[int, typer.Option("--n", help="How many architectures.")] = 10,

@@ -10,6 +10,7 @@ _HOMES = {
     "GeneratorOptions": "options",
     "make_sampler": "registry",
     "register_sampler": "registry",
+    "sampler_descriptions": "registry",
     "sampler_names": "registry",
 }
 

@@ -88,7 +88,8 @@ def _of_baseline(name: str, image_size: int | None, classes: int | None) -> dict
     side = image_size or baseline.paper_size
     model = baseline.build(classes or baseline.paper_classes, baseline.paper_channels, side)
     table = module_table(model, side, 1)
-    published = {figure: value.value for figure, value in baseline.published.items() if figure in ("parameters", "flops")}
+    scale = {"M": 1e6, "G": 1e9}
+    published = {f: v.value * scale[v.unit] for f, v in baseline.published.items() if f in ("parameters", "flops")}
     differences = {figure: table[figure] / value - 1 for figure, value in published.items() if value}
     return {
         "name": name,

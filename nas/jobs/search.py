@@ -74,25 +74,23 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
     if not directory.settings.exists():
         if resume:
             raise InputError(f"there is no search to resume in {directory.path}; leave --resume out to start one there")
-        chosen = parse_settings(asked)
-        write_json(directory.settings, chosen.model_dump(mode="json"))
-        return chosen
+        return parse_settings(asked)
     if not resume:
         raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
     stored = parse_settings(read_json(directory.settings))
-    parse_settings({**stored.model_dump(mode="json"), **asked})
     refuse_other_settings(stored, asked)
-    chosen = stored.model_copy(update=parse_settings({**stored.model_dump(mode="json"), **asked}).__dict__)
-    write_json(directory.settings, chosen.model_dump(mode="json"))
-    return chosen
+    return parse_settings({**stored.model_dump(mode="json"), **asked})
 
 
 def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress) -> Context:
     from nas.data import summarise
     from nas.engine.context import Context
+    from nas.engine.sampling import build_sampler
 
     context = Context.open(settings, directory)
-    _ = context.budget, context.requirements, context.device  # bad ones raise before anything is trained
+    _ = context.budget, context.requirements, context.device, context.prototype  # bad ones raise before anything is written
+    build_sampler(context)
+    write_json(directory.settings, settings.model_dump(mode="json"))
     if not directory.data.exists():
         summary = summarise(context.dataset, context.parts)
         write_json(directory.data, summary.model_dump(mode="json"))
