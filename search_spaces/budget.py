@@ -128,6 +128,15 @@ class Budget:
         return (", ".join(parts) or "no bound") + size
 
 
+def under(budget: Budget, figures: tuple[float, float, float]) -> bool:
+    """Whether the figures keep the upper bounds."""
+    return (
+        (budget.flops is None or figures[0] <= budget.flops)
+        and (budget.parameters is None or figures[1] <= budget.parameters)
+        and (budget.memory is None or figures[2] <= budget.memory)
+    )
+
+
 def _field(name: str, text: str) -> str:
     minimum = name.startswith("min_")
     known = _NAMES.get(name.removeprefix("min_"))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from search_spaces.architecture import Architecture
-from search_spaces.budget import BOUNDS, Budget
+from search_spaces.budget import BOUNDS, Budget, under
 from search_spaces.conflict import infeasible
 from search_spaces.cost import Cost
 from search_spaces.enumerated import Enumeration
 from search_spaces.errors import ArchitectureError, InputError
-from search_spaces.fitted import Corner, FittedSpace, under
+from search_spaces.fitted import Corner, FittedSpace
 from search_spaces.space import Triple, Values
 
 if TYPE_CHECKING:

@@ -75,6 +75,9 @@ class FireSpace(StagedSpace):
     def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
         return _operations(spec)
 
+    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
+        return _operations.__wrapped__(spec)
+
     def _width_names(self) -> Iterator[str]:
         return (name for name in self.names if name.endswith((".width", ".squeeze")))
 

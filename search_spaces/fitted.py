@@ -15,12 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from search_spaces.architecture import Architecture
-from search_spaces.budget import BOUNDS, Budget
+from search_spaces.budget import BOUNDS, Budget, under
 from search_spaces.conflict import infeasible, pareto
-from search_spaces.errors import BudgetInfeasibleError
+from search_spaces.fitting import Fit
 from search_spaces.space import SearchSpace, Triple, Values
-
-_STEPS = 64  # of a path; bisection takes six looks at it
 
 
 class Corner(NamedTuple):
@@ -124,18 +122,18 @@ class FittedSpace(SearchSpace):
         values = self._canonical(self._draw(rng))
         if budget is None:
             return self._wrap(values)
-        return self._wrap(_Fit(self, budget, rng).fitted(values, fill))
+        return self._wrap(Fit(self, budget, rng).fitted(values, fill))
 
     def sample_many(
         self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False
     ) -> list[Architecture]:
         if budget is None:
             return [self._wrap(self._draw(rng)) for _ in range(n)]
-        fit = _Fit(self, budget, rng)
+        fit = Fit(self, budget, rng)
         return [self._wrap(fit.fitted(self._canonical(self._draw(rng)), fill)) for _ in range(n)]
 
     def repair(self, architecture: Architecture, budget: Budget, rng: np.random.Generator) -> Architecture:
-        fit = _Fit(self, budget, rng, architecture.in_channels, architecture.classes)
+        fit = Fit(self, budget, rng, architecture.in_channels, architecture.classes)
         values = list(architecture.values_tuple)
         if fit.admits(values):
             return architecture
@@ -151,7 +149,7 @@ class FittedSpace(SearchSpace):
         budget: Budget | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> Architecture:
-        fit = _Fit(self, budget or Budget(), rng, architecture.in_channels, architecture.classes)
+        fit = Fit(self, budget or Budget(), rng, architecture.in_channels, architecture.classes)
         values = list(architecture.values_tuple)
         if not fit.admits(values):
             return self.repair(architecture, fit.budget, rng)
@@ -184,275 +182,3 @@ class FittedSpace(SearchSpace):
                     if near.key not in seen:
                         seen.add(near.key)
                         yield near
-
-
-class _Fit:
-    """One budget's fitting of values; holds what the steps share."""
-
-    def __init__(
-        self,
-        space: FittedSpace,
-        budget: Budget,
-        rng: np.random.Generator,
-        in_channels: int | None = None,
-        classes: int | None = None,
-    ) -> None:
-        self.space = space
-        self.budget = budget
-        self.rng = rng
-        self.size = space._size(budget.image_size)
-        self.in_channels = space.in_channels if in_channels is None else in_channels
-        self.classes = space.classes if classes is None else classes
-        self.corners = space._fitting(budget, self.in_channels, self.classes)
-
-    def figures(self, values: Sequence[Any]) -> Triple:
-        return self.space._figures(values, self.size, self.in_channels, self.classes)
-
-    def admits(self, values: Sequence[Any]) -> bool:
-        return self.budget.admits_figures(*self.figures(values))
-
-    def under(self, values: Sequence[Any]) -> bool:
-        return under(self.budget, self.figures(values))
-
-    def fitted(self, values: Values, fill: bool) -> Values:
-        """Widths first, structure only if the narrowest network of this structure is too large still."""
-        if not self.under(values):
-            values = self._shrunk(values)
-        if fill:
-            values = self._grown(values)
-        if self.budget.lower and not self.admits(values):
-            values = self._raised(values)
-        return values
-
-    def _shrunk(self, values: Values) -> Values:
-        narrow = self._narrow(values)
-        if not self.under(narrow):
-            values = self._simplified(values, narrow)
-            if self.under(values):
-                return values
-        widths = [position for position in self.space._active(values) if position in self.space._widths]
-        return self._last_fitting(self._narrowing(values, widths))
-
-    def _narrow(self, values: Values) -> Values:
-        narrow = list(values)
-        for position in self.space._active(values):
-            if position in self.space._widths:
-                narrow[position] = self.space._choices[position][0]
-        return narrow
-
-    def _simplified(self, values: Values, narrow: Values) -> Values:
-        """``values`` with as many structural decisions, in random order, taken from a corner as the budget asks for."""
-        corner = self.corners[int(self.rng.integers(len(self.corners)))].values
-        widths = self.space._widths
-        differing = [p for p in range(len(values)) if p not in widths and values[p] != corner[p]]
-        order = [differing[place] for place in self.rng.permutation(len(differing))]
-
-        def step(count: int) -> Values:
-            changed = list(narrow)
-            for position in order[:count]:
-                changed[position] = corner[position]
-            return self.space._canonical(changed)
-
-        count = _bisect(lambda count: self.under(step(count)), len(order))
-        kept = list(values)
-        for position in order[:count]:
-            kept[position] = corner[position]
-        # A decision that the corner switches on (or that was off in ``values``) is at its first, smallest choice already.
-        return self.space._canonical(kept)
-
-    def _narrowing(self, values: Values, widths: list[int]) -> Callable[[int], Values]:
-        """step → ``values`` with all widths brought down together; at the last step they are at their smallest choices."""
-        space = self.space
-        tables = [space._choices[position] for position in widths]
-        starts = [
-            _floor(space._places[position], options, values[position]) for position, options in zip(widths, tables, strict=True)
-        ]
-        dither = self.rng.random(len(widths)).tolist()
-
-        def step(count: int) -> Values:
-            changed = list(values)
-            if count:
-                share = 1 - count / _STEPS
-                for position, options, start, offset in zip(widths, tables, starts, dither, strict=True):
-                    changed[position] = options[min(start, int(start * share + offset * (share > 0)))]
-            return changed
-
-        return step
-
-    def _last_fitting(self, step: Callable[[int], Values]) -> Values:
-        return step(_bisect(lambda count: self.under(step(count)), _STEPS))
-
-    # --- towards the bound ----------------------------------------------------------------------------------------
-
-    def use(self, values: Sequence[Any]) -> float:
-        """The largest share of an upper bound in use."""
-        figures = self.figures(values)
-        return max((figures[BOUNDS.index(name)] / high for name, high in self.budget.upper.items()), default=1.0)
-
-    def _grown(self, values: Values) -> Values:
-        """``values`` widened, and where that is not enough enriched in structure, until the budget is nearly used."""
-        for _ in range(4):
-            wide = self._widened(values)
-            if not self.under(wide):
-                values = self._last_fitting(self._between(wide, values))
-                break
-            values = self._enriched(wide)
-        return self._topped(values)
-
-    def _widened(self, values: Values) -> Values:
-        wide = list(values)
-        for position in self.space._active(values):
-            if position in self.space._widths:
-                wide[position] = max(self.space._choices[position][-1], wide[position])
-        return wide
-
-    def _between(self, wide: Values, values: Values) -> Callable[[int], Values]:
-        """step → widths between ``wide`` (step 0) and ``values`` (last step)."""
-        space = self.space
-        differing = [p for p in range(len(values)) if wide[p] != values[p]]
-        floors = {p: _floor(space._places[p], space._choices[p], values[p]) for p in differing}
-        dither = dict(zip(differing, self.rng.random(len(differing)).tolist(), strict=True))
-
-        def step(count: int) -> Values:
-            if count == _STEPS:
-                return values
-            changed = list(values)
-            for position, floor in floors.items():
-                options = space._choices[position]
-                rise = int((len(options) - 1 - floor) * (1 - count / _STEPS) + dither[position])
-                if rise:
-                    changed[position] = options[min(floor + rise, len(options) - 1)]
-            return changed
-
-        return step
-
-    def _enriched(self, values: Values) -> Values:
-        """Each structural decision in random order at its dearest choice that still fits."""
-        structure = [position for position in self.space._active(values) if position not in self.space._widths]
-        for place in self.rng.permutation(len(structure)):
-            position = structure[place]
-            best, most = values, self.use(values)
-            for choice in self._choices_but(position, values[position]):
-                changed = self._set(values, position, choice)
-                if self.under(changed) and (share := self.use(changed)) > most:
-                    best, most = changed, share
-            values = best
-        return values
-
-    def _topped(self, values: Values) -> Values:
-        """Single widths one choice up, in random order, while that fits."""
-        widths = [position for position in self.space._active(values) if position in self.space._widths]
-        for _ in range(3):
-            before = list(values)
-            for place in self.rng.permutation(len(widths)):
-                position = widths[place]
-                options = self.space._choices[position]
-                floor = _floor(self.space._places[position], options, values[position])
-                if floor + 1 < len(options):
-                    changed = list(values)
-                    changed[position] = options[floor + 1]
-                    if self.under(changed):
-                        values = changed
-            if values == before or self.use(values) > 0.98:
-                break
-        return values
-
-    def _raised(self, values: Values) -> Values:
-        for _ in range(64):
-            values = self._grown(values)
-            if self.admits(values):
-                return values
-            values = self.space._canonical(self.space._draw(self.rng))
-            if not self.under(values):
-                values = self._shrunk(values)
-        figures = dict(zip(BOUNDS, self.figures(values), strict=True))
-        raise BudgetInfeasibleError(
-            f"space {self.space.name!r}: no architecture found between the bounds ({self.budget}); lower the lower ones",
-            figures,
-        )
-
-    # --- near a given architecture --------------------------------------------------------------------------------
-
-    def changed(self, values: Values, position: int, choice: Any) -> Values | None:
-        """One decision changed, those that it brings to life drawn and narrowed until they fit; None where they cannot."""
-        space = self.space
-        before = set(space._active(values))
-        changed = list(values)
-        changed[position] = choice
-        fresh = [p for p in space._active(changed) if p not in before]
-        if fresh:
-            space._refresh(changed, fresh, self.rng)
-            changed = space._canonical(changed)
-            fresh = [p for p in space._active(changed) if p not in before]
-        changed = space._canonical(changed)
-        if not self.under(changed) and fresh:
-            widths = [p for p in fresh if p in space._widths]
-            step = self._narrowing(changed, widths)
-            if not self.under(step(_STEPS)):
-                changed = self._set(values, position, choice)  # the least: all new decisions at their first choices
-            else:
-                changed = self._last_fitting(step)
-        return changed if changed != values and self.admits(changed) else None
-
-    def nearest_single(self, values: Values) -> Values | None:
-        """The feasible architecture that differs in one decision by the fewest choices; None if no single change is enough."""
-        best, least = None, len(max(self.space._choices, key=len)) + 1
-        for position in self.space._active(values):
-            options = self.space._choices[position]
-            floor = _floor(self.space._places[position], options, values[position])
-            # A width helps only if its smallest choice does: one look spares the others.
-            if position in self.space._widths and (not floor or not self.admits(self._set(values, position, options[0]))):
-                continue
-            for distance, choice in sorted((abs(place - floor), choice) for place, choice in enumerate(range(len(options)))):
-                if distance >= least:
-                    break
-                changed = self._set(values, position, options[choice])
-                if changed != values and self.admits(changed):
-                    best, least = changed, distance
-                    break
-        return best
-
-    def restored(self, values: Values, wanted: Values) -> Values:
-        """``values`` with every decision put back to ``wanted`` that can be, in random order, or as near as fits."""
-        for place in self.rng.permutation(len(values)):
-            position = int(place)
-            if values[position] != wanted[position]:
-                changed = self._set(values, position, wanted[position])
-                if changed[position] == wanted[position] and self.admits(changed):
-                    values = changed
-        return values
-
-    def _set(self, values: Values, position: int, choice: Any) -> Values:
-        changed = list(values)
-        changed[position] = choice
-        return self.space._canonical(changed)
-
-    def _choices_but(self, position: int, value: Any) -> list[Any]:
-        return [choice for choice in self.space._choices[position] if choice != value]
-
-
-def under(budget: Budget, figures: Triple) -> bool:
-    """Whether the figures keep the upper bounds."""
-    return (
-        (budget.flops is None or figures[0] <= budget.flops)
-        and (budget.parameters is None or figures[1] <= budget.parameters)
-        and (budget.memory is None or figures[2] <= budget.memory)
-    )
-
-
-def _bisect(fits: Callable[[int], bool], last: int) -> int:
-    """The first step found that fits, when the last one is known to and step 0 not to."""
-    low, high = 0, last
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def _floor(places: Mapping[Any, int], options: tuple[Any, ...], value: Any) -> int:
-    """The place of ``value`` among the choices; of the next smaller choice for a width between two; 0 below all."""
-    place = places.get(value)
-    return place if place is not None else max(0, int(np.searchsorted(options, value, side="right")) - 1)

@@ -53,17 +53,9 @@ class MbconvSpace(StagedSpace):
         for stage, stride in enumerate(_STRIDES):
             width, se = values[self._width[stage]], values[self._extra[stage][0]]
             for place, first in enumerate(self._alive(values, stage)):
-                specs.append(
-                    (
-                        "block",
-                        channels,
-                        width,
-                        1 if place else stride,
-                        "sum" if place else "none",
-                        se,
-                        *values[first : first + 2],
-                    )
-                )
+                kind = "thin" if values[first] == 1 else "block"  # without expansion there is no first convolution
+                step, shortcut = (1, "sum") if place else (stride, "none")
+                specs.append((kind, channels, width, step, shortcut, se, *values[first : first + 2]))
                 channels = width
         specs.append(("head", channels, values[self._at("head.width")], classes))
         return specs
@@ -71,6 +63,9 @@ class MbconvSpace(StagedSpace):
     @staticmethod
     def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
         return _operations(spec)
+
+    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
+        return _operations.__wrapped__(spec)
 
     def _width_names(self) -> Iterator[str]:
         return (name for name in self.names if name.endswith(".width"))
@@ -86,9 +81,9 @@ def _operations(spec: Spec) -> tuple[Operations, Operations | None]:
             return _unit(inputs, width, 3, 2), None
         case ("head", channels, width, classes):
             return (*_unit(channels, width, 1, 1), ("gap",), ("linear", width, classes, True)), None
-        case ("block", inputs, outputs, stride, shortcut, se, expansion, kernel):
+        case ("block" | "thin" as kind, inputs, outputs, stride, shortcut, se, expansion, kernel):
             hidden = inputs * expansion
-            chain = _unit(inputs, hidden, 1, 1) if expansion > 1 else ()
+            chain = () if kind == "thin" else _unit(inputs, hidden, 1, 1)
             chain += _unit(hidden, hidden, kernel, stride, groups=hidden)
             if se:
                 chain += (("se", hidden, (inputs + 3) // 4),)

@@ -123,7 +123,7 @@ def _module(operation: Operation) -> nn.Module:
         case ("maxpool", kernel, stride, padding):
             return nn.MaxPool2d(kernel, stride, padding)
         case ("subsample", stride):
-            return Subsample(stride)
+            return Subsample(stride) if stride > 1 else nn.Identity()
         case ("replicate", times):
             return Replicate(times)
         case ("se", channels, hidden):

@@ -7,10 +7,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from search_spaces.architecture import Architecture
+from search_spaces.batch import fit_widths
+from search_spaces.budget import Budget
 from search_spaces.cost import Cost
 from search_spaces.errors import InputError
 from search_spaces.fitted import FittedSpace
+from search_spaces.fitting import Fit
 from search_spaces.network import network_cost, network_memory
 from search_spaces.operations import Block, Operations, Shape, block_tally
 from search_spaces.space import Triple, Values
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
 Spec = tuple[Any, ...]  # a block's kind and sizes, small enough to look up its cost by
 IMAGE_SIZE = 96
+_WORTH_A_BATCH = 32
+_BATCH = 2048
 _LARGEST_WIDTH = 16_384
 _REMEMBERED = 200_000  # blocks' figures kept; then the memory starts afresh
 
@@ -54,7 +61,9 @@ class NetworkSpace(FittedSpace):
         super().__init__(chosen, classes=classes, in_channels=in_channels, image_size=image_size or IMAGE_SIZE)
         self._all_choices = {name: tuple(options) for name, options in decisions.items()}
         self._width_positions = frozenset(self._index[name] for name in self._width_names())
-        self._uniform_positions = [at for at in range(len(self.names)) if at not in self._width_positions]
+        self._choice_counts = np.array([len(options) for options in self._choices])
+        self._same: dict[tuple[int, ...], list[tuple[tuple[Any, ...], np.ndarray]]] = {}
+        self._marked_specs: dict[tuple[Spec, int], tuple[tuple[Any, ...], tuple[int, ...], int]] = {}
         self._tallies: dict[tuple[Spec, int], tuple[int, int, int, int]] = {}
 
     @abstractmethod
@@ -77,6 +86,54 @@ class NetworkSpace(FittedSpace):
     @property
     def _widths(self) -> frozenset[int]:
         return self._width_positions
+
+    # --- proposals ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _draw_places(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """int64 (n, decisions): random places among each decision's choices."""
+
+    def _same_choices(self, positions: np.ndarray) -> list[tuple[tuple[Any, ...], np.ndarray]]:
+        """Choices, and which of ``positions`` have them: one entry unless the space is restricted."""
+        key = tuple(positions.tolist())
+        if key not in self._same:
+            kinds: dict[tuple[Any, ...], list[int]] = {}
+            for column, position in enumerate(key):
+                kinds.setdefault(self._choices[position], []).append(column)
+            self._same[key] = [(choices, np.array(columns)) for choices, columns in kinds.items()]
+        return self._same[key]
+
+    def _draw_raw(self, n: int, rng: np.random.Generator) -> list[Values]:
+        """Random values, those that do not matter included."""
+        choices = self._choices
+        return [[options[at] for options, at in zip(choices, row, strict=True)] for row in self._draw_places(n, rng).tolist()]
+
+    def _draw(self, rng: np.random.Generator) -> Values:
+        return self._canonical(self._draw_raw(1, rng)[0])
+
+    def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
+        drawn = self._draw_raw(1, rng)[0]
+        for position in fresh:
+            values[position] = drawn[position]
+
+    def sample_many(
+        self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False
+    ) -> list[Architecture]:
+        if budget is None:
+            return [self._wrap(values) for values in self._draw_raw(n, rng)]
+        if fill or budget.lower or n < _WORTH_A_BATCH:
+            return super().sample_many(n, rng, budget, fill)
+        fit, size = Fit(self, budget, rng), self._size(budget.image_size)
+        found: list[Architecture] = []
+        while len(found) < n:
+            many = [self._canonical(values) for values in self._draw_raw(min(n - len(found), _BATCH), rng)]
+            fitted = fit_widths(self, many, budget, size, rng)
+            lost = [place for place, values in enumerate(fitted) if values is None]
+            simple = fit_widths(self, [fit.simplified(many[place]) for place in lost], budget, size, rng)
+            for place, values in zip(lost, simple, strict=True):
+                fitted[place] = values
+            found += [self._wrap(values) for values in fitted if values is not None]
+        return found
 
     def legal(self, decision: str, value: Any) -> bool:
         if decision in self._index and self._index[decision] in self._width_positions:
@@ -124,6 +181,14 @@ class NetworkSpace(FittedSpace):
             size = found[3]
         return flops, parameters, network_memory(peaks, image_size, in_channels)
 
+    def _known_tally(self, spec: Spec, size: int) -> tuple[int, int, int, int]:
+        """FLOPs, parameters, peak elements and output size of a block."""
+        return self._tallies.get((spec, size)) or self._tally(spec, size)
+
+    @abstractmethod
+    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
+        """``_operations`` for numbers that are arrays."""
+
     def _tally(self, spec: Spec, size: int) -> tuple[int, int, int, int]:
         branch, shortcut = self._operations(spec, size)
         found = block_tally(branch, shortcut, Shape(spec[1], size))
@@ -136,3 +201,8 @@ class NetworkSpace(FittedSpace):
 def near(options: Sequence[Any], target: float) -> Any:
     """The first choice that is no smaller than ``target``, else the last."""
     return options[min(bisect_left(options, target), len(options) - 1)]
+
+
+def nearest_places(options: Sequence[Any], targets: np.ndarray) -> np.ndarray:
+    """``near`` for many targets: places among the choices."""
+    return np.minimum(np.searchsorted(options, targets), len(options) - 1)

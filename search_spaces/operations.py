@@ -16,8 +16,11 @@ Memory is counted in float32 elements alive at once, with the input of a block h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 Operation = tuple[Any, ...]
 Operations = tuple[Operation, ...]
@@ -25,14 +28,14 @@ _INDEX_ELEMENTS = 2  # max-pooling also returns 64-bit positions: two float32 el
 
 
 class Shape(NamedTuple):
-    """A feature map ``(channels, size, size)``; ``size`` 0 marks a flat vector."""
+    """A feature map ``(channels, size, size)``; a flat vector has size 1."""
 
     channels: int
     size: int
 
     @property
     def elements(self) -> int:
-        return self.channels * self.size**2 if self.size else self.channels
+        return self.channels * self.size * self.size
 
 
 class Block(NamedTuple):
@@ -60,7 +63,14 @@ class _Effect(NamedTuple):
     other: int = 0
     allocates: bool = True
     extra: int = 0  # elements alive beside input and output
-    inner: int = 0  # elements alive at a peak inside the operation, after its own input was let go
+    inner: int | None = None  # elements alive at a peak inside the operation, after its own input was let go
+
+
+def larger(first: Any, second: Any) -> Any:
+    """The larger of two numbers, or, where one is an array, of each pair."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return np.maximum(first, second)
+    return first if first > second else second
 
 
 def halve(size: int, stride: int) -> int:
@@ -77,7 +87,7 @@ def _conv(shape: Shape, inputs: int, outputs: int, kernel: int, stride: int, gro
 def _step(shape: Shape, inputs: int, outputs: int, kernel: int, stride: int, groups: int, bias: bool) -> _Effect:
     out, flops, weights, *_ = _conv(shape, inputs, outputs, kernel, stride, groups, bias)
     elements = shape.elements
-    inner = elements + max(elements, out.elements)
+    inner = elements + larger(elements, out.elements)
     return _Effect(out, flops, weights + 2 * inputs, 2 * elements, inner=inner)
 
 
@@ -109,23 +119,23 @@ def _se(shape: Shape, channels: int, hidden: int) -> _Effect:
 
 
 def _gap(shape: Shape) -> _Effect:
-    return _Effect(Shape(shape.channels, 0), other=shape.channels)
+    return _Effect(Shape(shape.channels, 1), other=shape.channels)
 
 
 def _flatten(shape: Shape) -> _Effect:
-    return _Effect(Shape(shape.elements, 0), allocates=False)
+    return _Effect(Shape(shape.elements, 1), allocates=False)
 
 
 def _linear(_: Shape, inputs: int, outputs: int, bias: bool) -> _Effect:
-    return _Effect(Shape(outputs, 0), inputs * outputs, inputs * outputs + bias * outputs)
+    return _Effect(Shape(outputs, 1), inputs * outputs, inputs * outputs + bias * outputs)
 
 
 def _fork(shape: Shape, first: Operations, second: Operations) -> _Effect:
-    one, two = tally(first, shape), tally(second, shape)
+    one, two = _tally(first, shape, _effect), _tally(second, shape, _effect)
     joined = Shape(one.shape.channels + two.shape.channels, one.shape.size)
     # Alive beside input and output: both halves while they are joined; or the second half's peak beside the first half.
-    working = max(one.peak, one.shape.elements + two.peak) - shape.elements - joined.elements
-    extra = max(joined.elements, working)
+    working = larger(one.peak, one.shape.elements + two.peak) - shape.elements - joined.elements
+    extra = larger(joined.elements, working)
     return _Effect(joined, one.flops + two.flops, one.parameters + two.parameters, one.other + two.other, extra=extra)
 
 
@@ -154,29 +164,53 @@ def expanded(operation: Operation) -> Operations:
 
 def tally(operations: Operations, shape: Shape) -> Tally:
     """Walk a chain of operations that starts at ``shape``."""
-    held = shape.elements
-    current, peak = 0, held  # current: elements of the running tensor, while it is not (a view of) the held input
-    flops = parameters = other = 0
-    for kind, *arguments in operations:
-        effect: _Effect = _EFFECTS[kind](shape, *arguments)  # type: ignore[operator]  # each kind takes its own arguments
-        shape = effect.shape
-        flops, parameters, other = flops + effect.flops, parameters + effect.parameters, other + effect.other
-        if effect.allocates:
-            peak = max(peak, held + (effect.inner or current + shape.elements + effect.extra))
-            current = shape.elements
-    return Tally(flops, parameters, peak, other, shape)
+    return _tally(operations, shape, _known_effect)
 
 
 @lru_cache(maxsize=100_000)
+def _known_effect(operation: Operation, shape: Shape) -> _Effect:
+    return _effect(operation, shape)
+
+
+def _effect(operation: Operation, shape: Shape) -> _Effect:
+    found: _Effect = _EFFECTS[operation[0]](shape, *operation[1:])  # type: ignore[operator]  # each kind takes its own arguments
+    return found
+
+
+def _tally(operations: Operations, shape: Shape, effect_of: Callable[[Operation, Shape], _Effect]) -> Tally:
+    held = peak = shape.elements
+    current: Any = 0  # elements of the running tensor, while it is not (a view of) the held input
+    flops = parameters = other = 0
+    for operation in operations:
+        shape, more_flops, more_parameters, more_other, allocates, extra, inner = effect_of(operation, shape)
+        flops, parameters, other = flops + more_flops, parameters + more_parameters, other + more_other
+        if allocates:
+            elements = shape.elements
+            peak = larger(peak, held + (current + elements + extra if inner is None else inner))
+            current = elements
+    return Tally(flops, parameters, peak, other, shape)
+
+
 def block_tally(branch: Operations, shortcut: Operations | None, shape: Shape) -> Tally:
     """The tally of a block: its branch, its shortcut, and their sum."""
-    main = tally(branch, shape)
+    return _block_tally(branch, shortcut, shape, _known_effect)
+
+
+def many_block_tallies(branch: Operations, shortcut: Operations | None, shape: Shape) -> Tally:
+    """``block_tally`` of many blocks of one kind at once: every size in operations and shape may be an int64 array (n,)."""
+    return _block_tally(branch, shortcut, shape, _effect)
+
+
+def _block_tally(
+    branch: Operations, shortcut: Operations | None, shape: Shape, effect_of: Callable[[Operation, Shape], _Effect]
+) -> Tally:
+    main = _tally(branch, shape, effect_of)
     if shortcut is None:
         return main
-    side = tally(shortcut, shape)
+    side = _tally(shortcut, shape, effect_of)
     outputs = main.shape.elements
     allocated = side.shape.elements if any(operation[0] != "subsample" for operation in shortcut) else 0
-    peak = max(main.peak, outputs + side.peak, shape.elements + outputs + allocated + outputs)
+    peak = larger(larger(main.peak, outputs + side.peak), shape.elements + outputs + allocated + outputs)
     return Tally(
         main.flops + side.flops, main.parameters + side.parameters, peak, main.other + side.other + outputs, main.shape
     )

@@ -24,8 +24,8 @@ import numpy as np
 from search_spaces.architecture import Architecture
 from search_spaces.catalogue import register_space
 from search_spaces.conflict import pareto
-from search_spaces.networked import NetworkSpace, Spec, near
-from search_spaces.operations import Operation, Operations
+from search_spaces.networked import NetworkSpace, Spec, near, nearest_places
+from search_spaces.operations import Operation, Operations, larger
 from search_spaces.published import DESIGNS
 from search_spaces.space import Triple, Values
 
@@ -47,6 +47,7 @@ _BLOCK: dict[str, tuple[Any, ...]] = {
     "replication": (1, 2, 4),
 }
 _KIND, _PROJECTION, _EXPANSION, _SECOND, _KERNEL, _REPLICATION = range(len(_BLOCK))
+_INNER_WIDTHS = (_PROJECTION, _EXPANSION, _SECOND)
 _MATTER = {  # kind → which of a block's decisions matter
     "pepx": (_KIND, _PROJECTION, _EXPANSION, _SECOND, _KERNEL),
     "prpe": (_KIND, _PROJECTION, _SECOND, _KERNEL, _REPLICATION),
@@ -106,6 +107,9 @@ class PepxSpace(NetworkSpace):
         self._se = [at[f"stage{stage}.squeeze_excitation"] for stage in stages]
         self._stride = [at.get(f"stage{stage}.stride", -1) for stage in stages]
         self._blocks = [[at[f"stage{s}.block{b}.kind"] for b in range(1, depth + 1)] for s, depth in enumerate(DEPTHS, 1)]
+
+        self._inner_first = np.array([first for blocks in self._blocks for first in blocks])
+        self._inner_stage = np.array([stage for stage, blocks in enumerate(self._blocks) for _ in blocks])
 
     def prototypes(self) -> dict[str, Architecture]:
         """The COVID-Net family and a ResNet-50-like network; grey replicated to three channels, as published."""
@@ -170,7 +174,7 @@ class PepxSpace(NetworkSpace):
                 specs.append(("block", channels, width, stride, shortcut, se, *block))
                 channels = width
         pool, layers, hidden = (values[position] for position in self._head)
-        specs.append(("head", channels, pool, layers, hidden, classes))
+        specs.append((f"head{layers}", channels, pool, hidden, classes))
         return specs
 
     def _names(self, values: Sequence[Any]) -> list[str]:
@@ -185,38 +189,36 @@ class PepxSpace(NetworkSpace):
     def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
         return _operations(spec, size)
 
+    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
+        return _operations.__wrapped__(spec, size)
+
     # --- proposals ------------------------------------------------------------------------------------------------
 
     def _width_names(self) -> Iterator[str]:
         inner = ("width", "projection", "expansion", "second_projection")
         return (name for name in self.names if name.rpartition(".")[2] in inner)
 
-    def _draw(self, rng: np.random.Generator) -> Values:
-        values = list(self._off)
-        for position, share in zip(self._uniform_positions, rng.random(len(self._uniform_positions)).tolist(), strict=True):
-            options = self._choices[position]
-            values[position] = options[int(share * len(options))]
-        level = float(np.exp2(rng.uniform(4, 7)))  # widths grow with depth, and a block's inner widths go with its stage's
-        for stage, blocks in enumerate(self._blocks):
-            values[self._width[stage]] = near(self._choices[self._width[stage]], level)
-            for first in blocks[: values[self._depth[stage]]]:
-                self._draw_inner(values, first, level, rng)
-            level *= float(np.exp2(rng.uniform(0, 1.3)))
-        return values
-
-    def _draw_inner(self, values: Values, first: int, width: float, rng: np.random.Generator) -> None:
-        narrow, ratio, second = rng.random(3).tolist()
-        projection = width * 2 ** (-4 + 3 * narrow)  # 1/16 to 1/2 of the stage's width
-        values[first + _PROJECTION] = near(self._choices[first + _PROJECTION], projection)
-        values[first + _EXPANSION] = near(self._choices[first + _EXPANSION], projection * 2 ** (3 * ratio))
-        values[first + _SECOND] = near(self._choices[first + _SECOND], width * 2 ** (-4 + 3 * second))
+    def _draw_places(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        places = (rng.random((n, len(self.names))) * self._choice_counts).astype(np.int64)
+        growth = np.exp2(np.concatenate([rng.uniform(4, 7, (n, 1)), rng.uniform(0, 1.3, (n, len(DEPTHS) - 1))], axis=1))
+        levels = np.cumprod(growth, axis=1)  # widths grow with depth, and a block's inner widths go with its stage's
+        for stage, position in enumerate(self._width):
+            places[:, position] = nearest_places(self._choices[position], levels[:, stage])
+        targets = _inner_targets(levels[:, self._inner_stage], rng.random((3, n, len(self._inner_stage))))
+        for offset, target in zip(_INNER_WIDTHS, targets, strict=True):
+            positions = self._inner_first + offset
+            for choices, columns in self._same_choices(positions):
+                places[:, positions[columns]] = nearest_places(choices, target[:, columns])
+        return places
 
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
-        drawn = self._draw(rng)
+        drawn = self._draw_raw(1, rng)[0]
         for stage, blocks in enumerate(self._blocks):
             for first in blocks[: values[self._depth[stage]]]:
-                if not set(range(first, first + len(_BLOCK))).isdisjoint(fresh):
-                    self._draw_inner(drawn, first, values[self._width[stage]], rng)
+                if any(first <= position < first + len(_BLOCK) for position in fresh):
+                    targets = _inner_targets(values[self._width[stage]], rng.random(3))
+                    for offset, target in zip(_INNER_WIDTHS, targets, strict=True):
+                        drawn[first + offset] = near(self._choices[first + offset], float(target))
         for position in fresh:
             values[position] = drawn[position]
 
@@ -259,18 +261,25 @@ def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
         case ("stem", inputs, width, kernel, stride, pool):
             pooling = {"none": (), "max2": (("maxpool", 2, 2, 0),), "max3": (("maxpool", 3, 2, 1),)}[pool]
             return (("conv", inputs, width, kernel, stride, 1, False), ("norm", width), ("act", "relu"), *pooling), None
-        case ("head", channels, pool, layers, hidden, classes):
-            return _head(channels, pool, layers, hidden, classes, size), None
+        case ("head0" | "head1" | "head2" as head, channels, pool, hidden, classes):
+            return _head(channels, pool, int(head[-1]), hidden, classes, size), None
         case ("block", inputs, outputs, stride, shortcut, se, *block):
             branch = _branch(inputs, outputs, stride, *block)
             if se:
-                branch += (("se", outputs, max(8, outputs // _SE_SHARE)),)
+                branch += (("se", outputs, larger(8, outputs // _SE_SHARE)),)
             if shortcut == "none":
                 return branch, None
             if shortcut == "convolution":
                 return branch, (("conv", inputs, outputs, 1, stride, 1, True),)
-            return branch, (("subsample", stride),) if stride > 1 else ()
+            return branch, (("subsample", stride),)
     raise ValueError(f"unknown block {spec!r}")
+
+
+def _inner_targets(width: Any, shares: Any) -> tuple[Any, Any, Any]:
+    """Projection, expansion, second projection for three uniform shares: 1/16 to 1/2 of the stage's width, 1 to 8 times that, 1/16 to 1/2."""
+    narrow, ratio, second = shares
+    projection = width * np.exp2(-4 + 3 * narrow)
+    return projection, projection * np.exp2(3 * ratio), width * np.exp2(-4 + 3 * second)
 
 
 def _head(channels: int, pool: str, layers: int, hidden: int, classes: int, size: int) -> Operations:
@@ -295,7 +304,7 @@ def _branch(
         chain += _step(narrow, wide, 1)
     else:
         wide = narrow * times
-        chain += (("replicate", times),) if times > 1 else ()
+        chain += (("replicate", times),)
     chain += _step(wide, wide, kernel, stride, groups=wide)
     return chain + _step(wide, second, 1) + _step(second, outputs, 1, bias=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.networked import NetworkSpace, near
+from search_spaces.networked import NetworkSpace, nearest_places
 from search_spaces.space import Values
 
 
@@ -86,13 +86,10 @@ class StagedSpace(NetworkSpace):
     def _cheapest(self) -> dict[int, Any]:
         return {position: options[0] for position, options in enumerate(self._choices)}
 
-    def _draw(self, rng: np.random.Generator) -> Values:
-        values = [
-            options[int(share * len(options))]
-            for options, share in zip(self._choices, rng.random(len(self._choices)).tolist(), strict=True)
-        ]
-        level = float(np.exp2(rng.uniform(3, 6)))  # stage widths grow with depth
+    def _draw_places(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        places = (rng.random((n, len(self.names))) * self._choice_counts).astype(np.int64)
+        levels = np.exp2(rng.uniform(3, 6, n))  # stage widths grow with depth
         for position in self._width:
-            values[position] = near(self._choices[position], level)
-            level *= float(np.exp2(rng.uniform(0, 1.3)))
-        return values
+            places[:, position] = nearest_places(self._choices[position], levels)
+            levels = levels * np.exp2(rng.uniform(0, 1.3, n))
+        return places

@@ -108,7 +108,7 @@ def _walk(name: str, operations: Operations, shape: Shape) -> tuple[list[Row], S
         if operation[0] == "se":  # two linear layers on the channels' means
             _, channels, hidden = operation
             gates: Operations = (("linear", channels, hidden, True), ("linear", hidden, channels, True))
-            rows += _rows(name, gates, Shape(channels, 0))
+            rows += _rows(name, gates, Shape(channels, 1))
         elif found.parameters and operation[0] != "fork":
             rows.append(_row(name, operation, found.flops, found.parameters, shape))
     return rows, shape
@@ -122,7 +122,7 @@ def _row(name: str, operation: Operation, flops: int, parameters: int, shape: Sh
         "configuration": _CONFIGURATIONS[kind].format(*arguments),
         "flops": flops,
         "parameters": parameters,
-        "output": [shape.channels, shape.size, shape.size] if shape.size else [shape.channels],
+        "output": [shape.channels] if kind == "linear" else [shape.channels, shape.size, shape.size],
     }
 
 
