@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.jobs.benchmark_settings import BenchmarkSettings
+from search_spaces.errors import ToolkitError
 
 if TYPE_CHECKING:
     from nas.data.dataset import Dataset
@@ -26,7 +28,11 @@ _worker = _Worker()
 
 
 def train_in_processes(arena: Arena, progress: Any) -> None:
-    """Train what is not trained yet; a fold that fails here is tried once more by the caller, which keeps its reason."""
+    """Train what is not trained yet; a fold that fails here is tried once more by the caller, which keeps its reason.
+
+    Raises:
+        ToolkitError: a process died.
+    """
     tasks = [
         (e, f) for f, fold in enumerate(arena.folds) for e, entrant in enumerate(arena.entrants)
         if not (arena.home(entrant) / fold.name / "fold.json").exists()
@@ -40,13 +46,19 @@ def train_in_processes(arena: Arena, progress: Any) -> None:
         initializer=_open,
         initargs=(arena.settings, arena.directory, arena.dataset),
     )
-    with pool:
-        futures = {pool.submit(_train, *task): task for task in tasks}
-        for done, future in enumerate(as_completed(futures), start=1):
-            entrant, fold = futures[future]
-            reason = future.result()
-            outcome = f"failed: {reason}" if reason else "done"
-            progress.message(f"{arena.entrants[entrant].name}, {arena.folds[fold].name}: {outcome} ({done} of {len(tasks)})")
+    try:
+        with pool:
+            futures = {pool.submit(_train, *task): task for task in tasks}
+            for done, future in enumerate(as_completed(futures), start=1):
+                entrant, fold = futures[future]
+                reason = future.result()
+                outcome = f"failed: {reason}" if reason else "done"
+                name = f"{arena.entrants[entrant].name}, {arena.folds[fold].name}"
+                progress.message(f"{name}: {outcome} ({done} of {len(tasks)})")
+    except BrokenProcessPool as error:
+        raise ToolkitError(
+            "a worker process died, most often for want of memory; finished folds are kept: go on with --resume and fewer --workers"
+        ) from error
 
 
 def _open(settings: BenchmarkSettings, directory: Path, dataset: Dataset) -> None:
