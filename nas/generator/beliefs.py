@@ -34,7 +34,7 @@ class Beliefs:
     """
 
     def __init__(self, representation: Representation, options: GeneratorOptions) -> None:
-        self._representation = representation
+        self.representation = representation
         self._options = options
         self._fits: dict[str, tuple[tuple[str, ...], Surrogate]] = {}
         self._posteriors: dict[str, tuple[Surrogate, Inputs, tuple[str, ...], Posterior]] = {}
@@ -81,14 +81,14 @@ class Beliefs:
     def _predict(self, what: str, history: History, points: Inputs, direction: Array) -> tuple[Array, Array, Array, list[int]]:
         """Mean and deviation at points; smoothed targets of the observations that were used, and which those are."""
         observations = history.observations
-        milestone = self._milestone(len(observations))
+        milestone = milestones(len(observations), self._options)[-1]
         early = self.targets(what, observations[:milestone], direction)
         surrogate = self._fit(what, observations[:milestone], early)
         rows = [*subset(early.scores, self._options.at_most), *range(milestone, len(observations))]
         targets = self.targets(what, observations, direction)
         posterior = self._observe(what, surrogate, points, [observations[i] for i in rows], targets.variances[rows])
         if history.pending:
-            posterior = posterior.observe(self._representation.encode(history.pending), np.zeros(len(history.pending)))
+            posterior = posterior.observe(self.representation.encode(history.pending), np.zeros(len(history.pending)))
         scores = targets.scores[rows]
         return *posterior.predict(scores), posterior.smoothed(scores), rows
 
@@ -103,7 +103,7 @@ class Beliefs:
         elif old_points is not points:
             posterior = posterior.at(points)
         if fresh := observations[len(known) :]:
-            inputs = self._representation.encode([o.architecture for o in fresh])
+            inputs = self.representation.encode([o.architecture for o in fresh])
             posterior = posterior.observe(inputs, variances[len(known) :])
         self._posteriors[what] = (surrogate, points, keys, posterior)
         return posterior
@@ -115,18 +115,19 @@ class Beliefs:
         if what in self._fits and self._fits[what][0] == stamp and not several:
             return self._fits[what][1]
         rows = subset(targets.scores, FIT_ON)
-        inputs = self._representation.encode([observations[i].architecture for i in rows])
-        surrogate = Surrogate(self._representation.parts)
+        inputs = self.representation.encode([observations[i].architecture for i in rows])
+        surrogate = Surrogate(self.representation.parts)
         surrogate.fit(inputs, targets.scores[rows], targets.variances[rows], iterations=40 if len(rows) <= 100 else 15)
         self._fits[what] = (stamp, surrogate)
         return surrogate
 
-    def _milestone(self, n: int) -> int:
-        """The last number of observations, up to ``n``, at which the surrogate is fitted."""
-        at = min(self._options.initial, n)
-        while (following := at + max(self._options.refit_every, at // 20)) <= n:
-            at = following
-        return at
+
+def milestones(n: int, options: GeneratorOptions) -> list[int]:
+    """Numbers of observations, up to ``n`` (at least one), at which the surrogate is fitted and the generator updated."""
+    found = [min(options.initial, n)]
+    while (following := found[-1] + max(options.refit_every, found[-1] // 20)) <= n:
+        found.append(following)
+    return found
 
 
 def subset(scores: Array, most: int) -> list[int]:

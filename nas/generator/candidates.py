@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.generator.columns import Array
+from nas.generator.costs import Costs, admits, has_edge
 from nas.generator.options import GeneratorOptions
-from nas.generator.representation import Proxies, Representation
+from nas.generator.representation import Representation
 from search_spaces.errors import ArchitectureError, BudgetInfeasibleError
 
 if TYPE_CHECKING:
@@ -28,22 +29,18 @@ if TYPE_CHECKING:
 Score = Callable[[Sequence["Architecture"]], Array]
 
 NEAR_EDGE = 0.85  # share of the budget from which on a network is near its edge
-REFERENCE = 512  # networks that set the scales of the representation where the set cannot be listed
+REFERENCE = 256  # random networks that set the scales of the representation where the set cannot be listed
+EDGE = 64  # networks near the edge that are drawn once beside them: to fill a budget is slow in large spaces
 
 _POOLS: WeakKeyDictionary[SearchSpace, dict[Any, Pool]] = WeakKeyDictionary()
 
 
-def admits(space: SearchSpace, budget: Budget | None, architecture: Architecture) -> bool:
-    """Whether an architecture is valid (its cost is finite) and inside the budget."""
-    cost = space.cost(architecture, None if budget is None else budget.image_size)
-    return bool(np.isfinite(cost.flops)) and (budget is None or budget.admits(cost))
-
-
-def enumerate_feasible(space: SearchSpace, budget: Budget | None, limit: int) -> list[Architecture] | None:
+def enumerate_feasible(costs: Costs, limit: int) -> list[Architecture] | None:
     """Every distinct feasible network, or ``None`` where the space has more than ``limit`` combinations.
 
     Of several spellings of a network the last one stands for all: a rule that depends on nothing but the space.
     """
+    space, budget = costs.space, costs.budget
     if prod(len(choices) for choices in space.decisions.values()) > limit:
         return None
     found: dict[str, Architecture] = {}
@@ -52,7 +49,7 @@ def enumerate_feasible(space: SearchSpace, budget: Budget | None, limit: int) ->
             architecture = space.architecture(dict(zip(space.decisions, values, strict=True)))
         except ArchitectureError:  # the space forbids this combination
             continue
-        if admits(space, budget, architecture):
+        if costs.admits(architecture):
             found[architecture.key] = architecture
     if not found:
         raise BudgetInfeasibleError(
@@ -66,31 +63,33 @@ class Pool:
 
     Attributes:
         architectures: all distinct feasible networks; empty where they are too many.
-        inputs: their columns, one array per part.
-        use: float64 (n,), the share of the budget that each uses.
+        bank: where they cannot be listed, random networks and ones near the budget's edge, candidates of every proposal.
+        inputs: columns of the listed ones, one array per part.
+        use: float64 (n,), the largest share of a bound that each uses.
+        costs, representation: of the space under the budget.
     """
 
-    def __init__(
-        self, space: SearchSpace, budget: Budget | None, options: GeneratorOptions, proxies: Proxies | None = None
-    ) -> None:
-        listed = enumerate_feasible(space, budget, options.enumerate_up_to)
+    def __init__(self, space: SearchSpace, budget: Budget | None, options: GeneratorOptions) -> None:
+        self.costs = Costs(space, budget)
+        listed = enumerate_feasible(self.costs, options.enumerate_up_to)
         self.listed = listed is not None
         self.architectures = listed or []
-        reference = self.architectures
+        self.bank: list[Architecture] = []
         if listed is None:
-            rng = np.random.default_rng(0)  # scales of columns, the same whatever the seed of the search
-            reference = distinct_samples(space, budget, REFERENCE, rng, fill=False)
-        self.representation = Representation(space, budget, reference, proxies, options.parts)
+            rng = np.random.default_rng(0)  # the same scales of columns whatever the seed of the search
+            self.bank = distinct_samples(space, budget, REFERENCE, rng, fill=False)
+            if has_edge(budget):
+                self.bank += distinct_samples(space, budget, EDGE, rng, fill=True, exclude={a.key for a in self.bank})
+        reference = listed or self.bank[:REFERENCE]
+        self.representation = Representation(self.costs, reference, None, options.parts)
         self.inputs = self.representation.encode(self.architectures)
-        self.use = self.representation.use(self.architectures)
+        self.use = np.array([max(self.costs.shares(architecture)) for architecture in self.architectures])
 
     @classmethod
-    def of(cls, space: SearchSpace, budget: Budget | None, options: GeneratorOptions, proxies: Proxies | None) -> Pool:
+    def of(cls, space: SearchSpace, budget: Budget | None, options: GeneratorOptions) -> Pool:
         """A pool, shared by all generators that would list the same networks of the same space."""
         shared = _POOLS.setdefault(space, {})
         key = (budget, options.enumerate_up_to, options.parts)
-        if proxies is not None:
-            return cls(space, budget, options, proxies)
         if key not in shared:
             shared[key] = cls(space, budget, options)
         return shared[key]
@@ -116,8 +115,7 @@ def distinct_samples(
 
 
 def evolve(
-    space: SearchSpace,
-    budget: Budget | None,
+    costs: Costs,
     score: Score,
     parents: Sequence[Architecture],
     others: Sequence[Architecture],
@@ -131,6 +129,7 @@ def evolve(
     """Maximise ``score`` over feasible networks by mutation and crossover.
 
     Args:
+        costs: of the space under its budget.
         score: float64 (n,) for n networks; larger is better.
         parents: observed networks worth varying, best first.
         others: fresh candidates (random, near the edge, from the generator's distribution).
@@ -140,12 +139,13 @@ def evolve(
     Returns:
         Distinct candidates, best first, and their scores. Empty only if no operator found anything new.
     """
+    space, budget = costs.space, costs.budget
     pool: dict[str, Architecture] = {}
     scores: dict[str, float] = {}
 
     def add(networks: Sequence[Architecture]) -> None:
         fresh = {a.key: a for a in networks if a.key not in exclude and a.key not in pool}
-        fresh = {key: a for key, a in fresh.items() if admits(space, budget, a)}
+        fresh = {key: a for key, a in fresh.items() if costs.admits(a)}
         if fresh:
             pool.update(fresh)
             scores.update(zip(fresh, score(list(fresh.values())).tolist(), strict=True))

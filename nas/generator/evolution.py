@@ -10,7 +10,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
-from nas.generator.candidates import admits, distinct_samples
+from nas.generator.candidates import distinct_samples
+from nas.generator.costs import admits
 from nas.generator.fallback import draw_independent
 from nas.generator.history import PROPOSAL, History, HistoryReader
 from nas.generator.registry import register_sampler

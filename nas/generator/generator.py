@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.generator.beliefs import Beliefs
-from nas.generator.candidates import NEAR_EDGE, Pool, admits, distinct_samples, evolve
+from nas.generator.beliefs import Beliefs, milestones
+from nas.generator.candidates import NEAR_EDGE, Pool, distinct_samples, evolve
 from nas.generator.columns import Array
+from nas.generator.costs import admits, has_edge
 from nas.generator.history import History, Observation
 from nas.generator.options import GeneratorOptions
-from nas.generator.representation import Proxies
+from nas.generator.representation import Proxies, Representation
 from nas.generator.synthesis import GeneratorDistribution, block_weights, elites_of, round_entry
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
 
 PARENTS = 12
-FRESH = 64  # candidates of each fresh kind: near the budget's edge, anywhere, from θ_G
+SHORTLIST = 24  # candidates whose zero-cost proxies are computed, where there are any
+FRESH, FRESH_EDGE = 24, 4  # fresh candidates of each proposal: from anywhere and as many from θ_G; near the budget's edge
 
 
 class Generator:
@@ -55,6 +57,7 @@ class Generator:
         self.distribution = GeneratorDistribution(space, prototype)
         self.log: list[dict[str, Any]] = []
         self._lazy: tuple[Pool, Beliefs] | None = None
+        self._proxied: Beliefs | None = None
 
     def propose(self, history: History, index: int) -> Architecture:
         """The network to train next; the same history and index give the same network.
@@ -71,10 +74,8 @@ class Generator:
         self.learn(history.observations)
         if len(history.observations) < self.options.initial:
             found = self._start(history, rng)
-        elif self._pool.listed:
-            found = self._best_listed(history, rng)
         else:
-            found = self._best_evolved(history, rng)
+            found = self._best(history, rng)
         return found if found is not None else self._any(history, rng)
 
     def generate(self, n: int, history: History, budget: Budget | None = None) -> list[Architecture]:
@@ -98,9 +99,10 @@ class Generator:
         return made
 
     def learn(self, observations: Sequence[Observation]) -> None:
-        """Update θ_G by the rounds that have become due (every ``refit_every`` observations), and log each."""
-        every = self.options.refit_every
-        while (due := self.options.initial + every * len(self.log)) <= len(observations):
+        """Update θ_G by the rounds that have become due, and log each: so a resumed search has the same θ_G."""
+        if len(observations) < self.options.initial:
+            return
+        for due in milestones(len(observations), self.options)[len(self.log) :]:
             self._round(observations[:due])
 
     # --- inside -------------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ class Generator:
 
     def _prepared(self) -> tuple[Pool, Beliefs]:
         if self._lazy is None:  # not at construction: a budget that nothing fits is reported when a network is asked for
-            pool = Pool.of(self.space, self.budget, self.options, self.proxies)
+            pool = Pool.of(self.space, self.budget, self.options)
             self._lazy = pool, Beliefs(pool.representation, self.options)
         return self._lazy
 
@@ -135,7 +137,7 @@ class Generator:
 
     def _start(self, history: History, rng: np.random.Generator) -> Architecture | None:
         """A random network near the budget's edge (or anywhere), not seen before."""
-        edge = self.options.start == "edge" and self.budget is not None and bool(self.budget.upper)
+        edge = self.options.start == "edge" and has_edge(self.budget)
         if not self._pool.listed:
             samples = distinct_samples(self.space, self.budget, 1, rng, fill=edge, exclude=history.seen)
             return samples[0] if samples else None
@@ -149,22 +151,32 @@ class Generator:
         fresh = distinct_samples(self.space, self.budget, 1, rng, fill=False, exclude=history.seen)
         return fresh[0] if fresh else self.space.sample(rng, self.budget)
 
-    def _best_listed(self, history: History, rng: np.random.Generator) -> Architecture | None:
-        fresh = self._pool.fresh(history.seen)
-        if not fresh.any():
-            return None
-        worth = self._beliefs.worth(history, self._pool.inputs, _direction(history.observations, rng))
-        worth = np.where(fresh, worth + 1e-9 * rng.random(len(worth)), -np.inf)  # ties are broken at random
-        return self._pool.architectures[int(np.argmax(worth))]
+    def _best(self, history: History, rng: np.random.Generator) -> Architecture | None:
+        """The most promising network that was not seen before; ``None`` where no candidate is left."""
+        direction = _direction(history.observations, rng)
+        shortlist = (self._listed if self._pool.listed else self._evolved)(history, direction, rng)
+        if self.proxies is None or len(shortlist) < 2:
+            return shortlist[0] if shortlist else None
+        beliefs = self._beliefs_with_proxies(history)
+        worth = beliefs.worth(history, beliefs.representation.encode(shortlist), direction)
+        return shortlist[int(np.argmax(worth))]
 
-    def _best_evolved(self, history: History, rng: np.random.Generator) -> Architecture | None:
+    def _listed(self, history: History, direction: Array, rng: np.random.Generator) -> list[Architecture]:
+        """The best of the feasible set, best first."""
+        fresh = self._pool.fresh(history.seen)
+        worth = self._beliefs.worth(history, self._pool.inputs, direction)
+        worth = np.where(fresh, worth + 1e-9 * rng.random(len(worth)), -np.inf)  # ties are broken at random
+        best = np.argsort(-worth, kind="stable")[: min(SHORTLIST, int(fresh.sum()))]
+        return [self._pool.architectures[i] for i in best]
+
+    def _evolved(self, history: History, direction: Array, rng: np.random.Generator) -> list[Architecture]:
+        """The best that evolution found, best first."""
         observations, seen = history.observations, history.seen
-        direction = _direction(observations, rng)
         scores = self._beliefs.targets("score", observations, direction).scores
         parents = [observations[i].architecture for i in np.argsort(-scores, kind="stable")[:PARENTS]]
-        edge = self.budget is not None and bool(self.budget.upper)
         others = [
-            *distinct_samples(self.space, self.budget, FRESH, rng, fill=edge, exclude=seen),
+            *self._pool.bank,
+            *distinct_samples(self.space, self.budget, FRESH_EDGE, rng, fill=has_edge(self.budget), exclude=seen),
             *distinct_samples(self.space, self.budget, FRESH, rng, fill=False, exclude=seen),
             *(self.distribution.draw(rng, self.budget) for _ in range(FRESH)),
         ]
@@ -173,8 +185,16 @@ class Generator:
             return self._beliefs.worth(history, self._pool.representation.encode(networks), direction)
 
         steering: Mapping[str, float] | None = self._steering(observations)[0] or None
-        found, _ = evolve(self.space, self.budget, score, parents, others, rng, exclude=seen, weights=steering)
-        return found[0] if found else None
+        found, _ = evolve(self._pool.costs, score, parents, others, rng, exclude=seen, weights=steering)
+        return found[:SHORTLIST]
+
+    def _beliefs_with_proxies(self, history: History) -> Beliefs:
+        """Beliefs that see the proxies, too: of the shortlist and the observed networks alone, since they cost passes."""
+        if self._proxied is None:
+            reference = [o.architecture for o in history.observations]
+            representation = Representation(self._pool.costs, reference, self.proxies, self.options.parts)
+            self._proxied = Beliefs(representation, self.options)
+        return self._proxied
 
 
 def _direction(observations: Sequence[Observation], rng: np.random.Generator | None) -> Array:

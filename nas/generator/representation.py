@@ -32,10 +32,10 @@ from nas.generator.columns import (
     groups_of_equal_choices,
     one_hot,
 )
+from nas.generator.costs import REMEMBERED, Costs
 
 if TYPE_CHECKING:
-    from search_spaces import Architecture, Budget
-    from search_spaces.space import SearchSpace
+    from search_spaces import Architecture
 
 Proxies = Callable[["Architecture"], Mapping[str, float]]
 
@@ -64,7 +64,7 @@ class Representation:
     """Turns architectures of one space under one budget into the columns of each part.
 
     Args:
-        space, budget: where the architectures live.
+        costs: of the space and the budget under which the architectures live.
         reference: a feasible sample that sets the columns' scales (mean 0, standard deviation 1) and the known paths.
         proxies: function from an architecture to named zero-cost scores.
         parts: which parts to use; leaving out ``cost`` or ``counts`` leaves these columns out of ``joint``, too.
@@ -72,13 +72,13 @@ class Representation:
 
     def __init__(
         self,
-        space: SearchSpace,
-        budget: Budget | None,
+        costs: Costs,
         reference: Sequence[Architecture],
         proxies: Proxies | None = None,
         parts: Sequence[str] = PARTS,
     ) -> None:
-        self._space, self._budget, self._proxies = space, budget, proxies
+        space = costs.space
+        self._space, self._costs, self._proxies = space, costs, proxies
         self._names = tuple(space.decisions)
         self._places = [{choice: place for place, choice in enumerate(choices)} for choices in space.decisions.values()]
         self._sizes = [len(places) for places in self._places]
@@ -86,13 +86,16 @@ class Representation:
         self._ordered = [i for i, choices in enumerate(space.decisions.values()) if _is_ordered(choices)]
         self._conditional = any(len(space.active(a)) < len(self._names) for a in reference)
         self._cache: dict[str, tuple[list[int], list[float], list[float]]] = {}
-        places, costs, scores = self._raw(reference)
+        self._n_costs = max(1, len(costs.budget.upper) if costs.budget is not None else 0)
+        self._n_scores = 0
+        places, shares, scores = self._raw(reference)
+        self._n_scores = scores.shape[1]
         self._path_counts = [
             PathCounts(places, group, self._sizes[group[0]])
             for group in self._groups
             if cell_paths(len(group)) and self._sizes[group[0]] <= PATH_CHOICES
         ]
-        raw = self._blocks(places, costs, scores)
+        raw = self._blocks(places, shares, scores)
         self._centre = {name: block.mean(axis=0) for name, block in raw.items()}
         self._scale = {name: np.where((sd := block.std(axis=0)) > 1e-9, sd, 1.0) for name, block in raw.items()}
         widths = {name: block.shape[1] for name, block in raw.items()}
@@ -111,22 +114,18 @@ class Representation:
                 blocks[name] = (blocks[name] - self._centre[name]) / self._scale[name]
         return tuple(np.concatenate([blocks[name] for name in inputs], axis=1) for inputs in self._inputs.values())
 
-    def use(self, architectures: Sequence[Architecture]) -> Array:
-        """float64 (n,): the largest share of an upper bound that each uses; without one, its FLOPs."""
-        bounds = 0 if self._budget is None else len(self._budget.upper)
-        _, costs, _ = self._raw(architectures)
-        return costs[:, :bounds].max(axis=1) if bounds else costs[:, 0]
-
     # --- columns ------------------------------------------------------------------------------------------------
 
     def _raw(self, architectures: Sequence[Architecture]) -> tuple[Places, Array, Array]:
+        if len(self._cache) >= REMEMBERED:
+            self._cache.clear()
         rows = [self._cache.get(a.key) or self._cache.setdefault(a.key, self._row(a)) for a in architectures]
         places, costs, scores = zip(*rows, strict=True) if rows else ((), (), ())
         n = len(rows)
         return (
             np.array(places, dtype=np.int64).reshape(n, len(self._names)),
-            np.array(costs, dtype=float).reshape(n, -1),
-            np.array(scores, dtype=float).reshape(n, -1),
+            np.array(costs, dtype=float).reshape(n, self._n_costs),
+            np.array(scores, dtype=float).reshape(n, len(scores[0]) if n else self._n_scores),
         )
 
     def _row(self, architecture: Architecture) -> tuple[list[int], list[float], list[float]]:
@@ -138,12 +137,8 @@ class Representation:
         if self._conditional:
             active = self._space.active(architecture)
             places = [place if name in active else -1 for name, place in zip(self._names, places, strict=True)]
-        cost = self._space.cost(architecture, None if self._budget is None else self._budget.image_size)
-        bounds = {} if self._budget is None else self._budget.upper
-        costs = [float(getattr(cost, name)) / bound for name, bound in bounds.items()]
-        costs = costs or [float(np.log(max(float(cost.flops), 1.0)))]
         scores = [] if self._proxies is None else [float(score) for _, score in sorted(self._proxies(architecture).items())]
-        return places, costs, scores
+        return places, self._costs.shares(architecture), scores
 
     def _blocks(self, places: Places, costs: Array, scores: Array) -> dict[str, Array]:
         n = len(places)
@@ -176,7 +171,7 @@ class Representation:
 
     def _decision_weights(self) -> Part:
         """One weight per decision (of many: one per block times one per role), times one per choice of each group."""
-        owners = [(name,) for name in self._names]
+        owners: list[tuple[str, ...]] = [(name,) for name in self._names]
         if len(self._names) > TIED_ABOVE:
             owners = [(f"block {self._space.block_of(name)}", f"role {name.rpartition('.')[2]}") for name in self._names]
         places = {owner: place for place, owner in enumerate(dict.fromkeys(chain.from_iterable(owners)))}

@@ -13,7 +13,8 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from nas.generator.candidates import admits, distinct_samples
+from nas.generator.candidates import distinct_samples
+from nas.generator.costs import admits
 from nas.generator.history import PROPOSAL, HistoryReader
 from nas.generator.registry import register_sampler
 
