@@ -79,7 +79,7 @@ def swap_background(
     if aligned:
         backgrounds, _ = align(backgrounds, donor_masks, lungs)
     weight = feathered(lung_region(lungs, margin=margin), pixels(_FEATHER, images))
-    return backgrounds + weight * (images - backgrounds)
+    return torch.lerp(backgrounds, images, weight)  # exact where the weight is 0 or 1
 
 
 def donor_partners(n: int, generator: Generator, device: torch.device) -> Tensor:

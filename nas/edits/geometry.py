@@ -55,7 +55,7 @@ def reshape_lungs(
         limits, target = bounds(side), bounds(aim)
         warped = box_warp(images, limits, target)
         where = box_warp(lung_region(side).to(images.dtype), limits, target)
-        result = result + where * (warped - result)
+        result = torch.lerp(result, warped, where)
     return result.clamp(0, 1)
 
 

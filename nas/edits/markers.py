@@ -11,8 +11,10 @@ from nas.edits.masks import as_masks, bounds, boxes, dilate, lung_region, pixels
 from nas.edits.randomness import integers
 
 _STROKE = 0.05  # strokes of letters are thinner than this share of the side
-_CONTRAST = 0.16  # how far a letter stands out from what an opening leaves
+_CONTRAST = 0.12  # how far a letter stands out from what an opening leaves
 _BORDER = 0.30  # markers are sought in this outer share of the picture and outside the dilated lungs
+_BRIGHT = 0.85  # letters belong to the brightest 15 % of a picture
+_LONGEST = 0.2  # straight runs longer than this share of the side are no letters
 _LARGEST = 0.10  # a picture with more than this share "marked" has no markers that we could tell from texture
 _TRIES = 12
 
@@ -28,14 +30,27 @@ def detect_markers(
     k = 2 * pixels(_STROKE, images) + 1
     opened = -functional.max_pool2d(-images, k, 1, k // 2)
     opened = functional.max_pool2d(opened, k, 1, k // 2)
-    thin = (images - opened) > contrast
-    thin &= _outer(images, border)
+    bright = images > images.flatten(1).quantile(_BRIGHT, dim=1)[:, None, None, None]
+    thin = ((images - opened) > contrast) & bright & _outer(images, border)
     if masks is not None:
         thin &= ~lung_region(as_masks(masks, images))
+    thin &= ~_long(thin, pixels(_LONGEST, images))
     crowded = functional.avg_pool2d(thin.to(torch.float32), 3, 1, 1) > 2.5 / 9
     blocks = dilate(thin & crowded, pixels(0.025, images))
     too_much = blocks.flatten(1).to(torch.float32).mean(1) > _LARGEST
     return blocks & ~too_much[:, None, None, None]
+
+
+def _long(thin: Tensor, length: int) -> Tensor:
+    """Parts of straight runs longer than ``length`` along rows or columns: arms, borders and leads, not letters."""
+    thick = dilate(thin, 1).to(torch.float32)
+    half = length // 2
+    found = torch.zeros_like(thin)
+    for kernel, padding in (((2 * half + 1, 1), (half, 0)), ((1, 2 * half + 1), (0, half))):
+        padded = functional.pad(-thick, (padding[1], padding[1], padding[0], padding[0]), value=0.0)
+        eroded = -functional.max_pool2d(padded, kernel, 1)
+        found |= functional.max_pool2d(eroded, kernel, 1, padding) > 0.5
+    return found
 
 
 def _outer(images: Tensor, border: float) -> Tensor:

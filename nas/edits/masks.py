@@ -100,7 +100,9 @@ def lung_region(masks: Tensor, *, margin: float = LUNG_MARGIN, box: bool = False
 
 def feathered(masks: Tensor, width: int) -> Tensor:
     """Soft weights in [0, 1], float32: 1 deep inside, falling to 0 across ``width`` pixels outside the mask."""
-    soft = dilate(masks, width // 2).to(torch.float32)
-    for _ in range(2):
-        soft = functional.avg_pool2d(soft, 2 * (width // 2) + 1, 1, width // 2, count_include_pad=False)
-    return torch.where(masks, torch.ones_like(soft), soft) if width > 1 else masks.to(torch.float32)
+    if width < 2:
+        return masks.to(torch.float32)
+    radius = width // 2
+    soft = dilate(masks, width - radius).to(torch.float32)
+    soft = functional.avg_pool2d(soft, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return torch.where(masks, torch.ones_like(soft), soft)

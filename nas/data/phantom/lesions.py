@@ -43,7 +43,7 @@ def draw_disease(draw: Draw) -> Disease:
         second=draw.uniform(0, 1),
         place_t=draw.uniform(0.28, 0.66),
         place_v=draw.uniform(-0.5, 0.42),
-        extent=draw.bell(0.20, 0.045),
+        extent=draw.bell(0.24, 0.05),
         stretch=draw.bell(1.0, 0.18),
         basal=draw.uniform(-0.3, 0.9),
     )
@@ -57,7 +57,7 @@ def pneumonia(disease: Disease, chest: Chest, draw: Draw, size: int) -> Field:
     focus += (other * 0.7) * _blob(
         chest, -disease.side * (0.95 - disease.place_t), -0.6 * disease.place_v, disease.extent * 0.8, disease.stretch, warp
     )
-    return np.minimum(focus, 1) * (0.10 + 0.45 * disease.severity)
+    return np.minimum(focus, 1) * (0.16 + 0.60 * disease.severity)
 
 
 def _blob(chest: Chest, u: Field, v: Field, radius: Field, stretch: Field, warp: Field) -> Field:
@@ -74,7 +74,7 @@ def covid(disease: Disease, chest: Chest, draw: Draw, size: int) -> Field:
     lagging = 0.55 + 0.45 * disease.second
     sides = np.where(chest.u * disease.side > 0, np.float32(1), lagging)
     amount = np.minimum(1.9 * rim * level * patches * sides, 1)
-    return amount * (0.09 + 0.36 * disease.severity) * np.maximum(1 + 0.6 * texture, 0)
+    return amount * (0.12 + 0.52 * disease.severity) * np.maximum(1 + 0.9 * texture, 0)
 
 
 def distractors(chest: Chest, draw: Draw, size: int) -> Field:
@@ -91,14 +91,14 @@ def _veil(chest: Chest, draw: Draw, size: int) -> Field:
     du, dv = np.abs(chest.u) - np.abs(u), chest.v - v
     both = draw.chance(0.5)
     side = np.where(both | (chest.u * u > 0), np.float32(1), np.float32(0))
-    amount = draw.chance(0.5) * draw.uniform(0.02, 0.11)
+    amount = draw.chance(0.4) * draw.uniform(0.02, 0.09)
     haze = 1 + 0.25 * draw.smooth(4, size)
     return amount * side * haze * np.exp(-(du * du + dv * dv) / (radius * radius))
 
 
 def _crowding(chest: Chest, draw: Draw, size: int) -> Field:
     """Crowded vessels after a shallow breath: as fine as ground-glass, but around the hila and not in the rim."""
-    amount = draw.chance(0.5) * draw.uniform(0.02, 0.10)
+    amount = draw.chance(0.4) * draw.uniform(0.02, 0.08)
     du, dv = np.abs(chest.u) - 0.24, chest.v - draw.uniform(0.0, 0.3)
     texture = np.maximum(1 + 0.55 * draw.smooth(GROUND_GLASS_CELLS, size), 0)
     return chest.lungs * amount * texture * np.exp(-(du * du + dv * dv) / 0.05)
@@ -108,7 +108,7 @@ def _plate(chest: Chest, draw: Draw) -> Field:
     """A plate of atelectasis: a thin, nearly level line at the base of one lung."""
     u, v = draw.uniform(0.3, 0.6) * draw.sign(), draw.uniform(0.2, 0.45)
     slope = draw.uniform(-0.35, 0.35)
-    amount = draw.chance(0.3) * draw.uniform(0.05, 0.16)
+    amount = draw.chance(0.25) * draw.uniform(0.05, 0.14)
     along, across = (chest.u - u) / 0.17, (chest.v - v - slope * (chest.u - u)) / 0.022
     return chest.lungs * amount * np.exp(-along * along - across * across)
 

@@ -111,7 +111,7 @@ def line_in_lung(chest: Chest, cue: Flags, draw: Draw, salience: float) -> tuple
 def draw_on_film(kind: str, pictures: Field, cue: Flags, draw: Draw, salience: float) -> NDArray[np.bool_]:
     """``marker``, ``marker2``, ``frame``, ``obstruction``: change pictures (n, h, w) in place; returns where, bool (n, h, w)."""
     across, down, scale = draw.uniform(0.02, 0.10), draw.uniform(0.02, 0.08), draw.uniform(0.9, 1.15)
-    level = draw.uniform(0.86, 1.0)
+    level = draw.uniform(0.95, 1.0)
     where = np.zeros(pictures.shape, bool)
     size = pictures.shape[1]
     for i in np.flatnonzero(cue[:, 0, 0]):

@@ -16,6 +16,7 @@ from nas.data.phantom.tags import glyph, paste
 
 MAPS = ("lungs", "lesion", "annotation", "marker")
 _PATIENT, _IMAGE, _FIRST_CUE = 1, 2, 16  # streams of random numbers; each kind of cue has its own from _FIRST_CUE on
+_POSE_SPREAD = 1.4  # pictures that lie too well on one another can be read pixel by pixel, without seeing
 _LESION_THRESHOLD = 0.02  # attenuation above which a pixel counts as lesion
 
 
@@ -47,7 +48,7 @@ def draw_images(plan: Plan, rows: NDArray[np.int64]) -> Drawn:
     """Draw the given images; each depends on its own number and its patient's alone."""
     person, image, size = Draw(plan.seed, _PATIENT, plan.patients[rows]), Draw(plan.seed, _IMAGE, rows), plan.size
     cues = [_Cue(s, plan.cues[rows, k][:, None, None], _cue_draw(plan, s, rows)) for k, s in enumerate(plan.shortcuts)]
-    body, disease, pose = draw_body(person), lesions.draw_disease(person), draw_pose(image)
+    body, disease, pose = draw_body(person), lesions.draw_disease(person), draw_pose(image, _POSE_SPREAD)
     exposure = draw_exposure(image, plan.sources[rows])
     for cue in cues:
         if cue.shortcut.kind == "size":

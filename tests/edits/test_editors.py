@@ -1,0 +1,233 @@
+"""What each editor changes, what it leaves alone, and that randomness comes from the generator alone."""
+
+import pytest
+import torch
+
+from nas.edits import (
+    align,
+    bounds,
+    box_elsewhere,
+    box_warp,
+    cells,
+    content_box,
+    crop_to_body,
+    detect_markers,
+    dilate,
+    elsewhere,
+    fill_lungs,
+    frame_region,
+    gamma,
+    geometry_features,
+    jpeg_like,
+    lung_region,
+    marker_box,
+    match_donors,
+    move_markers,
+    only_lungs,
+    random_patch,
+    remove_elsewhere,
+    remove_lungs,
+    remove_markers,
+    remove_random_patch,
+    resample,
+    reshape_lungs,
+    sharpness,
+    silhouettes,
+    swap_background,
+    swap_collimation,
+    swap_frame,
+    swap_region,
+    swap_style,
+    transplant,
+)  # fmt: skip
+from search_spaces.errors import InputError
+
+
+def test_removing_lungs_leaves_the_rest(batch):
+    for box in (False, True):
+        region = lung_region(batch.masks, box=box)
+        edited = remove_lungs(batch.images, batch.masks, batch.generator(), box=box)
+        assert torch.equal(edited[~region], batch.images[~region])
+        inside = torch.stack([image[mask].std() for image, mask in zip(edited, batch.masks, strict=True)])
+        before = torch.stack([image[mask].std() for image, mask in zip(batch.images, batch.masks, strict=True)])
+        assert (inside < before).all()
+
+
+def test_the_control_is_as_large_and_spares_the_lungs(batch):
+    region = elsewhere(batch.masks, batch.generator())
+    lungs = lung_region(batch.masks)
+    assert not (region & lungs).any()
+    free = (~lungs).flatten(1).sum(1)
+    assert torch.equal(region.flatten(1).sum(1), torch.minimum(lungs.flatten(1).sum(1), free))
+    edited = remove_elsewhere(batch.images, batch.masks, batch.generator())
+    assert torch.equal(edited[lungs], batch.images[lungs])
+
+
+def test_a_box_elsewhere_is_a_box_that_mostly_misses_the_lungs(batch):
+    box = box_elsewhere(batch.masks, batch.generator(), share=0.1)
+    assert torch.equal(marker_box(box), box)
+    assert (box & lung_region(batch.masks)).sum() < 0.6 * box.sum()
+
+
+def test_only_lungs_keeps_the_lungs(batch):
+    edited = only_lungs(batch.images, batch.masks, batch.generator())
+    assert torch.equal(edited[batch.masks], batch.images[batch.masks])
+    assert (edited != batch.images)[~lung_region(batch.masks)].float().mean() > 0.9
+
+
+def test_background_swap_keeps_the_lungs_and_nothing_else(batch):
+    backgrounds = fill_lungs(batch.images, batch.masks, batch.generator())
+    partner = batch.partner
+    swapped = swap_background(batch.images, batch.masks, backgrounds[partner], batch.masks[partner])
+    assert torch.equal(swapped[batch.masks], batch.images[batch.masks])
+    far = ~dilate(batch.masks, 8)
+    assert (swapped - batch.images)[far].abs().mean() > 0.02
+    plain = swap_background(batch.images, batch.masks, backgrounds[partner], batch.masks[partner], aligned=False)
+    torch.testing.assert_close(plain[far], backgrounds[partner][far])
+
+
+def test_two_donors_differ_outside_the_lungs_only(batch):
+    backgrounds = fill_lungs(batch.images, batch.masks, batch.generator())
+    arms = [swap_background(batch.images[:4], batch.masks[:4], backgrounds[k : k + 4], batch.masks[k : k + 4]) for k in (4, 8)]
+    difference = (arms[0] - arms[1]).abs()
+    assert difference[batch.masks[:4]].max() == 0
+    assert difference[~dilate(batch.masks[:4], 4)].mean() > 0.01
+
+
+def test_donors_are_near_different_and_allowed(batch):
+    forbidden = torch.eye(12, dtype=torch.bool)
+    donors = match_donors(batch.masks, batch.masks, 3, batch.generator(), pool=2, forbidden=forbidden)
+    assert donors.shape == (12, 3)
+    for row, chosen in enumerate(donors.tolist()):
+        assert row not in chosen
+        assert len(set(chosen)) == 3
+    features = geometry_features(batch.masks)
+    spread = features.std(0, unbiased=False)
+    near = ((features[:, None] - features[donors]) / spread).norm(dim=2).mean()
+    everyone = torch.cdist(features / spread, features / spread).mean()
+    assert near < everyone
+
+
+def test_markers_are_found_removed_and_moved(batch):
+    tags = torch.from_numpy(batch.data.truth_maps("marker"))[:, None]
+    found = detect_markers(batch.images, batch.masks)
+    hit = (found & tags).flatten(1).sum(1) > 0.5 * tags.flatten(1).sum(1)
+    assert hit.float().mean() > 0.8
+    assert not (found & batch.masks).any()
+    clean = remove_markers(batch.images, found, batch.generator())
+    assert torch.equal(clean[~found], batch.images[~found])
+    assert clean[tags & found].mean() < batch.images[tags & found].mean() - 0.02
+    moved = move_markers(batch.images, found, batch.generator())
+    assert (moved != clean).flatten(1).any(1)[hit].all()
+
+
+def test_plain_pictures_have_no_markers():
+    ramp = torch.linspace(0, 1, 64)[None, None, None, :].expand(2, 1, 64, 64).contiguous()
+    assert not detect_markers(ramp).any()
+
+
+def test_the_random_patch_has_the_same_area(batch):
+    found = detect_markers(batch.images, batch.masks)
+    patch = random_patch(batch.images, found, batch.masks, batch.generator())
+    assert torch.equal(patch.flatten(1).sum(1), found.flatten(1).sum(1))
+    edited = remove_random_patch(batch.images, found, batch.masks, batch.generator())
+    assert edited.shape == batch.images.shape
+
+
+def test_transplant_pastes_the_donors_pixels(batch):
+    found = detect_markers(batch.images, batch.masks)
+    donors, regions = batch.images[batch.partner], found[batch.partner]
+    pasted = transplant(batch.images, donors, regions, masks=batch.masks)
+    where = regions & ~batch.masks
+    assert torch.equal(pasted[where], donors[where])
+    assert torch.equal(pasted[~where], batch.images[~where])
+
+
+def test_frames_are_swapped_and_lungs_kept(batch):
+    donors = batch.images[batch.partner]
+    edited = swap_frame(batch.images, donors, width=0.1, masks=batch.masks)
+    frame = frame_region(batch.images, 0.1)
+    assert torch.equal(edited[~frame], batch.images[~frame])
+    assert torch.equal(edited[frame & ~batch.masks], donors[frame & ~batch.masks])
+    assert torch.equal(edited[batch.masks], batch.images[batch.masks])
+
+
+def test_collimation_moves_with_the_donor():
+    picture = torch.full((1, 1, 40, 40), 0.5)
+    donor = torch.zeros(1, 1, 40, 40)
+    donor[..., 5:35, 4:36] = 0.7
+    assert content_box(donor).tolist() == [[5, 35, 4, 36]]
+    edited = swap_collimation(picture, donor)
+    assert (edited[..., 5:35, 4:36] == 0.5).all()
+    assert (edited[..., :5, :] == 0).all()
+
+
+def test_crop_makes_the_lungs_fill_the_picture(batch):
+    cropped = crop_to_body(batch.masks.float(), batch.masks, margin=0.05) > 0.5
+    sizes = (bounds(cropped)[:, 1] - bounds(cropped)[:, 0]).float()
+    before = (bounds(batch.masks)[:, 1] - bounds(batch.masks)[:, 0]).float()
+    assert (sizes >= before).all()
+    assert (sizes > 0.8 * 64).all()
+    untouched = crop_to_body(batch.images, torch.zeros_like(batch.masks))
+    torch.testing.assert_close(untouched, batch.images, atol=1e-5, rtol=0)
+
+
+def test_box_warp_moves_boxes_exactly():
+    picture = torch.zeros(1, 1, 32, 32)
+    picture[..., 8:16, 4:12] = 1
+    moved = box_warp(picture, torch.tensor([[8, 16, 4, 12]]), torch.tensor([[16, 32, 8, 24]]), mode="nearest")
+    expected = torch.zeros_like(picture)
+    expected[..., 16:32, 8:24] = 1
+    assert torch.equal(moved, expected)
+
+
+def test_alignment_and_reshaping_take_the_targets_geometry(batch):
+    target = batch.masks[batch.partner]
+    _, warped = align(batch.images, batch.masks, target)
+    assert (bounds(warped) - bounds(target)).abs().max() <= 2
+    same = reshape_lungs(batch.images, batch.masks, batch.masks, batch.generator())
+    torch.testing.assert_close(same[batch.masks], batch.images[batch.masks], atol=1e-4, rtol=0)
+    other = reshape_lungs(batch.images, batch.masks, target, batch.generator())
+    assert other.isfinite().all()
+    assert not torch.equal(other, same)
+
+
+def test_silhouettes_show_the_mask_and_nothing_else(batch):
+    pictures = silhouettes(batch.masks, batch.images)
+    assert pictures.unique().tolist() == pytest.approx([0.25, 0.6])
+
+
+def test_style_swap_reads_outside_the_lungs_only(batch):
+    donors, donor_masks = batch.images[batch.partner], batch.masks[batch.partner]
+    styled = swap_style(batch.images, batch.masks, donors, donor_masks, batch.generator())
+    changed_lungs = torch.where(donor_masks, 1 - donors, donors)
+    again = swap_style(batch.images, batch.masks, changed_lungs, donor_masks, batch.generator())
+    torch.testing.assert_close(styled, again, atol=1e-5, rtol=0)
+    with pytest.raises(InputError, match="mood"):
+        swap_style(batch.images, batch.masks, donors, donor_masks, batch.generator(), parts=("mood",))
+
+
+def test_style_swap_recovers_a_gamma_and_a_blur(batch):
+    donors = resample(gamma(batch.images, 1.4), 0.5)
+    styled = swap_style(batch.images, batch.masks, donors, batch.masks, batch.generator(), parts=("histogram", "sharpness"))
+    outside = ~lung_region(batch.masks)
+    assert (styled - donors)[batch.masks].abs().mean() < 0.5 * (batch.images - donors)[batch.masks].abs().mean()
+    far = (sharpness(styled, outside) / sharpness(donors, outside)).log().abs()
+    assert (far < (sharpness(batch.images, outside) / sharpness(donors, outside)).log().abs()).float().mean() > 0.9
+
+
+def test_degradations_stay_in_range_and_get_worse(batch):
+    coarse = [(resample(batch.images, factor) - batch.images).abs().mean() for factor in (0.9, 0.5, 0.25)]
+    assert coarse[0] < coarse[1] < coarse[2]
+    squeezed = [(jpeg_like(batch.images, quality) - batch.images).abs().mean() for quality in (95, 50, 10)]
+    assert squeezed[0] < squeezed[1] < squeezed[2]
+    assert jpeg_like(batch.images[..., :61, :61], 50).shape[2:] == (61, 61)
+    torch.testing.assert_close(gamma(batch.images, torch.ones(12)), batch.images, atol=1e-5, rtol=0)
+
+
+def test_cells_cover_the_picture_once(batch):
+    total = sum(region.int() for _, _, region in cells(batch.images, 5))
+    assert (total == 1).all()
+    _, _, region = next(cells(batch.images, 5))
+    edited = swap_region(batch.images, batch.images[batch.partner], region)
+    assert ((edited != batch.images) & ~region).sum() == 0
