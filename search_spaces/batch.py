@@ -121,10 +121,8 @@ def _group(kind: tuple[Any, ...], rows: list[_Row]) -> _Group:
 
 def fit_widths(
     space: NetworkSpace, many: Sequence[Values], budget: Budget, image_size: int, rng: np.random.Generator
-) -> list[Values | None]:
-    """Each network with its widths brought down together just until it fits; None: even the narrowest of its structure does not."""
-    if not many:
-        return []
+) -> list[Values]:
+    """Each network with its widths brought down together just until it fits; the narrowest of each structure must fit."""
     batch = Batch(space, many, image_size, space.in_channels, space.classes)
     positions = list(batch.columns)
     tables = _padded([space._choices[position] for position in positions])
@@ -143,18 +141,17 @@ def fit_widths(
     low = np.zeros(len(many), dtype=np.int64)
     high = np.full(len(many), STEPS)
     fits_at_once = batch.under(widths, budget)
-    hopeless = ~batch.under(step(high), budget)
     while (high - low > 1).any():
         middle = (low + high) // 2
         under = batch.under(step(middle), budget)
         low, high = np.where(under, low, middle), np.where(under, middle, high)
     chosen = step(np.where(fits_at_once, 0, high)).tolist()
-    fitted: list[Values | None] = []
-    for values, row, lost in zip(many, chosen, hopeless.tolist(), strict=True):
+    fitted: list[Values] = []
+    for values, row in zip(many, chosen, strict=True):
         found = list(values)
         for position, width in zip(positions, row, strict=True):
             found[position] = width
-        fitted.append(None if lost else space._canonical(found))
+        fitted.append(space._canonical(found))
     return fitted
 
 

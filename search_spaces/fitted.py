@@ -40,6 +40,10 @@ class FittedSpace(SearchSpace):
     def _draw(self, rng: np.random.Generator) -> Values:
         """Random values, canonical or not: uniform over structure, widths in proportion to one another."""
 
+    def _settled(self, values: Values) -> Values:
+        """``_canonical``, and what a change has just brought to life set to a choice."""
+        return self._canonical(values)
+
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
         """Draw, in place, the decisions at the positions ``fresh``, which another change has just brought to life."""
         drawn = self._draw(rng)
@@ -176,7 +180,7 @@ class FittedSpace(SearchSpace):
             for choice in self._choices[position]:
                 values = list(architecture.values_tuple)
                 values[position] = choice
-                values = self._canonical(values)
+                values = self._settled(values)
                 if budget.admits_figures(*self._figures(values, size, architecture.in_channels, architecture.classes)):
                     near = self._wrap(values, architecture.in_channels, architecture.classes)
                     if near.key not in seen:

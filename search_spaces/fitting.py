@@ -34,6 +34,7 @@ class Fit:
         self.size = space._size(budget.image_size)
         self.in_channels = space.in_channels if in_channels is None else in_channels
         self.classes = space.classes if classes is None else classes
+        self.narrowest = [(position, space._choices[position][0]) for position in space._widths]
         self.corners = space._fitting(budget, self.in_channels, self.classes)
 
     def figures(self, values: Sequence[Any]) -> Triple:
@@ -56,40 +57,40 @@ class Fit:
         return values
 
     def _shrunk(self, values: Values) -> Values:
-        if not self.under(self._narrow(values)):
+        if not self.under(self.narrow(values)):
             values = self.simplified(values)
             if self.under(values):
                 return values
         widths = [position for position in self.space._active(values) if position in self.space._widths]
         return self._last_fitting(self._narrowing(values, widths))
 
-    def _narrow(self, values: Values) -> Values:
+    def narrow(self, values: Values) -> Values:
+        """The structure of ``values`` with every width at its smallest choice."""
         narrow = list(values)
-        for position in self.space._active(values):
-            if position in self.space._widths:
-                narrow[position] = self.space._choices[position][0]
-        return narrow
+        for position, width in self.narrowest:
+            narrow[position] = width
+        return self.space._canonical(narrow)
 
     def simplified(self, values: Values) -> Values:
         """``values``, too large even when narrow, with as many structural decisions, in random order, taken from a corner as the budget asks for."""
-        narrow = self._narrow(values)
+        narrow = self.narrow(values)
         corner = self.corners[int(self.rng.integers(len(self.corners)))].values
         widths = self.space._widths
-        differing = [p for p in range(len(values)) if p not in widths and values[p] != corner[p]]
+        differing = [p for p in self.space._active(values) if values[p] != corner[p] and p not in widths]
         order = [differing[place] for place in self.rng.permutation(len(differing))]
 
         def step(count: int) -> Values:
             changed = list(narrow)
             for position in order[:count]:
                 changed[position] = corner[position]
-            return self.space._canonical(changed)
+            return self.space._settled(changed)
 
         count = _bisect(lambda count: self.under(step(count)), len(order))
         kept = list(values)
         for position in order[:count]:
             kept[position] = corner[position]
         # A decision that the corner switches on (or that was off in ``values``) is at its first, smallest choice already.
-        return self.space._canonical(kept)
+        return self.space._settled(kept)
 
     def _narrowing(self, values: Values, widths: list[int]) -> Callable[[int], Values]:
         """step → ``values`` with all widths brought down together; at the last step they are at their smallest choices."""
@@ -164,7 +165,7 @@ class Fit:
             position = structure[place]
             best, most = values, self.use(values)
             for choice in self._choices_but(position, values[position]):
-                changed = self._set(values, position, choice)
+                changed = self._widened(self._set(values, position, choice))
                 if self.under(changed) and (share := self.use(changed)) > most:
                     best, most = changed, share
             values = best
@@ -213,9 +214,9 @@ class Fit:
         fresh = [p for p in space._active(changed) if p not in before]
         if fresh:
             space._refresh(changed, fresh, self.rng)
-            changed = space._canonical(changed)
+            changed = space._settled(changed)
             fresh = [p for p in space._active(changed) if p not in before]
-        changed = space._canonical(changed)
+        changed = space._settled(changed)
         if not self.under(changed) and fresh:
             widths = [p for p in fresh if p in space._widths]
             step = self._narrowing(changed, widths)
@@ -256,7 +257,7 @@ class Fit:
     def _set(self, values: Values, position: int, choice: Any) -> Values:
         changed = list(values)
         changed[position] = choice
-        return self.space._canonical(changed)
+        return self.space._settled(changed)
 
     def _choices_but(self, position: int, value: Any) -> list[Any]:
         return [choice for choice in self.space._choices[position] if choice != value]

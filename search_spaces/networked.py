@@ -61,6 +61,7 @@ class NetworkSpace(FittedSpace):
         super().__init__(chosen, classes=classes, in_channels=in_channels, image_size=image_size or IMAGE_SIZE)
         self._all_choices = {name: tuple(options) for name, options in decisions.items()}
         self._width_positions = frozenset(self._index[name] for name in self._width_names())
+        self._lacking = {at for at, places in enumerate(self._places) if self._off[at] not in places}
         self._choice_counts = np.array([len(options) for options in self._choices])
         self._same: dict[tuple[int, ...], list[tuple[tuple[Any, ...], np.ndarray]]] = {}
         self._marked_specs: dict[tuple[Spec, int], tuple[tuple[Any, ...], tuple[int, ...], int]] = {}
@@ -111,6 +112,16 @@ class NetworkSpace(FittedSpace):
     def _draw(self, rng: np.random.Generator) -> Values:
         return self._canonical(self._draw_raw(1, rng)[0])
 
+    def _settled(self, values: Values) -> Values:
+        values = self._canonical(values)
+        while self._lacking:  # in a restricted space what comes to life may hold a choice that was taken away
+            strange = [at for at in self._active(values) if at in self._lacking and values[at] == self._off[at]]
+            if not strange:
+                break
+            values[strange[0]] = self._choices[strange[0]][0]
+            values = self._canonical(values)
+        return values
+
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
         drawn = self._draw_raw(1, rng)[0]
         for position in fresh:
@@ -127,12 +138,8 @@ class NetworkSpace(FittedSpace):
         found: list[Architecture] = []
         while len(found) < n:
             many = [self._canonical(values) for values in self._draw_raw(min(n - len(found), _BATCH), rng)]
-            fitted = fit_widths(self, many, budget, size, rng)
-            lost = [place for place, values in enumerate(fitted) if values is None]
-            simple = fit_widths(self, [fit.simplified(many[place]) for place in lost], budget, size, rng)
-            for place, values in zip(lost, simple, strict=True):
-                fitted[place] = values
-            found += [self._wrap(values) for values in fitted if values is not None]
+            many = [values if fit.under(fit.narrow(values)) else fit.simplified(values) for values in many]
+            found += [self._wrap(values) for values in fit_widths(self, many, budget, size, rng)]
         return found
 
     def legal(self, decision: str, value: Any) -> bool:

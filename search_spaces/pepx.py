@@ -248,10 +248,9 @@ class PepxSpace(NetworkSpace):
                 for kind in self._choices[first]:
                     changed = list(partial)
                     changed[first] = kind
-                    changed = self._canonical(changed)
-                    grown.append((self._figures_up_to(changed, key, place + 1), changed))
+                    grown.append((self._figures_up_to(self._canonical(list(changed)), key, place + 1), changed))
             front = pareto(grown)
-        return [changed for _, changed in front]
+        return [self._canonical(changed) for _, changed in front]
 
 
 @lru_cache(maxsize=100_000)
