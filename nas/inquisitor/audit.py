@@ -14,7 +14,7 @@ from nas.inquisitor import gates
 from nas.inquisitor.answers import answers_to
 from nas.inquisitor.blind_spots import BLIND_SPOTS
 from nas.inquisitor.context import FULL, SCREEN, Case, Level, Settings
-from nas.inquisitor.judge import Ruling, rounded, rule
+from nas.inquisitor.judge import Ruling, rounded, rule, sentence
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import hashes, in_data_order, open_case, versions
 from nas.inquisitor.tests.base import AUDIT_TESTS, AuditTest
@@ -109,7 +109,10 @@ def _question(
         results,
         failing=frozenset(test.name for test in chosen if test.can_fail),
         passing=frozenset(name for name, test in AUDIT_TESTS.items() if test.needed),
-        obstacles=_obstacles([gate for gate in standing if gate.name not in ("precision", "groups")]),
+        obstacles=[
+            *_obstacles([gate for gate in standing if gate.name not in ("precision", "groups")]),
+            *(sentence(item) for item in results if item.details.get("by_design")),
+        ],
         not_auditable=[name for index, name in enumerate(case.classes) if index not in competent],
         alpha=case.margins.alpha,
     )

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from nas.edits import bounds, box_warp, dilate
 from nas.inquisitor.context import Case
 from nas.inquisitor.engine import margins, to_float
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margins
+from nas.inquisitor.probing import probe_scores
 from nas.inquisitor.regions import chest_region
 from nas.records import Gate, TestResult
 from nas.statistics import auc_interval
@@ -88,8 +86,8 @@ def masks_gate(usable: NDArray[np.bool_], bounds: Margins) -> Gate:
 def seams(case: Case) -> Gate:
     """Edit realism: seam features of the swaps must not tell the donor arms apart.
 
-    A small classifier sees only what the edit adds (how much was filled, the step along the seam, the fill's spread): if
-    it separates own from other donors, a model could do so as well, and the swaps would measure the edit.
+    A small classifier sees only what the edit adds (how much of the fill shows, the step at its edge): if it separates own
+    from other donors, a model could do so as well, and the swap would measure the edit.
     """
     found = case.once("seams", lambda: _seam_bounds(case))
     worst = max(found, default=0.0)
@@ -109,10 +107,7 @@ def _seam_bounds(case: Case) -> list[float]:
     bounds = []
     for index in case.auditable:
         truth, groups = slot == index, case.donors.groups[donors]
-        folds = GroupKFold(min(5, len(np.unique(groups[truth]))))
-        model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-        scores = cross_val_predict(model, features, truth, groups=groups, cv=folds, method="decision_function")
-        bounds.append(auc_interval(scores, truth, groups).low)
+        bounds.append(auc_interval(probe_scores(features, truth, groups), truth, groups).low)
     return bounds
 
 
@@ -121,19 +116,21 @@ def _seam_features(case: Case, recipients: NDArray[np.int64], donors: NDArray[np
     background = case.backgrounds(case.settings.fills[0])
     for start in range(0, len(recipients), size):
         to, of = case.tensor(recipients[start : start + size]), case.tensor(donors[start : start + size])
-        images, behind = to_float(case.exhibits.images[to]), to_float(background[of])
-        rows.append(_batch_features(images, behind, case.regions[to], chest_region(case.donor_masks[of])))
+        filled = chest_region(case.donor_masks[of])
+        rows.append(_batch_features(to_float(background[of]), case.regions[to], filled))
     return torch.cat(rows).double().cpu().numpy()
 
 
-def _batch_features(images: Tensor, behind: Tensor, inside: Tensor, filled: Tensor) -> Tensor:
-    """Exposed fill's share, the absolute step over the seam, the fill's texture: float (b, 3)."""
-    exposed = filled & ~inside
-    share = exposed.flatten(1).float().mean(dim=1)
-    edge = inside ^ torch.nn.functional.max_pool2d(inside.float(), 3, 1, 1).bool()
-    step = _mean(behind, edge) - _mean(images, edge)
-    rough = (behind - torch.nn.functional.avg_pool2d(behind, 3, 1, 1, count_include_pad=False)).abs()
-    return torch.stack([share, step.abs(), _mean(rough, exposed)], dim=1)
+def _batch_features(behind: Tensor, inside: Tensor, filled: Tensor) -> Tensor:
+    """How much of the fill shows, and by how much its level differs from what surrounds it: float (b, 2).
+
+    All are relative to the donor's own picture: a donor's style is evidence that T3 is meant to see, not an artefact.
+    """
+    warped = box_warp(filled.float(), bounds(filled), bounds(inside), mode="nearest") > 0.5
+    share = (warped & ~inside).flatten(1).float().mean(dim=1)
+    around = dilate(filled, max(2, round(0.06 * behind.shape[-1]))) & ~filled
+    level = _mean(behind, filled) - _mean(behind, around)
+    return torch.stack([share, level], dim=1)
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:

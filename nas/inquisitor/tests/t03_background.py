@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from nas.edits import bounds, box_warp, feathered
 from nas.inquisitor.context import Case
 from nas.inquisitor.engine import to_float
 from nas.inquisitor.margins import Margin
+from nas.inquisitor.regions import chest_region
 from nas.inquisitor.tests.base import SwapTest, register_audit_test
 from nas.statistics import auc
+
+_SEAM = 0.03  # width of the soft seam, in shares of the side
 
 
 @register_audit_test
 class BackgroundSwap(SwapTest):
-    """Class evidence in everything outside the lung region."""
+    """Class evidence in everything outside the chest region.
+
+    The donor's picture is first warped so that its chest lies where the recipient's does: little of the fill then shows.
+    """
 
     name = "T3"
     title = "background donor swap"
@@ -27,8 +33,11 @@ class BackgroundSwap(SwapTest):
         return case.margins.background
 
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
-        lungs = case.regions[recipients]
-        return to_float(torch.where(lungs, case.exhibits.images[recipients], case.backgrounds(fill)[donors]))
+        images, chest = to_float(case.exhibits.images[recipients]), case.regions[recipients]
+        own, other = case.once((self.name, "bounds"), lambda: (bounds(case.regions), bounds(chest_region(case.donor_masks))))
+        behind = box_warp(to_float(case.backgrounds(fill)[donors]), other[donors], own[recipients])
+        weight = feathered(chest, max(1, round(_SEAM * images.shape[-1])))
+        return behind + weight * (images - behind)
 
     def details(self, case: Case, index: int, fill: str) -> dict[str, object]:
         return {**super().details(case, index, fill), **self._conflicts(case, index, fill)}

@@ -1,10 +1,15 @@
-"""T13: does the shape of the lungs carry the class? The recipient's own lungs, reshaped to a donor's; and pure silhouettes."""
+"""T13: does the shape of the lungs carry the class? A recipient's lung texture in the outline of a donor's lungs.
+
+The outline stands in its donor's body: what makes lungs large is their relation to the chest around them, and pictures
+stretched as a whole show nothing of it.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from nas.edits import reshape_lungs, silhouettes
+from nas.edits import bounds, box_warp, feathered, get_fill, lung_region, silhouettes, split_sides
 from nas.inquisitor.context import Case
 from nas.inquisitor.effects import Effect
 from nas.inquisitor.engine import margins, to_float
@@ -17,7 +22,10 @@ from nas.statistics.ranking import auc_estimate
 
 @register_audit_test
 class GeometrySwap(SwapTest):
-    """Lung size and position: the cue that no region test sees, since it lies inside every region."""
+    """Lung size and shape: the cue that no region test sees, since it lies inside every region.
+
+    The donor's body comes along, so what T3 finds shows here too; geometry is what fails here and not there.
+    """
 
     name = "T13"
     title = "lung geometry"
@@ -28,9 +36,24 @@ class GeometrySwap(SwapTest):
         return case.margins.geometry
 
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
-        generator = case.once((self.name, "noise"), lambda: case.generator(self.name, "noise"))
-        images, masks = to_float(case.exhibits.images[recipients]), case.exhibits.masks[recipients]
-        return reshape_lungs(images, masks, case.donor_masks[donors], generator, fill=fill)
+        images, masks = to_float(case.exhibits.images[recipients]), case.exhibits.masks[recipients][:, None]
+        bodies, outlines = case.once((self.name, "bodies"), lambda: self._bodies(case))
+        result, other = to_float(bodies[donors]), case.donor_masks[donors][:, None]
+        soft = feathered(outlines[donors], max(1, round(0.02 * images.shape[-1])))
+        for own, aim, half in zip(split_sides(masks), split_sides(other), _halves(other), strict=True):
+            warped = box_warp(images, bounds(own), bounds(aim))
+            result = result + soft * half * (warped - result)
+        return result.clamp(0, 1)
+
+    def _bodies(self, case: Case) -> tuple[Tensor, Tensor]:
+        """Donors with nothing but their lungs filled, uint8 (d, 1, H, W), and where their lungs were, bool (d, 1, H, W)."""
+        images, masks, generator = case.donor_images, case.donor_masks[:, None], case.generator(self.name, "bodies")
+        size, paint = case.engine.batch_size(images.shape[-1]), get_fill("laplace")
+        parts = []
+        for k in range(0, len(images), size):
+            painted = paint(to_float(images[k : k + size]), lung_region(masks[k : k + size]), generator)
+            parts.append((painted.clamp(0, 1) * 255).round().to(torch.uint8))
+        return torch.cat(parts), lung_region(masks, margin=0.02)
 
     def details(self, case: Case, index: int, fill: str) -> dict[str, object]:
         return {**super().details(case, index, fill), "silhouette": self._silhouette(case, index)}
@@ -60,3 +83,13 @@ class GeometrySwap(SwapTest):
             "auc": rounded(found.area), "low": rounded(bounds.low), "high": rounded(bounds.high), "verdict": said.verdict,
             "effect": rounded(size),
         }  # fmt: skip
+
+
+def _halves(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The picture left and right of the middle of each mask, bool (n, 1, 1, W)."""
+    limits = bounds(masks)
+    left = (
+        torch.arange(masks.shape[3], device=masks.device)[None, None, None]
+        < ((limits[:, 2] + limits[:, 3]) / 2)[:, None, None, None]
+    )
+    return left, ~left

@@ -1,0 +1,183 @@
+"""Attribution maps behind one interface: signed, in log-odds, never rescaled. Captum does the mathematics.
+
+A map says how much each pixel speaks for (+) or against (−) the class. Maps raise suspicions; they acquit nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from captum.attr import GradientShap, IntegratedGradients, LayerGradCam
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from nas.edits import get_fill
+from nas.inquisitor.engine import Engine, evaluating, to_float
+from search_spaces.errors import ToolkitError
+from search_spaces.registry import Registry
+
+IG_STEPS = 24
+SHAP_SAMPLES = 16
+
+
+class UnavailableError(ToolkitError):
+    """A method cannot be applied to this model (no gradients, no convolution); the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Maps of some images by one method.
+
+    Attributes:
+        values: float32 (n, H, W), signed, in log-odds of the target class.
+        gap: float32 (n,), what the map should sum to (log-odds of the image − of its baseline); ``None`` where the method
+            promises no sum.
+    """
+
+    method: str
+    values: Tensor
+    gap: Tensor | None = None
+
+
+Method = Callable[[Engine, Tensor, Tensor], Maps]
+"""From an engine, images float (n, 1, H, W) and target classes int64 (n,) to maps."""
+
+METHODS: Registry[Method] = Registry("attribution method", "pepx_nas.attributions", lambda: _load())
+
+
+def _load() -> None:
+    import nas.inquisitor.attribution.occlusion  # noqa: F401
+
+
+def log_odds(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The model's one-vs-rest log-odds (n, classes), differentiable."""
+
+    def forward(images: Tensor) -> Tensor:
+        logits = model(images)
+        columns = range(logits.shape[1])
+        rest = [torch.logsumexp(logits[:, [k for k in columns if k != index]], dim=1) for index in columns]
+        return logits - torch.stack(rest, dim=1)
+
+    return forward
+
+
+def baselines(images: Tensor) -> Tensor:
+    """Reference pictures: each image with nothing left but its broad shading."""
+    everywhere = torch.ones_like(images, dtype=torch.bool)
+    return get_fill("blur")(images, everywhere, torch.Generator())
+
+
+@contextmanager
+def _gradients(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode with gradients on, and parameters that gather none; both put back afterwards."""
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    with evaluating(model), torch.enable_grad():
+        try:
+            yield
+        finally:
+            for parameter, flag in wanted:
+                parameter.requires_grad_(flag)
+
+
+def _batched(engine: Engine, images: Tensor, targets: Tensor, one: Callable[[Tensor, Tensor], Tensor], factor: int) -> Tensor:
+    """Run ``one`` over batches that, ``factor`` times enlarged, still fit the engine's bound."""
+    size = max(1, engine.batch_size(images.shape[-1]) // factor)
+    with _gradients(engine.model):
+        parts = [
+            one(images[k : k + size].clone().requires_grad_(True), targets[k : k + size]).detach()
+            for k in range(0, len(images), size)
+        ]
+    engine.passes += 3 * factor * len(images)  # forward and backward
+    return torch.cat(parts)
+
+
+def _gap(engine: Engine, images: Tensor, targets: Tensor) -> Tensor:
+    """Log-odds of images minus those of their baselines, (n,)."""
+    with evaluating(engine.model), torch.no_grad():
+        forward = log_odds(engine.model)
+        size = engine.batch_size(images.shape[-1])
+        parts = [
+            (forward(some) - forward(baselines(some))).gather(1, targets[k : k + size, None])[:, 0]
+            for k in range(0, len(images), size)
+            for some in [images[k : k + size]]
+        ]
+    return torch.cat(parts)
+
+
+@METHODS.register("integrated_gradients")
+def integrated_gradients(engine: Engine, images: Tensor, targets: Tensor) -> Maps:
+    """Sundararajan et al. 2017, from the blurred image to the image."""
+    method = IntegratedGradients(log_odds(engine.model))
+
+    def one(some: Tensor, target: Tensor) -> Tensor:
+        found = method.attribute(
+            some, baselines=baselines(some.detach()), target=target, n_steps=IG_STEPS, method="gausslegendre"
+        )
+        return found.sum(dim=1)
+
+    return Maps("integrated_gradients", _batched(engine, images, targets, one, IG_STEPS), _gap(engine, images, targets))
+
+
+@METHODS.register("gradient_shap")
+def gradient_shap(engine: Engine, images: Tensor, targets: Tensor) -> Maps:
+    """Expected gradients (Lundberg & Lee 2017; Erion et al. 2021) from blurred references, with noise on the input.
+
+    Captum draws from the global stream, which is put back as it was.
+    """
+    method = GradientShap(log_odds(engine.model))
+    devices = [engine.device] if engine.device.type == "cuda" else []
+
+    def one(some: Tensor, target: Tensor) -> Tensor:
+        reference = baselines(some.detach())
+        return method.attribute(some, baselines=reference, target=target, n_samples=SHAP_SAMPLES, stdevs=0.02).sum(dim=1)
+
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(0)
+        values = _batched(engine, images, targets, one, SHAP_SAMPLES)
+    return Maps("gradient_shap", values)
+
+
+@METHODS.register("grad_cam")
+def grad_cam(engine: Engine, images: Tensor, targets: Tensor) -> Maps:
+    """Selvaraju et al. 2017 on the last convolution with a map, without its usual ReLU and rescaling."""
+    layer = last_map(engine, images[:1])
+    method = LayerGradCam(log_odds(engine.model), layer)
+
+    def one(some: Tensor, target: Tensor) -> Tensor:
+        coarse = method.attribute(some, target=target, relu_attributions=False, attr_dim_summation=True)
+        return interpolate(coarse, size=some.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+
+    try:
+        return Maps("grad_cam", _batched(engine, images, targets, one, 1))
+    except RuntimeError as error:  # in-place operations after the layer, detached graphs
+        raise UnavailableError(f"grad_cam cannot be computed on this model: {str(error).splitlines()[0]}") from error
+
+
+def last_map(engine: Engine, image: Tensor) -> nn.Module:
+    """The last convolution, in order of execution, whose response still has more than one position."""
+    seen: list[nn.Module] = []
+
+    def listen(module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        if output.ndim == 4 and output.shape[-1] > 1:
+            seen.append(module)
+
+    handles = [module.register_forward_hook(listen) for module in engine.model.modules() if isinstance(module, nn.Conv2d)]
+    try:
+        with evaluating(engine.model), torch.no_grad():
+            engine.model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen:
+        raise UnavailableError("grad_cam needs a convolution with a map, and this model shows none")
+    return seen[-1]
+
+
+def differentiable(engine: Engine, image: Tensor) -> bool:
+    """Whether gradients reach the input: they do not in exported models, nor in rules written by hand."""
+    with evaluating(engine.model), torch.enable_grad():
+        output = engine.model(to_float(image).clone().requires_grad_(True))
+    return bool(output.requires_grad)
