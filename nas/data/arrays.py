@@ -10,6 +10,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.listing import clean
 from search_spaces.errors import InputError
 
 MAX_ROW_BYTES = 1 << 28
@@ -22,7 +23,7 @@ def keys(archive: Path) -> list[str]:
         with zipfile.ZipFile(archive) as file:
             return [name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")]
     except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{archive} is not an array archive ({error}); download it again") from error
+        raise InputError(f"{archive} is not an array archive ({clean(error)}); download it again") from error
 
 
 def shape(archive: Path, key: str) -> tuple[int, ...]:
@@ -61,7 +62,7 @@ def _open(archive: Path, key: str) -> IO[bytes]:
     try:
         return zipfile.ZipFile(archive).open(f"{key}.npy")
     except _DAMAGED as error:
-        raise InputError(f"{archive} has no readable array {key!r} ({error}); download it again") from error
+        raise InputError(f"{archive} has no readable array {key!r} ({clean(error)}); download it again") from error
 
 
 def _header(file: IO[bytes], archive: Path, key: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -69,8 +70,10 @@ def _header(file: IO[bytes], archive: Path, key: str) -> tuple[tuple[int, ...], 
         version = np.lib.format.read_magic(file)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         full, fortran, dtype = reader(file)
-    except _DAMAGED as error:
-        raise InputError(f"{archive}, array {key!r}: damaged header ({error}); download it again") from error
+    except (
+        Exception
+    ) as error:  # numpy parses the header as Python text, whose parser raises anything (TokenError, SyntaxError, …)
+        raise InputError(f"{archive}, array {key!r}: damaged header ({clean(error)}); download it again") from error
     row_bytes = int(np.prod(full[1:], dtype=np.int64)) * dtype.itemsize
     if dtype.hasobject or fortran or not full or row_bytes > MAX_ROW_BYTES or any(side < 0 for side in full):
         raise InputError(f"{archive}, array {key!r}: {dtype} {full} is no plain array of images or labels; it is not loaded")
@@ -81,7 +84,7 @@ def _exactly(file: IO[bytes], size: int, archive: Path, key: str) -> bytes:
     try:
         content = file.read(size)
     except (*_DAMAGED, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise InputError(f"{archive}, array {key!r} is damaged ({error}); download it again") from error
+        raise InputError(f"{archive}, array {key!r} is damaged ({clean(error)}); download it again") from error
     if len(content) != size:
         raise InputError(f"{archive}, array {key!r} is truncated; download it again")
     return content

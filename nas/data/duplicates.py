@@ -32,10 +32,17 @@ def near_duplicates(images: NDArray[np.uint8], looks: NDArray[np.uint64]) -> Pai
     """Pairs (i < j) of near-duplicates, mirrored ones too, among images (N, 1, H, W) with hashes (N, 4)."""
     bits = np.unpackbits(np.ascontiguousarray(looks).view(np.uint8), axis=1).astype(np.float32) * 2 - 1
     mirrored = -bits.reshape(-1, 16, 16)[:, :, ::-1].reshape(-1, 256)
+    thumbnails: dict[int, NDArray[np.float32]] = {}
+
+    def thumbnail(i: int) -> NDArray[np.float32]:
+        if i not in thumbnails:
+            thumbnails[i] = _thumbnail(images[i, 0])
+        return thumbnails[i]
+
     found: set[tuple[int, int]] = set()
     for others, turn in ((bits, 1), (mirrored, -1)):
         for i, j, distance in _close_pairs(bits, others):
-            correlation = float(_thumbnail(images[i, 0]) @ _thumbnail(images[j, 0][:, ::turn]))
+            correlation = float((thumbnail(i) * thumbnail(j)[:, ::turn]).sum())
             if correlation >= (SURE_CORRELATION if distance <= SURE_DISTANCE else MIN_CORRELATION):
                 found.add((i, j))
     return sorted(found)
@@ -53,9 +60,9 @@ def _close_pairs(bits: NDArray[np.float32], others: NDArray[np.float32]) -> Iter
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Zero-mean, unit-length thumbnail, flattened; a flat image is all zero (it correlates with nothing)."""
+    """Zero-mean, unit-length thumbnail; a flat image is all zero (it correlates with nothing)."""
     small = Image.fromarray(image).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
-    values = np.asarray(small, dtype=np.float32).reshape(-1)
+    values = np.asarray(small, dtype=np.float32)
     values = values - values.mean()
     length = float(np.linalg.norm(values))
     return values / length if length > 1e-3 else np.zeros_like(values)

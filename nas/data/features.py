@@ -53,7 +53,13 @@ def boosted_trees(x: Floats, y: NDArray[np.int64], new: Floats, classes: int) ->
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=8, min_samples_leaf=10, early_stopping=False, class_weight="balanced", random_state=0
+        max_iter=60,
+        max_bins=63,
+        max_leaf_nodes=8,
+        min_samples_leaf=10,
+        early_stopping=False,
+        class_weight="balanced",
+        random_state=0,
     )
     return _probabilities(model, x, y, new, classes)
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data import cache as store
+from nas.data.assembly import assemble
 from nas.data.dataset import SPEC_JOIN, Dataset
 from nas.data.decoding import Progress, decode
-from nas.data.grouping import group_rows, strings
-from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, split_name, tagged
+from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, tagged
 from nas.data.preprocessing import Preprocessing
 from nas.data.selection import select
 from nas.data.specs import Spec, parse
@@ -141,33 +141,7 @@ def _from_listing(
     rows = _selected(listing, index)
     if not rows:
         raise InputError(f"no image of the classes {', '.join(names)} is left; skipped: {_counts(listing.skipped)}")
-    decoded = decode(rows, settings, folder, progress)
-    _account(listing, decoded, len(rows))
-    kept = [rows[i] for i in decoded.rows["row"]]
-    labels = np.array([index[normal_form(row.label)] for row in kept], dtype=np.int64)
-    group, cluster, notes = group_rows(kept, decoded)
-    metadata = _metadata(kept)
-    metadata["duplicate_cluster"] = cluster
-    states = decoded.rows["mask"]
-    data = Dataset(
-        images=decoded.images,
-        labels=labels,
-        classes=names,
-        packed_masks=decoded.packed_masks,
-        has_mask=(states == store.MASK_FITS) | (states == store.MASK_RESIZED),
-        group=group,
-        patient=strings(row.patient for row in kept),
-        source=strings(row.source for row in kept),
-        view=strings(row.view for row in kept),
-        file=strings(row.file or clean(row.image) for row in kept),
-        split=strings(split_name(row.split, row.file) for row in kept),
-        native_size=_native_sizes(kept, decoded),
-        metadata=metadata,
-        skipped=dict(listing.skipped),
-        notes=(*listing.notes, *_mask_notes(states), *notes),
-    )
-    data.__dict__["image_hashes"] = decoded.rows["pixels"].astype(np.str_)
-    return data
+    return assemble(listing, rows, decode(rows, settings, folder, progress), names, index)
 
 
 def _selected(listing: Listing, index: dict[str, int]) -> list[Row]:
@@ -178,45 +152,6 @@ def _selected(listing: Listing, index: dict[str, int]) -> list[Row]:
         else:
             listing.skipped[f"class not selected: {clean(row.label) or 'no label'}"] += 1
     return kept
-
-
-def _account(listing: Listing, decoded: store.Decoded, rows: int) -> None:
-    """Count and list unreadable files; too many are an error."""
-    bad = decoded.unreadable
-    if not bad:
-        return
-    listing.skipped.update(Counter(f"unreadable: {reason}" for _, reason in bad))
-    shown = "; ".join(f"{clean(file)} ({reason})" for file, reason in bad[:10]) + ("; …" if len(bad) > 10 else "")
-    allowed = max(FEW_UNREADABLE, int(UNREADABLE_SHARE * rows))
-    if len(bad) > allowed or 2 * len(bad) >= rows:
-        raise InputError(
-            f"{len(bad)} of {rows} images cannot be read, more than the {allowed} that are let pass; repair or remove them: {shown}"
-        )
-    listing.notes.append(f"{len(bad)} of {rows} images could not be read and were left out: {shown}")
-
-
-def _mask_notes(states: NDArray[np.uint8]) -> list[str]:
-    words = {
-        store.MASK_RESIZED: "masks had another size than their image and were resized (nearest neighbour)",
-        store.MASK_UNREADABLE: "masks could not be read; their images count as without mask",
-        store.MASK_EMPTY: "masks are empty; their images count as without mask",
-    }
-    return [f"{int((states == state).sum())} {text}" for state, text in words.items() if (states == state).any()]
-
-
-def _native_sizes(rows: list[Row], decoded: store.Decoded) -> NDArray[np.int64]:
-    """Height and width as the data set states them, else of the file."""
-    sizes = np.stack([decoded.rows["height"], decoded.rows["width"]], axis=1).astype(np.int64)
-    for i, row in enumerate(rows):
-        if row.native_size is not None:
-            sizes[i] = row.native_size
-    return sizes
-
-
-def _metadata(rows: list[Row]) -> dict[str, NDArray]:
-    """Further columns as object arrays of text (fixed-width text would cost gigabytes for long notes)."""
-    names = list(dict.fromkeys(name for row in rows for name in row.metadata))
-    return {name: np.array([row.metadata.get(name, "") for row in rows], dtype=object) for name in names}
 
 
 def _counts(skipped: Counter[str]) -> str:

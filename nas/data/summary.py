@@ -7,14 +7,15 @@ import shlex
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.confounding import confounding_warnings, source_association
 from nas.data.dataset import SPEC_JOIN, Dataset, Parts
 from nas.data.features import confounding
 from nas.data.listing import clean
-from nas.records import DataSummary, Metric
+from nas.records import DataSummary
 
 TINY_GROUPS = 50  # below this a class cannot be audited
-_SOURCE_ASSOCIATION = 0.3  # Cramér's V from which sources are called confounded with the class
-_ABOVE_CHANCE = 0.10
+_BRIGHTER = 10.0  # grey values by which lungs outshine the ring around them in an image that looks inverted
+_CHUNK = 512
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set bits of every byte
 
 
@@ -23,7 +24,7 @@ def summarise(dataset: Dataset, parts: Parts | None = None) -> DataSummary:
     trivial = confounding(dataset)
     warnings = [
         *dataset.notes,
-        *_confounding_warnings(dataset, trivial),
+        *confounding_warnings(dataset, trivial),
         *_class_warnings(dataset),
         *_duplicate_warnings(dataset),
         *_mask_warnings(dataset),
@@ -72,46 +73,6 @@ def _native_sizes(dataset: Dataset) -> dict[str, float]:
     }  # fmt: skip
 
 
-def source_association(dataset: Dataset) -> float | None:
-    """Cramér's V between class and source, bias-corrected (Bergsma 2013): 0 independent, 1 the source gives the class away; None when
-    there is one source or one class only."""
-    _, source = np.unique(dataset.source, return_inverse=True)
-    classes, label = np.unique(dataset.labels, return_inverse=True)
-    n, r, k = len(dataset), source.max(initial=0) + 1, len(classes)
-    if r < 2 or k < 2 or n < 2:
-        return None
-    table = np.bincount(source * k + label, minlength=r * k).reshape(r, k).astype(np.float64)
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / n
-    phi2 = float(((table - expected) ** 2 / expected).sum()) / n
-    phi2 = max(0.0, phi2 - (r - 1) * (k - 1) / (n - 1))
-    smaller = min(r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)) - 1
-    return round(min(1.0, (phi2 / smaller) ** 0.5), 4) if smaller > 0 else None
-
-
-def _confounding_warnings(dataset: Dataset, trivial: Metric) -> list[str]:
-    found = []
-    chance = 1 / max(1, len(np.unique(dataset.labels)))
-    interval = trivial.interval
-    if trivial.value is not None and interval is not None and interval.low > chance and trivial.value > chance + _ABOVE_CHANCE:
-        found.append(
-            f"confounded: seven trivial features (brightness, border, size, …) predict the class with balanced accuracy "
-            f"{trivial.value:.2f} [{interval.low:.2f}, {interval.high:.2f}] where chance is {chance:.2f}; "
-            "a network that does not clearly beat this has shown nothing about disease"
-        )
-    association = source_association(dataset)
-    if association is not None and association > _SOURCE_ASSOCIATION:
-        alone = _one_source_classes(dataset)
-        found.append(
-            f"class and source go together (Cramér's V {association:.2f}): a network can tell the hospital instead of the disease"
-            + (f"; from one source only: {', '.join(alone)}" if alone else "")
-        )
-    return found
-
-
-def _one_source_classes(dataset: Dataset) -> list[str]:
-    return [clean(name) for c, name in enumerate(dataset.classes) if len(np.unique(dataset.source[dataset.labels == c])) == 1]
-
-
 def _class_warnings(dataset: Dataset) -> list[str]:
     found = []
     for name, groups in _groups_per_class(dataset).items():
@@ -153,6 +114,36 @@ def _mask_warnings(dataset: Dataset) -> list[str]:
         odd = int(((area < 0.05) | (area > 0.7)).sum())
         if odd:
             found.append(f"{odd} masks cover under 5 % or over 70 % of their image; look at them before trusting an audit")
+        inverted = _inverted(dataset)
+        if inverted:
+            found.append(
+                f"{inverted} images have lungs brighter than the ring around them: inverted, or opaque; they are used as they are "
+                "(a table's column photometric = MONOCHROME1 turns an image round)"
+            )
+    return found
+
+
+def _inverted(dataset: Dataset) -> int:
+    """Masked images whose lungs are brighter than the ring around them: air should be dark."""
+    reach = max(2, round(0.05 * dataset.image_size))
+    chosen = np.nonzero(dataset.has_mask)[0]
+    count = 0
+    for start in range(0, len(chosen), _CHUNK):
+        indices = chosen[start : start + _CHUNK]
+        masks, pixels = dataset.masks(indices), dataset.images[indices, 0].astype(np.float32)
+        ring = _dilated(masks, reach) & ~masks
+        inside = (pixels * masks).sum(axis=(1, 2)) / np.maximum(masks.sum(axis=(1, 2)), 1)
+        outside = (pixels * ring).sum(axis=(1, 2)) / np.maximum(ring.sum(axis=(1, 2)), 1)
+        count += int((inside - outside > _BRIGHTER).sum())
+    return count
+
+
+def _dilated(masks: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Masks (n, H, W) grown by ``reach`` pixels to all four sides."""
+    found = masks.copy()
+    for axis in (1, 2):
+        for step in (-reach, reach):
+            found |= np.roll(masks, step, axis=axis)
     return found
 
 

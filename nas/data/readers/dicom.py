@@ -26,6 +26,8 @@ _SNIFFED = 40  # files looked at before a folder counts as not DICOM
 def is_dicom(path: Path) -> bool:
     """Whether a file carries the DICOM preamble."""
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return False
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
@@ -54,6 +56,9 @@ def read(path: Path) -> Listing:
     patients: dict[str, str] = {}
     burned = 0
     for file, label in _labelled(path, listing):
+        if not file.is_file():
+            listing.skipped["missing file"] += 1
+            continue
         try:
             tags = header(file)
         except UnreadableError:
