@@ -181,7 +181,8 @@ def sentence(item: TestResult) -> str:
     if item.verdict == "fail":
         region = item.details.get("region")
         place = f", mostly {region}" if region else ""
-        return f"{head}: {figure} is beyond the fail margin of {item.fail_margin:g}{place}"
+        bound = item.details.get("centre", 0.0) + (item.fail_margin or 0.0)
+        return f"{head}: {figure} is beyond the fail margin of {bound:g}{place}"
     more = f"; about {item.groups_needed} groups would settle it" if item.groups_needed else ""
     return f"{head}: {figure}: {item.reason or item.verdict}{more}"
 

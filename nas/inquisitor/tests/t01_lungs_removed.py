@@ -62,7 +62,7 @@ class LungsRemoved(AuditTest):
         details: dict[str, object] = {"auc_clean": rounded(clean)}
         if clean > 0.5:
             details["retained"] = rounded((estimate.area - 0.5) / (clean - 0.5))
-        if case.level == "full":
+        if case.level == "full" and how == case.settings.fills[0]:
             details["auc_control"] = rounded(auc(self._scores(case, how, control=True)[:, index], truth))
         return result(
             test=self.name, title=self.title, class_name=case.classes[index], statistic=self.statistic,
