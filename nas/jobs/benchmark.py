@@ -21,7 +21,7 @@ from nas.jobs.benchmark_arena import Arena, openings
 from nas.jobs.benchmark_comparison import Contestant, compare, strongest
 from nas.jobs.benchmark_entrants import Entrant, baselines_asked
 from nas.jobs.benchmark_rows import audited, failed_row, row, test_sheet
-from nas.jobs.benchmark_settings import BenchmarkSettings, settle
+from nas.jobs.benchmark_settings import BenchmarkSettings, settle, store
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison
 from nas.versions import toolkit_version, versions
 from search_spaces.errors import InputError, ToolkitError
@@ -49,7 +49,7 @@ def benchmark(
     Args:
         models: run directories (all their finalists compete) or candidates' directories; they are trained anew.
         data: specs, or a loaded data set; none: the images of the run that competes, else the phantom.
-        baselines: ``"all"``, ``"vgg19,resnet50"`` or a list of names; without models, all by default.
+        baselines: ``"all"`` (the default), ``"vgg19,resnet50"``, a list of names, or ``"none"``.
         out: the benchmark's directory; none: ``runs/benchmark-DATE-TIME``.
         resume: go on with the benchmark in ``out``; settings that are given must agree with the stored ones.
         progress: told what happens, by its ``message(text)``.
@@ -66,6 +66,7 @@ def benchmark(
         chosen = settle(directory, asked, resume)
         started = time.time()
         arena = Arena.open(chosen, directory, _dataset(data))
+        store(directory, chosen)
         for note in arena.notes:
             watching.message(note)
         trained = _train_all(arena, watching)
@@ -83,7 +84,7 @@ def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], res
     paths = [models] if isinstance(models, str | Path) else list(models)
     if paths:
         asked["models"] = tuple(str(path) for path in paths)
-    if baselines is not None or not (paths or resume):
+    if baselines is not None or not resume:
         asked["baselines"] = baselines_asked("all" if baselines is None else baselines)
     if data is not None:
         given = _dataset(data)
@@ -133,7 +134,7 @@ def _score(arena: Arena, trained: dict[str, list[FoldResult]], progress: Any, co
     from nas.report.survey import PAIRS, survey
 
     settings = arena.settings
-    opened = openings(arena, "the benchmark's test scores")
+    opened = openings(arena, f"test scores of the benchmark {arena.directory.name}")
     if notice := opening_notice(opened):
         progress.message(notice)
     sheet, plans = test_sheet(arena), left_out_folds(arena) if settings.leave_one_source_out else ()

@@ -48,8 +48,8 @@ class Entrant:
 
 
 def baselines_asked(names: str | Sequence[str] | None) -> tuple[str, ...]:
-    """``"all"``, ``"a,b"`` or a list as a tuple of names; every one is looked up, so that a misspelt one is refused first."""
-    if names is None:
+    """``"all"``, ``"none"``, ``"a,b"`` or a list as a tuple of names; each is looked up, so that a misspelt one is refused first."""
+    if names is None or names == "none":
         return ()
     listed = names.split(",") if isinstance(names, str) else list(names)
     asked = [name.strip() for name in listed if name.strip()]

@@ -13,6 +13,7 @@ from nas.files import read_json, write_json
 from search_spaces.errors import InputError
 
 SHARED = Recipe(name="shared", epochs=30, learning_rate=1e-3, early_stopping=10)  # for all models alike
+SETTINGS_FILE = "benchmark_settings.json"
 FREE_ON_RESUME = frozenset({"device", "workers", "survey"})
 
 
@@ -64,18 +65,16 @@ def parse_settings(values: dict[str, Any]) -> BenchmarkSettings:
 
 
 def settle(directory: Path, asked: dict[str, Any], resume: bool) -> BenchmarkSettings:
-    """The settings of a new benchmark, written down; or the stored ones of a resumed one.
+    """The settings of a new benchmark (``store`` writes them down, once they hold), or the stored ones of a resumed one.
 
     Raises:
         InputError: nothing to resume, a directory in use, or other settings than the benchmark was started with.
     """
-    path = directory / "benchmark_settings.json"
+    path = directory / SETTINGS_FILE
     if not path.exists():
         if resume:
             raise InputError(f"there is no benchmark to resume in {directory}; leave --resume out to start one there")
-        chosen = parse_settings(asked)
-        write_json(path, chosen.model_dump(mode="json"))
-        return chosen
+        return parse_settings(asked)
     if not resume:
         raise InputError(f"{directory} holds a benchmark already; go on with it by --resume, or choose another --out")
     stored = read_json(path)
@@ -87,3 +86,8 @@ def settle(directory: Path, asked: dict[str, Any], resume: bool) -> BenchmarkSet
                 "leave the option out to resume, or start another with another --out"
             )
     return parse_settings(merged)
+
+
+def store(directory: Path, settings: BenchmarkSettings) -> None:
+    """Write the settings down for resuming."""
+    write_json(directory / SETTINGS_FILE, settings.model_dump(mode="json"))

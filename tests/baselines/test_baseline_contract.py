@@ -82,6 +82,18 @@ def test_forward_backward_and_saving(name: str, tmp_path: Path) -> None:
         assert next(model.parameters()).grad is not None
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.lstm._flat_weights:UserWarning")  # torch's own LSTM
+@pytest.mark.parametrize("name", NAMES)
+def test_export(name: str) -> None:
+    """Traced to one graph by shapes alone: nothing in a forward pass depends on values."""
+    baseline = get_baseline(name)
+    with torch.device("meta"):
+        model = baseline.build(3, 3, baseline.minimum_size).eval()
+        picture = torch.empty(2, 1, baseline.minimum_size, baseline.minimum_size)
+    program = torch.export.export(model, (picture,), strict=False)
+    assert program.module()(picture).shape == (2, 3)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_too_small_images_are_refused_with_the_smallest_size(name: str) -> None:
     baseline = get_baseline(name)
