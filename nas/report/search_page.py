@@ -263,7 +263,7 @@ def use(candidate: CandidateRecord, record: SearchRecord, directory: Path) -> li
     )
     shell = (
         f"nas predict {quoted} chest.png --csv predictions.csv\n"
-        f"nas export {quoted} --format onnx --out {shlex.quote(candidate.name + '.onnx')}\n"
+        f"nas export {quoted} --format onnx --out {shlex.quote(candidate.key + '.onnx')}\n"
         f"nas export {quoted} --format source --out exported   # model.py: plain torch, nothing of this toolkit\n"
         f"nas audit {quoted} --data {shlex.quote(record.data.spec[0]) if record.data.spec else 'SPEC'}\n"
     )

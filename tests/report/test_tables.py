@@ -1,0 +1,120 @@
+"""CSV, LaTeX, model card and notebook card: whole, parseable, inert."""
+
+from __future__ import annotations
+
+import csv
+import io
+from html.parser import HTMLParser
+
+import pytest
+from report_factories import CLASSES, audit_record, benchmark_record, data_summary, finding, search_record
+
+from nas.report.card import escaped, model_card, write_card
+from nas.report.cells import Cell, table
+from nas.report.notebook import html
+from nas.report.tables import as_csv, audit_csv, front_csv, latex, latex_table, trials_csv, write_tables
+
+EVIL = "<script>alert(1)</script>|`x`\n# no\x1b[2J"
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_every_trial_is_a_line_with_its_decisions_and_intervals():
+    record = search_record()
+    rows = rows_of(trials_csv(record))
+    assert len(rows) == len(record.trials)
+    first = record.trials[0]
+    assert float(rows[0]["objective"]) == first.quality
+    assert rows[0]["stem.kernel"] == str(first.architecture["choices"]["stem.kernel"])
+    metric = first.metrics[0]
+    assert float(rows[0][f"{metric.name}.low"]) == metric.interval.low
+    failed = next(row for row in rows if row["outcome"] == "failed")
+    assert failed["objective"] == ""
+    assert "NaN" in failed["reason"]
+
+
+def test_front_and_audit_are_long_tables():
+    record = search_record()
+    assert len(rows_of(front_csv(record))) == sum(len(one.metrics) for one in record.front)
+    audit = audit_record()
+    rows = rows_of(audit_csv(audit))
+    assert len(rows) == len(audit.finding.tests)
+    assert {row["class"] for row in rows} == set(CLASSES)
+
+
+def test_formulas_become_text():
+    assert as_csv(("a",), [("=1+1",), (-2.0,), (None,)]).splitlines() == ["a", "'=1+1", "-2.0", '""']
+
+
+def test_latex_is_escaped_and_rectangular():
+    made = latex_table(
+        table((("A_b", False), ("n", True)), [(Cell("50 % & more"), Cell("1", sub="−1–2")), (Cell(verdict="none"), Cell("3"))])
+    )
+    assert r"50 \% \& more & 1 ($-$1--2) \\" in made
+    assert r"A\_b & n \\" in made
+    assert "not audited" in made
+    assert latex("\\x{~^") == r"\textbackslash{}x\{\textasciitilde{}\textasciicircum{}"
+
+
+def test_tables_are_written_beside_the_record(tmp_path):
+    assert [path.name for path in write_tables(search_record(), tmp_path)] == ["trials.csv", "front.csv", "front.tex"]
+    assert [path.name for path in write_tables(audit_record(), tmp_path)] == ["tests.csv"]
+    assert all(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_the_card_says_what_must_be_said(tmp_path):
+    record = search_record()
+    text = write_card(record, record.best, tmp_path).read_text(encoding="utf-8")
+    for words in (
+        "Not a medical device",
+        "Intended use",
+        "0f1e2d3c4b5a6978",
+        "What the audit cannot see",
+        "load_candidate",
+        "audit verdict is fail",
+        "Controls",
+        "**fail**",
+    ):
+        assert words in text
+    bare = record.best.model_copy(update={"finding": None, "unmet": ()})
+    assert "**Not audited**" in model_card(record, bare)
+
+
+def test_names_are_inert_in_the_card():
+    classes = ("normal", "pneumonia", EVIL)
+    record = search_record().model_copy(update={"data": data_summary(classes, spec=EVIL), "command": "nas search ``` <b>"})
+    candidate = record.best.model_copy(update={"name": EVIL, "finding": finding("fail", classes=classes)})
+    text = model_card(record, candidate)
+    outside = "".join(part for index, part in enumerate(text.split("```")) if index % 2 == 0)
+    assert "<script>" not in outside
+    assert "\x1b" not in text
+    assert "\n# no" not in text
+    assert escaped("a|b") == "a\\|b"
+
+
+class Tags(HTMLParser):
+    """Names of all tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+
+
+@pytest.mark.parametrize("kind", ["search", "audit", "benchmark"])
+def test_notebook_cards_are_small_and_inert(kind):
+    classes = ("normal", "pneumonia", EVIL)
+    record = {
+        "search": search_record().model_copy(update={"data": data_summary(classes)}),
+        "audit": audit_record().model_copy(update={"finding": finding("fail", classes=classes)}),
+        "benchmark": benchmark_record(classes),
+    }[kind]
+    text = html(record)
+    assert "script" not in Tags(text).names
+    assert "\x1b" not in text
+    assert len(text) < 60_000
