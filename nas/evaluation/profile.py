@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PHASES = ("data", "augmentation", "forward", "backward", "optimiser", "evaluation", "bookkeeping")
+PHASES = ("data", "augmentation", "forward", "backward", "optimiser", "normalisation", "evaluation", "bookkeeping")
 
 
 class Account:

@@ -23,6 +23,7 @@ from nas.evaluation.augmentation import apply_changes
 from nas.evaluation.batches import EpochPlan, epoch_seed, plan_epoch
 from nas.evaluation.device import DeviceData
 from nas.evaluation.errors import DivergedError, TrainingError
+from nas.evaluation.normalisation import IMAGES, reestimate
 from nas.evaluation.optimisation import freeze, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
 from nas.evaluation.predict import predict_logits
 from nas.evaluation.profile import Account
@@ -130,6 +131,8 @@ class _Loop:
         self.step: TrainingStep = make_step(model, self.optimiser, recipe, data.device, capture)
         self.account = Account()
         self.progress = Progress(model, self.optimiser, recipe, seed, train_indices, data.image_size, self.account)
+        clean = np.random.default_rng(seed).permutation(np.asarray(train_indices))[:IMAGES]
+        self.clean_rows = torch.from_numpy(clean).to(data.device)
         self.by_row = torch.zeros(len(data), dtype=torch.int64)
         self.by_row[torch.from_numpy(np.asarray(train_indices))] = torch.from_numpy(labels)
         self.by_row = self.by_row.to(data.device)
@@ -140,6 +143,8 @@ class _Loop:
         logits = None
         while self.progress.epoch < last and not self.progress.stopped:
             loss, images_per_second = self.one_epoch(self.progress.epoch)
+            with self.account.phase("normalisation"):
+                reestimate(self.model, self.data, self.clean_rows)
             with self.account.phase("evaluation"):
                 logits, scores = self.validate()
             with self.account.phase("bookkeeping"):
