@@ -1,13 +1,33 @@
-"""Parsing that the commands share: configuration files, durations, lists."""
+"""What the commands share: options, configuration files, durations, printing."""
 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from search_spaces.errors import InputError
+
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Data SPEC: READER:PATH, a bare PATH, or phantom[:key=value,…]; repeat to join several."),
+]
+Classes = Annotated[
+    str | None, typer.Option(help="Classes to keep, in order: covid,pneumonia,normal; merge with abnormal=covid+pneumonia.")
+]
+DataRoot = Annotated[Path | None, typer.Option(help="Refuse files of a data set that lie outside this folder.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random stream (0).")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Out = Annotated[Path | None, typer.Option(help="Directory to write to.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output; progress goes to standard error.")
+]
+Imports = Annotated[list[str] | None, typer.Option("--import", help="Python module with your own plug-ins; repeat for more.")]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -48,3 +68,18 @@ def read_config(path: Path) -> dict[str, Any]:
 def merge(config: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
     """The command line over the configuration file; what neither names is left to the preset."""
     return {**config, **{key: value for key, value in line.items() if value is not None and value != ()}}
+
+
+def emit(record: Any, as_json: bool, show: Callable[[], None]) -> None:
+    """Print a record as one JSON document, or show it to a person."""
+    if as_json:
+        print(record.to_json())
+    else:
+        show()
+
+
+def command() -> str:
+    """The command as it was typed, for the record; values of --storage may hold a password and are blanked."""
+    from nas.engine.storage import redact
+
+    return " ".join(["nas", *(redact(word) if "://" in word else word for word in sys.argv[1:])])

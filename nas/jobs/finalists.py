@@ -59,6 +59,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, directory:
 
     from nas.engine.context import derived_seed
     from nas.evaluation import metrics, save_candidate, train
+    from nas.jobs.reference import make_reference, save_reference
 
     settings, data, held_out = context.settings, context.dataset, context.parts.validation
     stream = derived_seed(settings.seed, _FINAL, seed)
@@ -75,6 +76,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, directory:
         history=training.history, training_hashes=data.image_hashes[context.parts.train], finding=None,
         name=f"{architecture.key} seed {seed}",
     )  # fmt: skip
+    save_reference(make_reference(model, data, context.parts, training.validation_logits), directory)
     write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})
     seal(directory)
 

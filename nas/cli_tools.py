@@ -1,0 +1,167 @@
+"""The other commands: what surrounds the three jobs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli_options import Classes, DataRoot, Device, Json, Out, Seed, emit, names
+from search_spaces.errors import ToolkitError
+
+
+def generate(
+    run: Annotated[Path, typer.Argument(help="Run directory of a search by the generator.")],
+    n: Annotated[int, typer.Option("--n", help="How many architectures.")] = 10,
+    budget: Annotated[str | None, typer.Option(help="Another budget than the search's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for one KEY.json each.")] = None,
+    as_json: Json = False,
+) -> None:
+    """More architectures from what a search's generator has learnt."""
+    from nas.jobs.generate import generate as run_job
+
+    rows = run_job(run, n=n, budget=budget, out=out)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print(f"{row['key']}  {row['flops'] / 1e6:8.2f} MFLOPs  {row['parameters'] / 1e6:7.3f} M parameters")
+
+
+def cost(
+    name: Annotated[
+        str, typer.Argument(help="ARCHITECTURE.json, a baseline, a published design, a space, or package.module:factory.")
+    ],
+    image_size: Annotated[int | None, typer.Option(help="Pixels a side; default: the design's own paper size.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Input channels of a factory's module (1).")] = None,
+    classes: Annotated[int | None, typer.Option(help="Classes of a baseline or a space.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Parameters, FLOPs and memory, per layer and in total."""
+    from nas.jobs.cost import cost as run
+
+    table = run(name, image_size=image_size, in_channels=channels, classes=classes)
+    if as_json:
+        print(json.dumps(table, indent=1))
+        return
+    from nas.report.terminal import print_cost
+
+    print_cost(table)
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(help="Directory of a search, an audit or a benchmark.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Check every file against its checksum instead.")] = False,
+) -> None:
+    """Write a page anew, or check every file."""
+    from nas.jobs import report as job
+
+    if not verify:
+        print(f"page: {job.rewrite(directory)}")
+        return
+    damaged = job.verify(directory)
+    for line in damaged:
+        print(f"damaged: {line}")
+    if damaged:
+        raise ToolkitError(
+            f"{len(damaged)} files of {directory} are damaged or missing; restore them, or delete their folders and --resume"
+        )
+    print(f"every recorded file of {directory} is whole")
+
+
+def worker(
+    storage: Annotated[str, typer.Option(help="The search's storage URL.")],
+    study: Annotated[str, typer.Option(help="The search's study.")] = "search",
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory as this machine sees it; default: where the search said it is.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Join a running search from any machine that reaches its storage and its run directory; stop it at will."""
+    from nas.jobs.worker import worker as run
+    from nas.report.live import make_progress
+
+    with make_progress(quiet=quiet) as progress:
+        done = run(storage, study, directory=out, progress=progress)
+    print(f"ran {done} trials; the search has what it wants, or no time is left", file=sys.stderr)
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(help="spaces, baselines, samplers, readers or audits.")], as_json: Json = False
+) -> None:
+    """List what is installed of one kind, plug-ins included."""
+    from nas.jobs.listing import listing
+
+    rows = listing(kind)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print(f"{row['name']:<22}{row['description']}")
+
+
+def inspect(
+    spec: Annotated[list[str], typer.Argument(help="One or several data SPECs.")],
+    classes: Classes = None,
+    data_root: DataRoot = None,
+    image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 96,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Count, check and warn: classes, sources, masks, confounding, duplicates; with --out also a contact sheet."""
+    from nas.jobs.inspect import inspect as run
+    from nas.report.terminal import print_data
+
+    summary = run(spec, classes=names(classes), image_size=image_size, root=data_root and str(data_root), out=out)
+    emit(summary, as_json, lambda: print_data(summary))
+
+
+def write_phantom(
+    out: Annotated[Path, typer.Option(help="Folder to write images, masks and metadata.csv to.")],
+    n: Annotated[int, typer.Option(help="Images.")] = 600,
+    image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 128,
+    shortcut: Annotated[str | None, typer.Option(help="A planted shortcut, for example marker@0.8.")] = None,
+    seed: Seed = None,
+) -> None:
+    """Write phantom chest X-rays as PNG files with a table, to try the toolkit with."""
+    from nas.jobs.inspect import write_phantom as write
+
+    path = write(out, n=n, image_size=image_size, shortcut=shortcut, seed=seed or 0)
+    print(f"wrote {n} images; use them with: nas search --data table:{path}")
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A run or candidate directory, a baseline's directory, or a .onnx file.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    evidence: Annotated[Path | None, typer.Option(help="Folder for one evidence picture an image.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the answers to this CSV file.")] = None,
+    model_spec: Annotated[Path | None, typer.Option(help="What a foreign model expects (TOML).")] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Probabilities for images; research software, not a medical device."""
+    from nas.jobs.predict import predict as run
+
+    result = run(model, images, evidence=evidence, csv_file=csv, device=device or "auto", model_spec=model_spec)
+    emit(result, as_json, lambda: print(result.to_csv(), end=""))
+    if not as_json:
+        for note in result.notes:
+            print(note, file=sys.stderr)
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A run or candidate directory, or a baseline's directory.")],
+    out: Annotated[Path, typer.Option(help="File to write; for source, a directory.")],
+    format_: Annotated[str, typer.Option("--format", help="onnx, torch or source.")] = "onnx",
+    as_json: Json = False,
+) -> None:
+    """Take a model out of the toolkit; the export is checked against the model before it is handed over."""
+    from nas.jobs.export import export as run
+
+    result = run(model, format_, out)
+    emit(
+        result, as_json, lambda: print(f"wrote {', '.join(result.files)}; logits differ by at most {result.max_difference:.1e}")
+    )
