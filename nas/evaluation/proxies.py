@@ -44,7 +44,7 @@ def synflow(model: nn.Module, input_shape: tuple[int, ...]) -> float:
     flow = linear(torch.ones(1, *input_shape, dtype=torch.float64)).sum()
     trained = [parameter for parameter in linear.parameters() if parameter.requires_grad]
     gradients = torch.autograd.grad(flow, trained, allow_unused=True)
-    total = sum(float((p * g).abs().sum()) for p, g in zip(trained, gradients, strict=True) if g is not None)
+    total = sum(float((p * g).detach().abs().sum()) for p, g in zip(trained, gradients, strict=True) if g is not None)
     return _log(total)
 
 

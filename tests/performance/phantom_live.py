@@ -1,0 +1,111 @@
+"""The generator against random search, live on the phantom: every evaluation is a training.
+
+    python -m tests.performance.phantom_live --out RUNS.jsonl [--seeds 10] [--evaluations 30] [--samplers generator,random]
+
+Each search picks its best network by validation; that network, as trained, is scored on 5,000 fresh images. Printed: the mean
+of each sampler and the paired difference to random search over seeds with its 95 % interval (Student's t).
+``generator+blocks`` is the generator with the feedback of block importances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from scipy.stats import t as student
+
+from nas.data.dataset import Dataset
+from nas.data.phantom import phantom
+from nas.evaluation import DeviceData, predict_logits, quality
+from nas.generator import make_sampler
+from search_spaces import Budget
+from tests.performance.phantom_landscape import CLASSES, IMAGE_SIZE, images, pepx_space, train_network
+
+BUDGET = Budget(flops=400_000, image_size=IMAGE_SIZE)
+FRESH = 5000
+STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {"generator+blocks": ("generator", {"use_block_importances": True})}
+
+
+def run(strategy: str, seed: int, evaluations: int, fresh: Dataset) -> dict[str, Any]:
+    """One search; returns the chosen network's validation and fresh log-loss."""
+    name, options = STRATEGIES.get(strategy, (strategy, {}))
+    space = pepx_space()
+    dataset, training, validation = images()
+    data, probed = DeviceData(dataset), bool(options.get("use_block_importances"))
+    study = optuna.create_study(direction="minimize", sampler=make_sampler(name, space, BUDGET, seed, **options))
+    best: tuple[float, torch.nn.Module] | None = None
+    for index in range(evaluations):
+        trial = study.ask()
+        architecture = space.suggest(trial, BUDGET)
+        model = train_network(architecture, space, data, training, 1000 * seed + index)
+        value, error = quality(predict_logits(model, data, indices=validation), dataset.labels[validation])
+        trial.set_user_attr("architecture", architecture.to_json())
+        trial.set_user_attr("standard_error", error)
+        if probed:
+            from nas.inquisitor import block_probes
+
+            trial.set_user_attr("block_importances", block_probes(model, dataset, validation, seed=seed, device="cpu"))
+        study.tell(trial, value)
+        if best is None or value < best[0]:
+            best = value, model
+    assert best is not None
+    score, error = quality(predict_logits(best[1], fresh.images), fresh.labels)
+    return {"key": [strategy, seed, evaluations], "validation": best[0], "fresh": score, "fresh_error": error}
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
+    """Paired difference second − first with its 95 % interval."""
+    difference = second - first
+    half = float(student.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / len(difference) ** 0.5)
+    return {
+        "difference": float(difference.mean()),
+        "low": float(difference.mean()) - half,
+        "high": float(difference.mean()) + half,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing, print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--evaluations", type=int, default=30)
+    parser.add_argument("--samplers", default="generator,random")
+    parser.add_argument("--summary", type=Path)
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
+    runs = {tuple(row["key"]): row for row in map(json.loads, lines)}
+    fresh = phantom(n=FRESH, image_size=IMAGE_SIZE, seed=999, classes=CLASSES)
+    strategies = chosen.samplers.split(",")
+    for seed in range(chosen.seeds):
+        for strategy in strategies:
+            key = (strategy, seed, chosen.evaluations)
+            if key not in runs:
+                runs[key] = run(strategy, seed, chosen.evaluations, fresh)
+                with chosen.out.open("a") as file:
+                    file.write(json.dumps(runs[key]) + "\n")
+    scores = {s: np.array([runs[s, seed, chosen.evaluations]["fresh"] for seed in range(chosen.seeds)]) for s in strategies}
+    summary: dict[str, Any] = {
+        "command": "python -m tests.performance.phantom_live " + " ".join(arguments if arguments is not None else sys.argv[1:]),
+        "fresh_log_loss": {s: [round(float(v), 4) for v in values] for s, values in scores.items()},
+        "mean": {s: float(values.mean()) for s, values in scores.items()},
+        "gain_over_random": {
+            s: compare(scores[s], scores["random"]) for s in strategies if s != "random" and "random" in scores
+        },
+    }
+    print(json.dumps(summary, indent=1))
+    if chosen.summary:
+        chosen.summary.write_text(json.dumps(summary, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
