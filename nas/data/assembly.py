@@ -19,7 +19,13 @@ UNREADABLE_SHARE = 0.1
 
 
 def assemble(
-    listing: Listing, rows: list[Row], decoded: store.Decoded, names: tuple[str, ...], index: Mapping[str, int]
+    listing: Listing,
+    rows: list[Row],
+    decoded: store.Decoded,
+    names: tuple[str, ...],
+    index: Mapping[str, int],
+    *,
+    lenient: bool = False,
 ) -> Dataset:
     """The data set of the rows that could be decoded.
 
@@ -27,11 +33,12 @@ def assemble(
         listing: what the readers skipped and noted; what decoding adds is noted there too.
         rows: the selected rows, in the order they were decoded in.
         index: label in normal form → class.
+        lenient: any number of unreadable images is let pass, as long as one can be read.
 
     Raises:
         InputError: too many unreadable images (more than 3 and more than a tenth, or half of them).
     """
-    _account(listing, decoded, len(rows))
+    _account(listing, decoded, len(rows), lenient)
     kept = [rows[i] for i in decoded.rows["row"]]
     group, cluster, notes = group_rows(kept, decoded)
     states = decoded.rows["mask"]
@@ -58,7 +65,7 @@ def assemble(
     return data
 
 
-def _account(listing: Listing, decoded: store.Decoded, rows: int) -> None:
+def _account(listing: Listing, decoded: store.Decoded, rows: int, lenient: bool) -> None:
     """Count and list unreadable files; too many are an error."""
     bad = decoded.unreadable
     if not bad:
@@ -66,7 +73,7 @@ def _account(listing: Listing, decoded: store.Decoded, rows: int) -> None:
     listing.skipped.update(Counter(f"unreadable: {reason}" for _, reason in bad))
     shown = "; ".join(f"{clean(file)} ({reason})" for file, reason in bad[:10]) + ("; …" if len(bad) > 10 else "")
     allowed = max(FEW_UNREADABLE, int(UNREADABLE_SHARE * rows))
-    if len(bad) > allowed or 2 * len(bad) >= rows:
+    if len(bad) == rows or (not lenient and (len(bad) > allowed or 2 * len(bad) >= rows)):
         raise InputError(
             f"{len(bad)} of {rows} images cannot be read, more than the {allowed} that are let pass; repair or remove them: {shown}"
         )

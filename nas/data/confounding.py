@@ -58,20 +58,19 @@ def _together(dataset: Dataset, trivial: Metric) -> list[str]:
 
 
 def _strongest(dataset: Dataset) -> list[str]:
-    """The three single features that tell one class from the rest best, where they do."""
-    features = trivial_features(dataset)
-    found = []
+    """The three single features that tell one class from the rest best, each with that class, where they do."""
+    best: dict[str, tuple[float, str]] = {}
+    features = trivial_features(dataset).T
     for c in np.unique(dataset.labels):
         positive = dataset.labels == c
         if positive.all():
             return []
-        for name, values in zip(NAMES, features.T, strict=True):
+        for name, values in zip(NAMES, features, strict=True):
             area = auc(values, positive)
-            found.append(
-                (max(area, 1 - area), f"{name} tells {clean(dataset.classes[c])} from the rest (AUC {max(area, 1 - area):.2f})")
-            )
-    strong = sorted((pair for pair in found if pair[0] >= STRONG_AREA), reverse=True)[:3]
-    return ["by itself, " + "; ".join(text for _, text in strong)] if strong else []
+            best[name] = max(best.get(name, (0.0, "")), (max(area, 1 - area), clean(dataset.classes[c])))
+    strong = sorted(((area, name, label) for name, (area, label) in best.items() if area >= STRONG_AREA), reverse=True)[:3]
+    told = "; ".join(f"{name} tells {label} from the rest (AUC {area:.2f})" for area, name, label in strong)
+    return [f"by itself, {told}"] if told else []
 
 
 def _source(dataset: Dataset) -> list[str]:

@@ -37,6 +37,7 @@ class Dataset:
         native_size: int64 (N, 2), height and width before resizing.
         truth: further pixel maps that a generator knows ("lesion", "marker", …), each bit-packed like the masks.
         spec: what the user asked for; ``skipped`` counts unreadable or excluded files by reason.
+        selection: the words that select the same classes again (``abnormal=covid+pneumonia``): ``load(…, classes=selection)``.
         preprocessing: how the images were made square; stored with every model that is trained on them.
     """
 
@@ -58,6 +59,7 @@ class Dataset:
     skipped: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
+    selection: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.labels)

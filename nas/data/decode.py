@@ -36,7 +36,8 @@ def bombs_are_errors() -> Iterator[None]:
     """Pillow's decompression-bomb warning raises instead (filters are process-wide: enter it in the main thread only)."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # corrupt EXIF, metadata of no use here
+        for module in ("PIL", "pydicom"):  # corrupt EXIF, odd tags: of no use here
+            warnings.filterwarnings("ignore", category=UserWarning, module=module)
         yield
 
 

@@ -66,9 +66,9 @@ class Listing:
 
 
 def clean(text: object) -> str:
-    """Text that is safe to print: no control or formatting characters, trimmed, at most ``MAX_TEXT`` characters."""
-    kept = (c for c in str(text)[: 4 * MAX_TEXT] if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-    return "".join(kept).strip()[:MAX_TEXT]
+    """Text that is safe to print: no control, formatting or unassigned characters, trimmed, at most ``MAX_TEXT`` characters."""
+    kept = (c if c.isprintable() else " " if unicodedata.category(c) == "Zs" else "" for c in str(text)[: 4 * MAX_TEXT])
+    return "".join(kept).strip()[:MAX_TEXT].strip()
 
 
 def normal_form(label: str) -> str:

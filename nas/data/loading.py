@@ -17,7 +17,7 @@ from nas.data.dataset import SPEC_JOIN, Dataset
 from nas.data.decoding import Progress, decode
 from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, tagged
 from nas.data.preprocessing import Preprocessing
-from nas.data.selection import select
+from nas.data.selection import select, spelled
 from nas.data.specs import Spec, parse
 from search_spaces.errors import InputError
 
@@ -34,7 +34,7 @@ def load(
     cache: Path | str | Literal["auto"] | None = "auto",
     root: Path | str | None = None,
     progress: Progress | None = None,
-    min_classes: int = 2,
+    lenient: bool = False,
 ) -> Dataset:
     """Load one data set, or several joined.
 
@@ -48,7 +48,7 @@ def load(
         cache: folder of the decoded cache; ``"auto"`` is the user's cache folder, None decodes into memory.
         root: when given, no file outside it is read.
         progress: called with (images done, images in all) while decoding for the first time.
-        min_classes: fewer classes than this are an error (1 for looking at data only).
+        lenient: for looking at data only: one class, or many unreadable images, are no error.
 
     Raises:
         InputError: bad spec, path or class; too many unreadable images; too few classes. One line with the remedy.
@@ -71,12 +71,13 @@ def load(
     found = [_relabelled(data, names, index, one.reader.name if several else "") for one, data in generated]
     if listings:
         whole = joined(tagged(listing, one.reader.name) if several else listing for one, listing in listings)
-        found.append(_from_listing(whole, names, index, settings, folder, progress))
+        found.append(_from_listing(whole, names, index, settings, folder, progress, lenient))
     data = found[0] if len(found) == 1 else _concatenated(found)
     notes = tuple(one.recognised for one in specs if one.recognised)
     text = SPEC_JOIN.join(one.text for one in specs)
-    data = _with(data, spec=clean(text), notes=notes + data.notes, preprocessing=settings)
-    _check_classes(data, min_classes)
+    data = _with(data, spec=clean(text), notes=notes + data.notes, preprocessing=settings, selection=spelled(names, index))
+    if not lenient:
+        _check_classes(data)
     return data
 
 
@@ -104,12 +105,12 @@ def _with(data: Dataset, **changes: Any) -> Dataset:
     return changed
 
 
-def _check_classes(data: Dataset, min_classes: int) -> None:
+def _check_classes(data: Dataset) -> None:
     counts = np.bincount(data.labels, minlength=len(data.classes))
     present = [name for name, count in zip(data.classes, counts, strict=True) if count]
-    if len(present) < max(min_classes, 1):
+    if len(present) < 2:
         raise InputError(
-            f"{data.spec} has images of {len(present)} class ({', '.join(present) or 'none'}), but at least {min_classes} are needed; "
+            f"{data.spec} has images of {len(present)} class ({', '.join(present) or 'none'}), but at least 2 are needed; "
             "join a second data set or choose other --classes"
         )
 
@@ -137,11 +138,12 @@ def _from_listing(
     settings: Preprocessing,
     folder: Path | None,
     progress: Progress | None,
+    lenient: bool,
 ) -> Dataset:
     rows = _selected(listing, index)
     if not rows:
         raise InputError(f"no image of the classes {', '.join(names)} is left; skipped: {_counts(listing.skipped)}")
-    return assemble(listing, rows, decode(rows, settings, folder, progress), names, index)
+    return assemble(listing, rows, decode(rows, settings, folder, progress), names, index, lenient=lenient)
 
 
 def _selected(listing: Listing, index: dict[str, int]) -> list[Row]:

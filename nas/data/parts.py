@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.dataset import Dataset, Indices, Parts
+from nas.data.listing import clean
 from search_spaces.errors import InputError
 
 PARTS = ("train", "validation", "audit", "test")
@@ -153,7 +154,7 @@ def check_leaks(dataset: Dataset, parts: Parts) -> None:
         shown = "; ".join(f"{a} and {b} ({reason})" for a, b, reason in pairs[:_SHOWN])
         more = f"; and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
         raise LeakageError(
-            f"{len(pairs)} pairs of images leak between parts: {shown}{more}; correct the splits, or empty them to have them dealt by group",
+            f"{len(pairs)} pairs of images leak between parts: {shown}{more}; correct the data set's splits, or have them dealt afresh (keep_splits=False)",
             pairs,
         )
 
@@ -182,16 +183,13 @@ def parts_from_json(dataset: Dataset, value: Any) -> Parts:
     Raises:
         InputError: not such a JSON, or an image of it is not in the data set.
     """
-    position = {(str(f), str(h)): i for i, (f, h) in enumerate(zip(dataset.file, dataset.image_hashes, strict=True))}
+    positions: dict[tuple[str, str], list[int]] = {}
+    for i, key in enumerate(zip(dataset.file.tolist(), dataset.image_hashes.tolist(), strict=True)):
+        positions.setdefault(key, []).append(i)  # a table may list one file twice
     try:
-        found = {name: [position[str(file), str(digest)] for file, digest in value["parts"][name]] for name in PARTS}
-    except (KeyError, TypeError, ValueError) as error:
+        found = {name: [positions[str(file), str(digest)].pop(0) for file, digest in value["parts"][name]] for name in PARTS}
+    except (LookupError, TypeError, ValueError) as error:
         raise InputError(
-            f"the stored parts do not belong to this data ({clean_error(error)}); load the data they were made from"
+            f"the stored parts do not belong to this data ({clean(repr(error))}); load the data they were made from"
         ) from error
     return Parts(**{name: np.array(indices, dtype=np.int64) for name, indices in found.items()})
-
-
-def clean_error(error: Exception) -> str:
-    """An exception's text, fit for one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -14,9 +14,8 @@ _HEALTHY = ("normal", "negative", "no_finding", "healthy")
 def class_names(labels: Sequence[str]) -> dict[str, str]:
     """Normal form → name shown: the data's own spelling where there is one, else the normal form; healthy first, then by alphabet."""
     spellings: dict[str, set[str]] = {}
-    for label in set(labels):
-        if label:
-            spellings.setdefault(normal_form(label), set()).add(label)
+    for label in filter(None, map(clean, set(labels))):
+        spellings.setdefault(normal_form(label), set()).add(label)
     order = sorted(spellings, key=lambda form: (form not in _HEALTHY, form))
     return {form: next(iter(spellings[form])) if len(spellings[form]) == 1 else form for form in order}
 
@@ -63,3 +62,12 @@ def _members(text: str, word: str, present: Mapping[str, str], counts: Counter[s
             known = ", ".join(f"{name} ({counts[key]})" for key, name in list(present.items())[:20]) or "none"
             raise InputError(f"class {word!r}: the data has no label {form!r}; its labels: {known}")
     return forms
+
+
+def spelled(names: Sequence[str], index: Mapping[str, int]) -> tuple[str, ...]:
+    """The words that select these classes again: ``name``, or ``name=label+label`` where the name alone would not do."""
+    members = [[form for form, c in index.items() if c == i] for i in range(len(names))]
+    return tuple(
+        name if forms == [normal_form(name)] else f"{name}={'+'.join(forms)}"
+        for name, forms in zip(names, members, strict=True)
+    )

@@ -114,6 +114,14 @@ def test_parts_survive_json_and_another_order():
         data.parts_from_json(make(seed=7), json.loads(text))
 
 
+def test_a_file_that_is_listed_twice_keeps_both_places():
+    found = make()
+    twice = found.subset(np.append(np.arange(240), 5))
+    parts = data.make_parts(twice)
+    again = data.parts_from_json(twice, data.parts_to_json(twice, parts))
+    assert sorted(np.concatenate([i for _, i in again.items()]).tolist()) == list(range(241))
+
+
 def test_a_class_with_too_few_groups_is_refused():
     found = make(9)
     with pytest.raises(InputError, match=r"class 'a' has 3 independent groups to deal to 4 parts"):

@@ -75,7 +75,7 @@ def test_a_summary_adds_up_and_names_the_confounding():
     text = " | ".join(summary.warnings)
     for words in (
         "seven trivial features",
-        "bright border tells covid",
+        "bright border tells",
         "class and source go together",
         "class and view go together",
     ):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nas.data.decode import UnreadableError
+from nas.data.decode import UnreadableError, bombs_are_errors
 from nas.data.dicom import header, library
 from nas.data.listing import Listing, Row, clean, resolve
 from nas.data.readers.base import register_reader
@@ -56,13 +56,8 @@ def read(path: Path) -> Listing:
     patients: dict[str, str] = {}
     burned = 0
     for file, label in _labelled(path, listing):
-        if not file.is_file():
-            listing.skipped["missing file"] += 1
-            continue
-        try:
-            tags = header(file)
-        except UnreadableError:
-            listing.skipped["not DICOM, or damaged"] += 1
+        tags = _tags(file, listing)
+        if tags is None:
             continue
         reason = _left_out(tags)
         if reason:
@@ -78,6 +73,19 @@ def read(path: Path) -> Listing:
     if burned:
         listing.notes.append(f"{burned} files declare burned-in annotation: text in their pixels may identify patients")
     return listing
+
+
+def _tags(file: Path, listing: Listing) -> Any:
+    """The header of a file, or None, counted."""
+    if not file.is_file():
+        listing.skipped["missing file"] += 1
+        return None
+    try:
+        with bombs_are_errors():
+            return header(file)
+    except UnreadableError:
+        listing.skipped["not DICOM, or damaged"] += 1
+        return None
 
 
 def _labelled(path: Path, listing: Listing) -> Iterator[tuple[Path, str]]:

@@ -1,0 +1,137 @@
+"""DICOM pixels: windows, rescale, MONOCHROME1, compression; and nothing personal left in the data set."""
+
+from __future__ import annotations
+
+import builtins
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_layouts import save_dicom
+from data_samples import picture
+from PIL import Image
+
+import nas.data as data
+from nas.data.decode import UnreadableError, read_image
+from search_spaces.errors import InputError
+
+GREY = picture(1)
+
+
+@pytest.fixture(autouse=True)
+def _extra() -> None:
+    pytest.importorskip("pydicom", reason="needs the extra 'dicom'")
+
+
+def decoded(path: Path) -> np.ndarray:
+    return np.asarray(read_image(path)[0]).astype(int)
+
+
+def test_monochrome1_is_inverted(tmp_path: Path):
+    path = save_dicom(tmp_path / "a.dcm", 255 - GREY, PhotometricInterpretation="MONOCHROME1")
+    assert (decoded(path) == GREY).all()
+
+
+def test_twelve_bits_without_a_window_fill_their_container(tmp_path: Path):
+    values = (GREY.astype(np.uint16) * 16) + 15
+    assert np.abs(decoded(save_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11)) - GREY).max() <= 1
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "SIGMOID"])
+def test_a_declared_window_is_applied_after_the_rescale(tmp_path: Path, function: str):
+    values = np.array([[0, 500, 1000, 1500, 2000]] * 4, dtype=np.uint16)
+    window = {
+        "RescaleSlope": 2,
+        "RescaleIntercept": -1000,
+        "WindowCenter": [1000, 7],
+        "WindowWidth": [2000, 8],
+        "VOILUTFunction": function,
+    }
+    row = decoded(save_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11, **window))[0]
+    if function == "LINEAR":
+        assert np.abs(row - [0, 0, 128, 255, 255]).max() <= 1
+    else:
+        assert abs(row[2] - 128) <= 1
+        assert row[0] < row[1] < row[2] < row[3] < row[4]
+
+
+def test_compressed_pixels_are_read(tmp_path: Path):
+    from pydicom import dcmread
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit
+
+    path = save_dicom(tmp_path / "a.dcm", GREY)
+    content = io.BytesIO()
+    Image.fromarray(GREY).save(content, "JPEG", quality=95)
+    found = dcmread(path)
+    found.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    found.PixelData = encapsulate([content.getvalue()])
+    found["PixelData"].VR = "OB"
+    found.save_as(path)
+    assert np.abs(decoded(path) - GREY).mean() < 3
+
+
+def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path):
+    with pytest.raises(UnreadableError, match="several frames"):
+        read_image(save_dicom(tmp_path / "film.dcm", np.stack([GREY] * 2), NumberOfFrames=2))
+    with pytest.raises(UnreadableError, match="too many pixels"):
+        read_image(save_dicom(tmp_path / "bomb.dcm", GREY, Rows=60_000, Columns=60_000))
+    (tmp_path / "text.dcm").write_text("text")
+    with pytest.raises(UnreadableError, match="damaged DICOM"):
+        read_image(tmp_path / "text.dcm")
+    whole = save_dicom(tmp_path / "cut.dcm", GREY).read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(whole[:-500])
+    with pytest.raises(UnreadableError, match="damaged DICOM"):
+        read_image(tmp_path / "cut.dcm")
+
+
+def test_nothing_personal_reaches_the_data_set(tmp_path: Path):
+    for i in range(8):
+        tags = {
+            "PatientID": f"SECRET{i // 2}",
+            "PatientName": "Roe^Richard",
+            "InstitutionName": "Hospital",
+            "BurnedInAnnotation": "YES",
+        }
+        save_dicom(tmp_path / "set" / "ab"[i % 2] / f"ROE_RICHARD_{i}.dcm", picture(i), **tags)
+    found = data.load(f"dicom:{tmp_path / 'set'}", image_size=32)
+    columns = [
+        found.file,
+        found.patient,
+        found.group,
+        found.source,
+        found.view,
+        *found.metadata.values(),
+        np.array(found.notes),
+    ]
+    text = " ".join(str(value) for column in columns for value in column)
+    assert not any(word in text for word in ("SECRET", "Roe", "ROE", "Hospital"))
+    assert len(set(found.patient)) == 4
+    assert any("8 files declare burned-in annotation" in note for note in found.notes)
+
+
+def test_labels_may_come_from_a_table(tmp_path: Path):
+    for i in range(8):
+        save_dicom(tmp_path / "set" / f"{i}.dcm", picture(i))
+    rows = "\n".join(f"{i}.dcm,{'ab'[i % 2]}" for i in range(8))
+    (tmp_path / "set" / "labels.csv").write_text(f"file,label\n{rows}\nmissing.dcm,a\n")
+    found = data.load(f"dicom:{tmp_path / 'set'}", image_size=32)
+    assert np.bincount(found.labels).tolist() == [4, 4]
+    assert found.skipped == {"missing file": 1}
+
+
+def test_without_the_extra_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = save_dicom(tmp_path / "a" / "a.dcm", GREY)
+    original = builtins.__import__
+
+    def without(name: str, *rest: object, **more: object) -> object:
+        if name == "pydicom":
+            raise ImportError(name)
+        return original(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r"DICOM files need pydicom; install the extra: pip install 'pepx-nas\[dicom\]'"):
+        data.load(f"dicom:{path.parent.parent}")
+    with pytest.raises(InputError, match="install the extra"):
+        data.prepare(path, data.Preprocessing())
