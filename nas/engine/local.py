@@ -28,6 +28,7 @@ class _Process:
     popen: subprocess.Popen[str]
     log: Path
     last_event: float = field(default_factory=time.monotonic)
+    listener: threading.Thread | None = None
 
 
 class LocalPool:
@@ -86,13 +87,15 @@ class LocalPool:
             )  # fmt: skip
         process = _Process(name, popen, log)
         self._processes.append(process)
-        threading.Thread(target=self._listen, args=(process,), daemon=True).start()
+        process.listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
+        process.listener.start()
 
     def _listen(self, process: _Process) -> None:
         assert process.popen.stdout is not None
-        for line in process.popen.stdout:
-            process.last_event = time.monotonic()
-            self._events.put((process.name, line))
+        with process.popen.stdout as lines:
+            for line in lines:
+                process.last_event = time.monotonic()
+                self._events.put((process.name, line))
 
     def _drain(self, timeout: float) -> None:
         with contextlib.suppress(queue.Empty):
@@ -112,6 +115,8 @@ class LocalPool:
                     _kill(process.popen)
                 continue
             self._processes.remove(process)
+            if process.listener is not None:
+                process.listener.join(timeout=_GRACE_SECONDS)  # its last events
             if code == 0 or finished():
                 continue
             self._succeed(process, code)
@@ -141,6 +146,8 @@ class LocalPool:
                 process.popen.wait(timeout=max(0.1, limit - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _kill(process.popen)
+            if process.listener is not None:
+                process.listener.join(timeout=_GRACE_SECONDS)
         self._processes.clear()
         self._drain(timeout=0.01)
 

@@ -96,7 +96,9 @@ class Worker:
         suggested = self.context.space.suggest(trial, self.context.budget)
         stored = trial.user_attrs.get("architecture")  # a retried trial runs the network of the trial that died
         if stored is None:
-            stored = self.study._storage.get_trial(trial._trial_id).system_attrs.get(PROPOSAL)  # a published design may lie between the choices that Optuna knows
+            stored = self.study._storage.get_trial(trial._trial_id).system_attrs.get(
+                PROPOSAL
+            )  # a published design may lie between the choices that Optuna knows
         return suggested if stored is None else load_architecture(stored)
 
     def _surplus(self, number: int) -> bool:

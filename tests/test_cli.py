@@ -1,0 +1,183 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nas.cli import main
+from nas.cli_options import parse_duration
+from search_spaces.errors import InputError
+
+TINY = ["--data", "phantom:n=120", "--image-size", "32", "--budget", "1M", "--epochs", "1", "--trials", "2"]
+
+
+@pytest.fixture
+def nas(monkeypatch, capsys, tmp_path):
+    """Runs the command in this process; returns (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+def picture(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def class_folders(root, counts):
+    for name, count in counts.items():
+        for i in range(count):
+            picture(root / name / f"{name}{i}.png", seed=hash((name, i)) % 2**32)
+    return root
+
+
+BAD = [
+    (["--data", "table:/nowhere.csv"], ["/nowhere.csv"]),
+    (["--data", "nosuch:x"], ["unknown data reader 'nosuch'", "known:"]),
+    (["--data", "phantom:n=600,colour=red"], ["colour=red", "known"]),
+    (["--budget", "1k"], ["budget", "smallest reachable", "raise the bound"]),
+    (["--budget", "lots"], ["lots"]),
+    (["--image-size", "8"], ["image_size", "8"]),
+    (["--image-size", "20", "--data", "phantom:n=120"], ["20"]),
+    (["--sampler", "magic"], ["unknown sampler 'magic'", "generator"]),
+    (["--space", "nosuch"], ["nosuch", "pepx"]),
+    (["--require", "sensitivity"], ["requirement 'sensitivity'", "METRIC>=NUMBER"]),
+    (["--time", "soon"], ["duration 'soon'", "8h"]),
+    (["--prototype", "alexnet"], ["unknown prototype 'alexnet'", "covidnet"]),
+    (["--device", "tpu"], ["device", "tpu"]),
+    (["--import", "no_such_module"], ["--import no_such_module"]),
+    (["--trials", "0"], ["trials", "0"]),
+    (["--resume", "--out", "nothing-here"], ["no search to resume in nothing-here"]),
+    (["nosuch.toml"], ["cannot read nosuch.toml"]),
+    (["--bogus"], ["--bogus"]),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), BAD, ids=[" ".join(words) for words, _ in BAD])
+def test_bad_input_is_one_line_with_value_rule_and_remedy_and_exit_code_2(nas, words, said, tmp_path):
+    code, out, err = nas("search", *words)
+    last = err.strip().splitlines()[-1]
+    assert code == 2
+    assert out == ""
+    assert last.startswith("error: ")
+    assert "Traceback" not in err
+    for text in said:
+        assert text in last
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("settings.json"))
+
+
+def test_unknown_key_of_a_configuration_file_is_refused(nas, tmp_path):
+    (tmp_path / "c.toml").write_text("epoch = 3\n")
+    code, _, err = nas("search", "c.toml")
+    assert (code, "unknown setting 'epoch'" in err) == (2, True)
+
+
+def test_broken_configuration_file_is_named(nas, tmp_path):
+    (tmp_path / "c.toml").write_text("epochs = = 3\n")
+    code, _, err = nas("search", "c.toml")
+    assert (code, "c.toml is not valid TOML" in err) == (2, True)
+
+
+def test_empty_folder_one_class_and_too_many_unreadable_images(nas, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = nas("search", "--data", "folder:empty")
+    assert code == 2
+    assert "empty" in err
+    code, _, err = nas("search", "--data", f"folder:{class_folders(tmp_path / 'one', {'covid': 12})}")
+    assert code == 2
+    assert "1 class (covid)" in err
+    broken = class_folders(tmp_path / "broken", {"covid": 12, "normal": 12})
+    for i in range(8):
+        (broken / "covid" / f"covid{i}.png").write_bytes(b"no picture")
+    code, _, err = nas("search", "--data", f"folder:{broken}")
+    assert code == 2
+    assert "8 of 24 images cannot be read" in err
+
+
+def test_a_search_from_data_to_page_then_resume_report_audit_predict(nas, tmp_path):
+    code, out, err = nas(
+        "search", *TINY, "--sampler", "random", "--finalists", "1", "--final-seeds", "1", "--out", "run", "--json"
+    )
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["kind"] == "search"
+    assert record["accounting"]["completed"] + record["accounting"]["pruned"] == 2
+    assert all(trial["cost"]["flops"] <= 1e6 for trial in record["trials"])
+    assert record["best"]["key"] in {trial["key"] for trial in record["trials"]}
+    assert (tmp_path / "run" / "index.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+
+    code, _, err = nas("search", "--out", "run")
+    assert (code, "holds a search already" in err) == (2, True)
+    code, _, err = nas("search", "--out", "run", "--resume", "--epochs", "5")
+    assert (code, "started with epochs = 1, but got 5" in err) == (2, True)
+    code, again, _ = nas("search", "--out", "run", "--resume", "--json")
+    assert code == 0
+    assert [t["key"] for t in json.loads(again)["trials"]] == [t["key"] for t in record["trials"]]
+
+    assert nas("report", "run", "--verify")[0] == 0
+    weights = next((tmp_path / "run" / "trials").rglob("weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    code, out, err = nas("report", "run", "--verify")
+    assert code == 1
+    assert "weights.safetensors: content differs" in out
+
+    code, out, _ = nas("audit", "run", "--level", "screen", "--json")
+    verdict = json.loads(out)["verdict"]
+    assert code == {"pass": 0, "fail": 3, "undecided": 4}[verdict]
+    assert nas("audit", "run", "--level", "screen", "--exit-zero")[0] == 0
+
+    picture(tmp_path / "new" / "a.png")
+    code, out, _ = nas("predict", "run", "new", "--json")
+    assert code == 0
+    probabilities = json.loads(out)["predictions"][0]["probabilities"]
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+    code, out, _ = nas("cost", f"{record['best']['path']}/architecture.json", "--json")
+    assert json.loads(out)["flops"] == record["best"]["cost"]["flops"]
+
+
+def test_the_command_line_wins_over_the_configuration_file(nas, tmp_path):
+    (tmp_path / "c.toml").write_text(
+        'data = "phantom:n=120"\nimage_size = 32\nbudget = "1M"\nepochs = 3\ntrials = 1\nsampler = "random"\nscreen = false\n'
+    )
+    code, out, err = nas("search", "c.toml", "--epochs", "1", "--finalists", "1", "--final-seeds", "1", "--json")
+    assert code == 0, err
+    assert json.loads(out)["settings"]["epochs"] == 1
+    assert json.loads(out)["settings"]["image_size"] == 32
+
+
+@pytest.mark.parametrize("kind", ["spaces", "baselines", "samplers", "readers", "audits"])
+def test_lists_name_every_plug_in_with_a_description(nas, kind):
+    code, out, _ = nas("list", kind, "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert len(rows) >= 3
+    assert all(row["name"] and row["description"] for row in rows)
+
+
+def test_help_loads_no_torch_and_no_optuna():
+    probe = "import sys; sys.argv=['nas','--help']\nfrom nas.cli import main\ntry: main()\nexcept SystemExit: pass\nprint(sorted({'torch','optuna','sklearn','matplotlib','captum'} & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("8h", 28800), ("90m", 5400), ("1h30m", 5400), ("45s", 45), ("1.5h", 5400)])
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "8", "h", "8x", "-1h", "1h 30m"])
+def test_durations_that_cannot_be_read(text):
+    with pytest.raises(InputError, match="duration"):
+        parse_duration(text)
