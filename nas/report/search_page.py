@@ -175,13 +175,13 @@ def front_table(record: SearchRecord) -> Table:
         Row(
             (
                 Cell(candidate.name, sub=candidate.path, class_="text"),
+                Cell(verdict=fmt.verdict_of(candidate) or "none"),
                 count_cell(candidate.cost.flops, fmt.flops(candidate.cost.flops)),
                 count_cell(candidate.cost.parameters, fmt.si(candidate.cost.parameters)),
                 *(
                     metric_cell(fmt.find_metric(candidate.metrics, name, *PARTS))
                     for name in ("balanced_accuracy", "auroc", "log_loss")
                 ),
-                Cell(verdict=fmt.verdict_of(candidate) or "none", sort=None),
                 Cell("; ".join(candidate.unmet) or "meets all", class_="text"),
             ),
             highlight=subject is not None and candidate.key == subject.key,
@@ -189,8 +189,8 @@ def front_table(record: SearchRecord) -> Table:
         for candidate in sorted(record.front, key=lambda one: one.cost.flops)
     ]
     columns = (
-        ("Candidate", False), ("FLOPs", True), ("Parameters", True), ("Balanced accuracy (95 %)", True), ("AUROC (95 %)", True),
-        ("Log-loss (95 %)", True), ("Audit", False), ("Requirements", False),
+        ("Candidate", False), ("Audit", False), ("FLOPs", True), ("Parameters", True), ("Balanced accuracy (95 %)", True), ("AUROC (95 %)", True),
+        ("Log-loss (95 %)", True), ("Requirements", False),
     )  # fmt: skip
     return table(columns, rows)
 

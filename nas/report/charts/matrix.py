@@ -42,7 +42,7 @@ def _cell(x: float, y: float, width: float, height: float, count: int, share: fl
             element("rect", x=round(x, 1), y=y, width=round(width - 2, 1), height=height - 2, class_="cellback"),
             element(
                 "rect", x=round(x, 1), y=y, width=round(width - 2, 1), height=height - 2, class_=class_,
-                fill_opacity=round(0.55 * share, 3),
+                fill_opacity=round(0.42 * share, 3),
             ),
             text(round(middle, 1), y + height / 2 - 1, str(count), "count", "middle"),
             text(round(middle, 1), y + height / 2 + 15, f"{100 * share:.0f} %", "pct", "middle"),
