@@ -117,6 +117,19 @@ def test_several_specs_carry_their_readers_name(table, tmp_path: Path):
     assert len(set(found.group)) == 12  # the folder's images are the table's: same pixels, same group
 
 
+def test_phantom_and_files_are_joined(table):
+    path = table(12, source=lambda i: "here")
+    found = data.load(["phantom:n=24,seed=1", f"table:{path}"], classes="normal,covid", image_size=32)
+    assert found.classes == ("normal", "covid")
+    assert {source.split(":")[0] for source in found.source} == {"phantom", "table"}
+    assert found.skipped["class not selected: pneumonia"] > 0
+    assert found.has_mask[0]
+    assert not found.has_mask[-1]
+    assert found.truth["lesion"].shape == found.packed_masks.shape
+    assert not found.truth_maps("lesion", np.array([len(found) - 1])).any()
+    assert found.spec == f"phantom:n=24,seed=1 + table:{path}"
+
+
 def test_root_pins_every_file(table, tmp_path: Path):
     path = table(12)
     assert len(data.load(str(path), root=tmp_path, image_size=32)) == 12

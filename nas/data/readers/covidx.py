@@ -68,7 +68,7 @@ def read(path: Path) -> Listing:
 def _label_files(folder: Path | None) -> list[Path]:
     if folder is None or not folder.is_dir():
         return []
-    return sorted(entry for entry in folder.iterdir() if entry.is_file() and _FILE.fullmatch(entry.name))
+    return sorted(entry for entry in folder.iterdir() if _FILE.fullmatch(entry.name) and entry.is_file())
 
 
 def _split(file: Path) -> str:

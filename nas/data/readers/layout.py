@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ IMAGE_SUFFIXES = frozenset(
 def subfolders(path: Path) -> list[Path]:
     """Visible folders of a folder, sorted; one that cannot be listed raises ``InputError``."""
     try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+        with os.scandir(path) as entries:  # knows folders without asking for each of 100,000 images
+            return sorted(Path(entry.path) for entry in entries if not entry.name.startswith((".", "__")) and entry.is_dir())
     except OSError as error:
         raise InputError(f"cannot list {path}: {error.strerror or error}; check its permissions") from error
 
