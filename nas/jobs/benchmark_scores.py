@@ -4,6 +4,10 @@ A model was trained several times (folds × seeds), and every training predicts 
 mean of a figure over the trainings; scores of different trainings are never pooled. Its interval comes from a two-way
 bootstrap (Owen 2007): groups of images and trainings are both drawn with replacement, so that it holds for other patients
 and for other trainings. All models share the draws, so that differences between models are paired in both ways.
+
+Measured coverage of the nominal 95 % (300 simulated benchmarks each, accuracy, 100 groups of 2, independent trainings): 0.92
+to 0.97 for 5 and 10 trainings; for 2 and 3 trainings 0.93 to 0.97 while trainings differ by up to 5 points, 0.82 to 0.84 when they
+differ by 13. Trainings on folds of one data set share images, which no bootstrap sees; more seeds do not mend that.
 """
 
 from __future__ import annotations
@@ -74,8 +78,18 @@ def make_sheet(
         return None
     rng = np.random.default_rng([seed, len(labels)])
     weights = bootstrap.group_weights(n_groups, draws, rng)
-    of_trainings = bootstrap.group_weights(trainings, draws, rng) if trainings > 1 else np.ones((draws, 1))
-    return Sheet(labels, code, groups, tuple(classes), part, weights, of_trainings)
+    return Sheet(labels, code, groups, tuple(classes), part, weights, training_weights(trainings, draws, rng))
+
+
+def training_weights(trainings: int, draws: int, rng: np.random.Generator) -> Floats:
+    """How much each training counts in each draw, (draws, trainings), rows summing to the number of trainings.
+
+    Drawn with replacement, then spread by √(J / (J − 1)), since J drawn trainings vary less than J new ones would.
+    """
+    if trainings == 1:
+        return np.ones((draws, 1))
+    drawn = bootstrap.group_weights(trainings, draws, rng)
+    return 1 + np.sqrt(trainings / (trainings - 1)) * (drawn - 1)
 
 
 class Panel:
