@@ -14,6 +14,7 @@ from search_spaces.space import Triple, Values
 if TYPE_CHECKING:
     from search_spaces.fitted import FittedSpace
 
+_TRIES = 32  # to meet lower bounds
 _STEPS = 64  # of a path; bisection takes six looks at it
 
 
@@ -190,18 +191,22 @@ class Fit:
         return values
 
     def _raised(self, values: Values) -> Values:
-        for _ in range(64):
+        reach = self.space.largest(self.budget)
+        for name, low in self.budget.lower.items():
+            if reach[name] < low:
+                raise self._out_of_reach(f"min_{name}={low:,.0f} lies above the largest reachable {reach[name]:,.0f}")
+        for _ in range(_TRIES):
             values = self._grown(values)
             if self.admits(values):
                 return values
             values = self.space._canonical(self.space._draw(self.rng))
             if not self.under(values):
                 values = self._shrunk(values)
-        figures = dict(zip(BOUNDS, self.figures(values), strict=True))
-        raise BudgetInfeasibleError(
-            f"space {self.space.name!r}: no architecture found between the bounds ({self.budget}); lower the lower ones",
-            figures,
-        )
+        raise self._out_of_reach(f"no architecture found between the bounds ({self.budget})")
+
+    def _out_of_reach(self, reason: str) -> BudgetInfeasibleError:
+        smallest = self.space.smallest(self.budget)
+        return BudgetInfeasibleError(f"space {self.space.name!r}: {reason}; lower the lower bounds", smallest)
 
     # --- near a given architecture --------------------------------------------------------------------------------
 
@@ -245,12 +250,17 @@ class Fit:
         return best
 
     def restored(self, values: Values, wanted: Values) -> Values:
-        """``values`` with every decision put back to ``wanted`` that can be, in random order, or as near as fits."""
-        for place in self.rng.permutation(len(values)):
-            position = int(place)
-            if values[position] != wanted[position]:
+        """``values`` with every decision put back to ``wanted`` that can be, in random order."""
+        order = [int(place) for place in self.rng.permutation(len(values))]
+        again = True
+        while again:  # what was put back may have brought to life, or made room for, what could not be put back before
+            again = False
+            for position in order:
+                if values[position] == wanted[position]:
+                    continue
                 changed = self._set(values, position, wanted[position])
                 if changed[position] == wanted[position] and self.admits(changed):
+                    again |= position not in self.space._widths
                     values = changed
         return values
 

@@ -22,6 +22,9 @@ class Subsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, :: self.stride, :: self.stride]
 
+    def extra_repr(self) -> str:
+        return str(self.stride)
+
 
 class Replicate(nn.Module):
     """The replicator of COVID-Net CXR-2's PRPE blocks: all channels ``times`` over. (n, c, s, s) → (n, c·times, s, s)"""
@@ -32,6 +35,9 @@ class Replicate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.repeat(1, self.times, 1, 1)
+
+    def extra_repr(self) -> str:
+        return str(self.times)
 
 
 class SqueezeExcitation(nn.Module):

@@ -287,4 +287,6 @@ def _place(options: tuple[Any, ...], value: Any) -> float:
         return 0.0
     if value in options:
         return options.index(value) / (len(options) - 1)
+    if not isinstance(value, int | float):
+        return 0.0  # a category that only published designs have: it lies between no choices
     return float(np.interp(value, options, np.linspace(0, 1, len(options))))

@@ -1,0 +1,102 @@
+"""Spaces without networks: exact by enumeration when small, feasible by construction when large."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import optuna
+import pytest
+
+from search_spaces import Budget, BudgetInfeasibleError, DecisionSpace, InputError, OverBudgetError
+
+
+@pytest.fixture
+def cells():
+    return DecisionSpace("cells", {"edge0": (0, 1, 2), "edge1": (0, 1, 2)}, flops=lambda choice: 1e6 * sum(choice.values()))
+
+
+def large(**options) -> DecisionSpace:
+    decisions = {f"e{i}": tuple(range(1, 8)) for i in range(30)}
+    return DecisionSpace("large", decisions, **({"flops": lambda choice: sum(choice.values())} | options))
+
+
+def test_samples_cover_the_feasible_points_evenly(cells):
+    points = [tuple(a.values()) for a in cells.sample_many(3000, np.random.default_rng(0), Budget(flops=2e6))]
+    counts = {point: points.count(point) for point in set(points)}
+    assert set(counts) == {(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)}
+    assert min(counts.values()) > 400
+
+
+def test_an_infinite_cost_marks_an_invalid_combination():
+    space = DecisionSpace("holes", {"a": (0, 1), "b": (0, 1)}, flops=lambda c: math.inf if c["a"] == c["b"] else 1.0)
+    rng = np.random.default_rng(0)
+    assert {tuple(a.values()) for a in space.sample_many(50, rng)} == {(0, 1), (1, 0)}
+    assert space.repair(space.architecture({"a": 0, "b": 0}), Budget(flops=2), rng)["a"] in (0, 1)
+
+
+def test_canonical_names_the_same_network():
+    space = DecisionSpace(
+        "same", {"a": (0, 1), "b": (0, 1)}, flops=lambda c: 1.0, canonical=lambda c: tuple(sorted(c.values()))
+    )
+    assert space.architecture({"a": 0, "b": 1}) == space.architecture({"a": 1, "b": 0})
+    assert len(list(space.neighbours(space.architecture({"a": 0, "b": 0})))) == 1
+
+
+def test_smallest_and_infeasible_are_exact(cells):
+    assert cells.smallest() == {"flops": 0.0}
+    space = DecisionSpace("two", {"a": (1, 2)}, flops=lambda c: c["a"], parameters=lambda c: 3 - c["a"])
+    with pytest.raises(BudgetInfeasibleError, match="can each be met but not together"):
+        space.sample(np.random.default_rng(0), Budget(flops=1, parameters=1))
+
+
+def test_repair_finds_a_nearest_point():
+    space = DecisionSpace("near", dict.fromkeys("abcd", (0, 1, 2)), flops=lambda c: sum(c.values()))
+    rng = np.random.default_rng(0)
+    for most, changes in ((6, 1), (4, 2), (2, 3), (1, 4)):
+        near = space.repair(space.architecture(dict.fromkeys("abcd", 2)), Budget(flops=most), rng)
+        assert sum(value != 2 for value in near.values()) == changes
+
+
+def test_a_bound_without_a_cost_is_refused(cells):
+    with pytest.raises(InputError, match="declares no cost for memory"):
+        cells.sample(np.random.default_rng(0), Budget(memory=1))
+
+
+def test_a_large_space_keeps_the_budget_and_says_found():
+    space, rng, budget = large(), np.random.default_rng(0), Budget(flops=60)
+    proposals = space.sample_many(20, rng, budget)
+    proposals += [space.mutate(a, rng, budget) for a in proposals]
+    proposals += [space.repair(space.sample(rng), budget, rng) for _ in range(5)]
+    assert all(budget.admits(space.cost(a)) for a in proposals)
+    with pytest.raises(BudgetInfeasibleError, match="smallest found 30"):
+        space.sample(rng, Budget(flops=29))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"flops": {f"e{i}": {c: c for c in range(1, 8)} for i in range(30)}},
+        {"smallest": {f"e{i}": 1 for i in range(30)}},
+    ],
+)
+def test_additive_or_declared_costs_are_exact(options):
+    with pytest.raises(BudgetInfeasibleError, match="smallest reachable 30"):
+        large(**options).sample(np.random.default_rng(0), Budget(flops=29))
+
+
+def test_suggest_repairs_or_raises(cells):
+    budget = Budget(flops=1e6)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda trial: cells.cost(cells.suggest(trial, budget)).flops, n_trials=10)
+    assert all(trial.value <= 1e6 for trial in study.trials)
+    assert set(study.trials[0].params) == {"edge0", "edge1"}
+    trial = optuna.trial.FixedTrial({"edge0": 2, "edge1": 2})
+    with pytest.raises(OverBudgetError, match="breaks flops") as caught:
+        cells.suggest(trial, budget, on_over_budget="raise")
+    assert caught.value.violations == {"flops": 3.0}
+
+
+def test_it_builds_nothing_and_says_so(cells):
+    with pytest.raises(InputError, match="builds no network"):
+        cells.build(cells.sample(np.random.default_rng(0)))
