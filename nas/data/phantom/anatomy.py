@@ -118,6 +118,7 @@ class Chest:
     v: Field
     attenuation: Field  # with the lungs' air taken out
     lungs: Field  # soft lung coverage, the part behind the heart included
+    air: Field  # attenuation that the air of the lungs takes away: what a lesion can give back
     depth: Field  # distance to the rib cage and the diaphragm, positive inside: small = peripheral
 
 
@@ -140,12 +141,13 @@ def render(body: Body, pose: Pose, size: int) -> Chest:
     attenuation -= _gas(body, u, v, diaphragm)
     attenuation += _middle(body, u, v)
     attenuation += _breasts(body, t, v)
-    air = 0.72 * np.sqrt(np.clip(depth * 4, 0, 1)) * (1 - 0.3 * soft_step(-0.55 - v, 0.2))
+    air = 0.72 * np.sqrt(np.clip(depth * 5, 0, 1)) * (1 - 0.3 * soft_step(-0.55 - v, 0.2))
     air *= 1 - 0.9 * _heart(body, u, v)
-    attenuation -= lungs * air
+    air *= lungs
+    attenuation -= air
     attenuation += lungs * (0.16 * body.vessels) * _vessels(body, u, v)
     attenuation += body.bone * (trunk * _bones(body, t, v, lateral))
-    return Chest(u, v, np.maximum(attenuation, 0), lungs, depth)
+    return Chest(u, v, np.maximum(attenuation, 0), lungs, air, depth)
 
 
 def _cage(body: Body, v: Field) -> Field:

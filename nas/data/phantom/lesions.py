@@ -17,7 +17,7 @@ from nas.data.phantom.draw import Draw, Field
 
 MILDEST = 0.12
 """Severity of the mildest case; 1 is the worst."""
-GROUND_GLASS_CELLS = 30
+GROUND_GLASS_CELLS = 34
 """Lattice cells of the ground-glass texture across the image: about two pixels each at 64 pixels."""
 
 
@@ -43,21 +43,21 @@ def draw_disease(draw: Draw) -> Disease:
         second=draw.uniform(0, 1),
         place_t=draw.uniform(0.28, 0.66),
         place_v=draw.uniform(-0.5, 0.42),
-        extent=draw.bell(0.24, 0.05),
+        extent=draw.bell(0.27, 0.05),
         stretch=draw.bell(1.0, 0.18),
         basal=draw.uniform(-0.3, 0.9),
     )
 
 
 def pneumonia(disease: Disease, chest: Chest, draw: Draw, size: int) -> Field:
-    """Attenuation (n, size, size) of focal consolidation, before it is limited to the lungs."""
+    """Share (n, size, size) of the lung's air that focal consolidation displaces, 0 to about 1."""
     warp = 0.3 * draw.smooth(9, size)
     focus = _blob(chest, disease.side * disease.place_t, disease.place_v, disease.extent, disease.stretch, warp)
     other = disease.second < 0.15
     focus += (other * 0.7) * _blob(
         chest, -disease.side * (0.95 - disease.place_t), -0.6 * disease.place_v, disease.extent * 0.8, disease.stretch, warp
     )
-    return np.minimum(focus, 1) * (0.16 + 0.60 * disease.severity)
+    return np.minimum(focus, 1) * (0.28 + 0.72 * disease.severity)
 
 
 def _blob(chest: Chest, u: Field, v: Field, radius: Field, stretch: Field, warp: Field) -> Field:
@@ -66,15 +66,15 @@ def _blob(chest: Chest, u: Field, v: Field, radius: Field, stretch: Field, warp:
 
 
 def covid(disease: Disease, chest: Chest, draw: Draw, size: int) -> Field:
-    """Attenuation (n, size, size) of peripheral ground-glass in both lungs, before it is limited to the lungs."""
-    rim = np.exp(-np.maximum(chest.depth, 0) / (0.08 + 0.30 * disease.extent))
+    """Share (n, size, size) of the air that peripheral ground-glass in both lungs displaces, 0 to about 1."""
+    rim = soft_step(0.9 * disease.extent + 0.05 - chest.depth, 0.13)
     level = 1 / (1 + np.exp(-3 * (chest.v - 0.1) * disease.basal))
-    patches = soft_step(draw.smooth(5, size) + 0.55, 0.8)
+    patches = soft_step(draw.smooth(5, size) + 0.7, 0.8)
     texture = draw.smooth(GROUND_GLASS_CELLS, size)
     lagging = 0.55 + 0.45 * disease.second
     sides = np.where(chest.u * disease.side > 0, np.float32(1), lagging)
-    amount = np.minimum(1.9 * rim * level * patches * sides, 1)
-    return amount * (0.12 + 0.52 * disease.severity) * np.maximum(1 + 0.9 * texture, 0)
+    amount = np.minimum(2.0 * rim * level * patches * sides, 1)
+    return amount * (0.16 + 0.55 * disease.severity) * np.maximum(1 + 0.55 * texture, 0)
 
 
 def distractors(chest: Chest, draw: Draw, size: int) -> Field:

@@ -90,7 +90,7 @@ def _cue_draw(plan: Plan, shortcut: Shortcut, rows: NDArray[np.int64]) -> Draw:
 def _lesion(disease: lesions.Disease, chest: Chest, names: NDArray[np.str_], draw: Draw, size: int) -> Field:
     """The class's lesion within the lungs; both kinds are drawn, so that a label changes no other random number."""
     focal, diffuse = lesions.pneumonia(disease, chest, draw, size), lesions.covid(disease, chest, draw, size)
-    return chest.lungs * ((names == "pneumonia") * focal + (names == "covid") * diffuse)
+    return chest.air * ((names == "pneumonia") * focal + (names == "covid") * diffuse)
 
 
 def _annotate(pictures: Field, sources: NDArray[np.int64], draw: Draw) -> NDArray[np.bool_]:
