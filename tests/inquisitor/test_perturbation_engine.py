@@ -1,0 +1,84 @@
+"""The engine: bounded batches, modes put back, exact log-odds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from inquisitor_models import Reader, small_net
+from numpy.testing import assert_allclose
+from torch import nn
+
+from nas.inquisitor import Engine, Exhibits
+from nas.inquisitor.engine import margins, probabilities
+from search_spaces.errors import InputError
+
+
+class Watching(nn.Module):
+    """Remembers the largest batch it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.largest = max(self.largest, len(images))
+        assert torch.is_inference_mode_enabled()
+        return torch.stack([images.mean((1, 2, 3)), images.amax((1, 2, 3))], 1)
+
+
+def test_batches_are_bounded_and_every_pair_is_answered_once_in_order():
+    model = Watching()
+    engine = Engine(model, pixels=10 * 8 * 8)
+    found = engine.logits(lambda numbers: numbers.float().view(-1, 1, 1, 1).expand(-1, 1, 8, 8), 37, 8)
+    assert model.largest == 10
+    assert_allclose(found[:, 0], np.arange(37), rtol=1e-6)
+    assert engine.passes == 37
+
+
+def test_batch_size_does_not_change_the_answers():
+    images = torch.rand(30, 1, 32, 32)
+    first, second = (Engine(small_net(), pixels=pixels).on_images(images) for pixels in (32 * 32, 2**20))
+    assert_allclose(first, second, atol=1e-6)
+
+
+def test_modes_come_back_even_after_an_error():
+    model = small_net().train()
+    model.stage1.block1.eval()
+
+    def stop(numbers: torch.Tensor) -> torch.Tensor:
+        assert not any(module.training for module in model.modules())
+        raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        Engine(model).logits(stop, 3, 8)
+    assert model.training
+    assert not model.stage1.block1.training
+
+
+def test_nan_logits_are_an_error_that_says_how_many():
+    broken = Reader(lambda images: torch.where(images.mean((1, 2, 3)) > 0.5, torch.nan, 0.0))
+    images = torch.cat([torch.zeros(3, 1, 8, 8), torch.ones(2, 1, 8, 8)])
+    with pytest.raises(InputError, match="2 of 5"):
+        Engine(broken).on_images(images)
+
+
+def test_margins_are_log_odds_also_where_softmax_saturates():
+    logits = np.array([[1.0, 2.0, -0.5], [800.0, 0.0, -800.0]])
+    z = margins(logits)
+    p = probabilities(logits)[0]
+    assert_allclose(z[0], np.log(p / (1 - p)))
+    assert_allclose(z[1], [800, -800, -1600])
+
+
+def test_one_logit_is_refused():
+    with pytest.raises(InputError, match="at least 2 logits"):
+        margins(np.zeros((3, 1)))
+
+
+def test_exhibits_take_keeps_rows_together(plain):
+    shown = Exhibits.gather(plain, np.array([5, 3, 8]))
+    part = shown.take(np.array([2, 0]))
+    assert part.rows.tolist() == [8, 5]
+    assert torch.equal(part.images[1], torch.from_numpy(plain.images[5]))
+    assert part.groups.tolist() == plain.group[[8, 5]].tolist()

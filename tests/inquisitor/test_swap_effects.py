@@ -1,0 +1,139 @@
+"""Signed effects: estimates on known responses, size of the permutation p-values, coverage of the two-way interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from nas.inquisitor.design import Roster, build_design
+from nas.inquisitor.effects import (
+    block_table,
+    contrasts,
+    max_t_p_values,
+    permute_within_blocks,
+    split_half_share,
+    swap_effect,
+    two_way_error,
+)  # fmt: skip
+
+
+def _design(n=120, classes=3, seed=0, count=60, each=2):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    roster = Roster(labels, np.array([f"g{k // 2}" for k in range(n)]), rng.random(n))
+    return labels, build_design(roster, roster, classes=classes, count=count, blocks_per_recipient=each, rng=rng), roster
+
+
+def _null_responses(design, rng, donor_spread=1.0, noise=0.5):
+    """Responses in which donors differ, but their class tells nothing."""
+    donor = rng.normal(0, donor_spread, design.donors.shape)
+    recipient = rng.normal(0, 2, 1000)[design.recipient]
+    return recipient[:, None] + donor[design.block] + rng.normal(0, noise, (design.entries, design.slots))
+
+
+def test_every_block_has_one_donor_of_each_class_and_donors_are_independent():
+    labels, design, roster = _design()
+    assert (labels[design.donors] == np.arange(3)).all()
+    groups = roster.groups[design.donors].ravel()
+    assert len(set(groups)) == len(groups)
+
+
+def test_no_recipient_receives_from_its_own_group():
+    _, design, roster = _design(each=4)
+    own = roster.groups[design.recipient][:, None]
+    assert not (roster.groups[design.donors[design.block]] == own).any()
+
+
+def test_recipients_are_balanced_and_blocks_near_in_geometry():
+    labels, design, roster = _design(n=600, count=90)
+    assert np.bincount(labels[np.unique(design.recipient)]).tolist() == [30, 30, 30]
+    near = np.abs(roster.geometry[design.recipient] - roster.geometry[design.donors[design.block]].mean(axis=1)).mean()
+    assert near < 0.25  # of a range of 1; random pairs would differ by 0.33
+
+
+def test_effect_of_a_known_shift_is_recovered():
+    _, design, roster = _design(n=600, count=200)
+    responses = _null_responses(design, np.random.default_rng(1), donor_spread=0.1)
+    responses[:, 1] += 0.7
+    codes = np.unique(roster.groups, return_inverse=True)[1]
+    found = swap_effect(responses, 1, codes[design.recipient], design.block, design.blocks, np.random.default_rng(2))
+    low, high = found.bounds()
+    assert low < 0.7 < high
+    assert found.p_value == pytest.approx(1 / 1000)
+    assert found.scaled(2.0).value == pytest.approx(found.value / 2)
+
+
+def test_block_table_adds_up_to_the_mean_contrast():
+    _, design, _ = _design()
+    responses = _null_responses(design, np.random.default_rng(3))
+    table = block_table(responses, design.block, design.blocks)
+    for slot in range(3):
+        assert_allclose(table[:, slot].sum(), contrasts(responses, slot).mean())
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_permutation_has_its_size_under_the_null(classes):
+    _, design, roster = _design(n=150, classes=classes)
+    codes = np.unique(roster.groups, return_inverse=True)[1][design.recipient]
+    rng = np.random.default_rng(4)
+    hits = np.mean(
+        [
+            swap_effect(_null_responses(design, rng), 0, codes, design.block, design.blocks, rng, rounds=199).p_value <= 0.05
+            for _ in range(800)
+        ]
+    )
+    assert 0.03 < hits < 0.07
+
+
+def test_sign_flipping_over_recipients_would_not_have_its_size():
+    """Why the donor is the unit: the same null, judged with recipients as the only clusters, rejects far too often."""
+    _, design, _ = _design(n=150, classes=2, count=100, each=8)
+    rng = np.random.default_rng(5)
+    hits = []
+    for _ in range(200):
+        values = contrasts(_null_responses(design, rng), 0)
+        error, _ = two_way_error(values, design.recipient, design.recipient)
+        hits.append(abs(values.mean()) > 1.96 * error)
+    assert np.mean(hits) > 0.15
+
+
+def test_two_way_interval_covers():
+    _, design, roster = _design(n=300, classes=2, count=150, each=2)
+    codes = np.unique(roster.groups, return_inverse=True)[1][design.recipient]
+    rng = np.random.default_rng(6)
+    covered = []
+    for _ in range(600):
+        found = swap_effect(_null_responses(design, rng), 0, codes, design.block, design.blocks, rng, rounds=1)
+        low, high = found.bounds()
+        covered.append(low <= 0 <= high)
+    assert 0.92 < np.mean(covered) < 0.98
+
+
+def test_max_t_controls_the_whole_map_and_keeps_power():
+    _, design, _ = _design(n=200, classes=2)
+    rng = np.random.default_rng(7)
+    false, found = [], []
+    for _ in range(200):
+        maps = [_null_responses(design, rng) for _ in range(12)]
+        tables = np.stack([block_table(m, design.block, design.blocks) for m in maps])
+        observed, null = permute_within_blocks(tables, 0, rng, 199)
+        false.append((max_t_p_values(observed, null) <= 0.05).any())
+        maps[3][:, 0] += 3.0
+        tables[3] = block_table(maps[3], design.block, design.blocks)
+        observed, null = permute_within_blocks(tables, 0, rng, 199)
+        found.append(max_t_p_values(observed, null)[3] <= 0.05)
+    assert np.mean(false) < 0.09
+    assert np.mean(found) > 0.9
+
+
+def test_cells_without_any_effect_are_no_finding():
+    observed, null = np.zeros(2), np.zeros((99, 2))
+    assert (max_t_p_values(observed, null) == 1).all()
+
+
+def test_split_half_share_is_centred_on_zero_for_an_honest_model():
+    _, design, _ = _design(n=300, classes=2)
+    rng = np.random.default_rng(8)
+    shares = [split_half_share(_null_responses(design, rng, 0.3), 0, design.block, 2.0, rng) for _ in range(200)]
+    assert abs(np.mean(shares)) < 0.01
