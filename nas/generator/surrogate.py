@@ -1,9 +1,10 @@
 """The surrogate: a Gaussian process whose kernel is a sum of squared-exponential kernels, one per part of the representation.
 
-    k(x, x') = Σ_p a_p exp(−½ Σ_f w_pf (φ_pf(x) − φ_pf(x'))²),      y = g(x) + ε,   ε ~ N(0, s² + known variance)
+    k(x, x') = Σ_p a_p exp(−½ Σ_f w_pf (φ_pf(x) − φ_pf(x'))²),      y = g(x) + ε,   ε ~ N(0, s² + τ · known variance)
 
-Amplitudes a_p, weights w_pf and the unknown noise s² have log-normal priors and are set to their maximum a posteriori
-(L-BFGS, analytic gradient). Every fit starts from the priors' means, so that a fit depends on its data alone and a resumed
+Amplitudes a_p, weights w_pf, the unknown noise s² and the factor τ have log-normal priors and are set to their maximum a
+posteriori (L-BFGS, analytic gradient). τ is there because networks are judged on the same images: the standard error over
+images that each score carries overstates by how much two scores may differ by chance; by how much, the data tell. Every fit starts from the priors' means, so that a fit depends on its data alone and a resumed
 search goes on as the first one would have.
 """
 
@@ -22,6 +23,7 @@ from nas.generator.representation import Part
 
 JITTER = 1e-8
 NOISE = 0.01  # prior median of the unknown noise's variance; scores have variance one
+SHARED = 0.3  # prior median of τ
 Inputs = Sequence[Array]  # one (n, columns) per part
 
 
@@ -64,14 +66,13 @@ class Surrogate:
             mean += [np.array([-np.log(len(self.parts))]), part.mean]
             sd += [np.ones(1), part.sd]
             self._slices.append(slice(start, start + len(part.mean)))
-        self.prior_mean = np.concatenate([*mean, [np.log(NOISE)]])
-        self.prior_sd = np.concatenate([*sd, [1.0]])
+        self.prior_mean = np.concatenate([*mean, [np.log(SHARED), np.log(NOISE)]])
+        self.prior_sd = np.concatenate([*sd, [1.0, 1.0]])
         self.parameters = self.prior_mean.copy()
 
-    @property
-    def noise(self) -> float:
-        """Variance of the unknown noise."""
-        return float(np.exp(self.parameters[-1]))
+    def noise_of(self, variances: Array) -> Array:
+        """float64 (n,): the variance of ε, given the known variances."""
+        return np.exp(self.parameters[-1]) + np.exp(self.parameters[-2]) * variances + JITTER
 
     @property
     def amplitudes(self) -> dict[str, float]:
@@ -115,8 +116,8 @@ class Surrogate:
     def _loss(self, parameters: Array, inputs: Inputs, squares: Inputs, scores: Array, variances: Array) -> tuple[float, Array]:
         """Negative log posterior of the parameters, and its gradient."""
         n = len(scores)
-        noise = np.exp(parameters[-1])
-        total = np.diag(noise + variances + JITTER)
+        noise, known = np.exp(parameters[-1]), np.exp(parameters[-2]) * variances
+        total = np.diag(noise + known + JITTER)
         kernels = []
         for part, where, x in zip(self.parts, self._slices, inputs, strict=True):
             scaled = x * np.exp(0.5 * (part.tie @ parameters[where]))
@@ -135,6 +136,7 @@ class Surrogate:
             by_column = weighted.sum(axis=1) @ squared - np.einsum("if,if->f", x, weighted @ x)
             gradient[where] -= 0.5 * (part.tie.T @ (np.exp(part.tie @ parameters[where]) * by_column))
         gradient[-1] += 0.5 * noise * np.trace(outer)
+        gradient[-2] += 0.5 * (known @ np.diag(outer))
         return float(loss), gradient
 
 
@@ -161,7 +163,7 @@ class Posterior:
     def observe(self, inputs: Inputs, variances: Array) -> Posterior:
         """With more observations, of known variance (n,) each."""
         kernel = self.surrogate.kernel
-        noise = self.surrogate.noise + variances + JITTER
+        noise = self.surrogate.noise_of(variances)
         old = solve_triangular(self._lower, kernel(self._inputs, inputs), lower=True, check_finite=False).T  # (new, old)
         new = np.linalg.cholesky(kernel(inputs, inputs) + np.diag(noise) - old @ old.T)
         rows = solve_triangular(new, kernel(inputs, self.points) - old @ self._cross, lower=True, check_finite=False)

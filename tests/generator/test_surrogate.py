@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from nas.generator.acquisition import log_expected_improvement, log_probability_positive, scalarise
 from nas.generator.representation import Part
-from nas.generator.surrogate import JITTER, Posterior, Surrogate, rank_normal
+from nas.generator.surrogate import Posterior, Surrogate, rank_normal
 
 
 def two_parts() -> Surrogate:
@@ -41,6 +41,13 @@ def test_fit_finds_the_column_that_matters() -> None:
     assert weights[1] > 5 * max(weights[0], weights[2])
 
 
+def test_known_noise_is_scaled_to_what_the_scores_show() -> None:
+    inputs, scores = data(80)
+    surrogate = two_parts()
+    surrogate.fit(inputs, scores, np.full(80, 0.5))  # said to be noisy, but smooth
+    assert surrogate.noise_of(np.full(1, 0.5))[0] < 0.1
+
+
 def test_growing_posterior_equals_the_textbook_formula() -> None:
     surrogate, (inputs, scores) = two_parts(), data(8)
     points = data(5, seed=3)[0]
@@ -48,7 +55,7 @@ def test_growing_posterior_equals_the_textbook_formula() -> None:
     grown = Posterior(surrogate, points)
     for rows in (slice(0, 3), slice(3, 4), slice(4, 8)):
         grown = grown.observe(tuple(x[rows] for x in inputs), variances[rows])
-    covariance = surrogate.kernel(inputs, inputs) + np.diag(surrogate.noise + variances + JITTER)
+    covariance = surrogate.kernel(inputs, inputs) + np.diag(surrogate.noise_of(variances))
     cross = surrogate.kernel(inputs, points)
     mean, deviation = grown.predict(scores)
     np.testing.assert_allclose(mean, cross.T @ np.linalg.solve(covariance, scores), atol=1e-8)

@@ -2,6 +2,7 @@
 
     python -m tests.performance.generator --tables FOLDER [--samplers generator,random,…] [--seeds 30] [--workers 1,4,16,64]
     python -m tests.performance.generator --tables FOLDER --ablations
+    python -m tests.performance.generator --problems LANDSCAPE.jsonl --ablations        (of tests.performance.phantom_landscape)
 
 Prints, per problem and strategy, the mean validation regret after 20 / 50 / 100 / 150 evaluations and the evaluations to the
 best 0.1 % of the feasible networks (counted as all where never reached), with standard errors. An evaluation is a distinct
@@ -34,6 +35,7 @@ STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
     "ten at the start": ("generator", {"initial": 10}),
     "refit every time": ("generator", {"refit_every": 1}),
     "evolved": ("generator", {"enumerate_up_to": 0}),
+    "without noise": ("generator", {"use_noise": False}),
     "without joint": ("generator", {"parts": ("paths", "counts", "cost")}),
     "without paths": ("generator", {"parts": ("joint", "counts", "cost")}),
     "without counts": ("generator", {"parts": ("joint", "paths", "cost")}),
@@ -57,6 +59,8 @@ def run(problem: Problem, strategy: str, seed: int, evaluations: int, workers: i
             started = time.perf_counter()
             trial = study.ask()
             architecture = problem.space.suggest(trial)
+            if (error := problem.error(architecture)) is not None:
+                trial.set_user_attr("standard_error", error)
             spent += time.perf_counter() - started
             repeated += architecture.key in seen
             over_budget += not problem.budget.admits(problem.space.cost(architecture))

@@ -6,9 +6,10 @@ The tables stay outside the project; ``--tables`` or ``PEPX_NAS_TABLES`` says wh
 from __future__ import annotations
 
 import csv
+import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class Problem:
     """A table under a budget.
 
     Attributes:
-        scores: spelling → score, larger better.
+        scores: spelling → score, larger better; ``errors``: its standard error, where the table has one.
+        spell: how the table names a choice.
         top: score from which on a network belongs to the best 0.1 % of the distinct feasible ones (at least one).
         best: the best feasible score.
     """
@@ -41,10 +43,16 @@ class Problem:
     scores: Mapping[str, float]
     top: float
     best: float
+    spell: Callable[[Mapping[str, Any]], str]
+    errors: Mapping[str, float] = field(default_factory=dict)
 
     def score(self, architecture: Architecture) -> float:
         """A look-up: one evaluation."""
-        return self.scores[spelling(architecture)]
+        return self.scores[self.spell(architecture)]
+
+    def error(self, architecture: Architecture) -> float | None:
+        """The score's standard error, if known."""
+        return self.errors.get(self.spell(architecture))
 
 
 def spelling(choices: Mapping[str, Any]) -> str:
@@ -52,16 +60,24 @@ def spelling(choices: Mapping[str, Any]) -> str:
     return "".join(map(str, choices.values()))
 
 
-def tables_folder(argument: str | None) -> Path:
-    """Where the tables are; neither argument nor variable raises ``InputError``."""
+def tables_folder(argument: str | None) -> Path | None:
+    """Where the tables are, by argument or variable; a folder that is not there raises ``InputError``."""
     folder = argument or os.environ.get("PEPX_NAS_TABLES")
-    if not folder or not Path(folder).is_dir():
+    if folder and not Path(folder).is_dir():
         raise InputError(f"no folder of tables at {folder!r}; give --tables or set PEPX_NAS_TABLES")
-    return Path(folder)
+    return Path(folder) if folder else None
 
 
-def load_problem(name: str, folder: Path) -> Problem:
-    """The problem called ``table-pQ``: FLOPs at most the Q-th percentile over the table."""
+def load_problem(name: str, folder: Path | None) -> Problem:
+    """``table-pQ``: FLOPs at most the Q-th percentile over the table; or the file of our own landscape.
+
+    Args:
+        folder: of the tables; ``None`` is enough for our own.
+    """
+    if name.endswith(".jsonl"):
+        return load_landscape(Path(name))
+    if folder is None:
+        raise InputError(f"problem {name!r} needs the folder of tables; give --tables or set PEPX_NAS_TABLES")
     table, _, quantile = name.rpartition("-p")
     file, score, cost, unit, canonical = TABLES[table]
     with (folder / file).open() as lines:
@@ -85,4 +101,24 @@ def load_problem(name: str, folder: Path) -> Problem:
         scores=scores,
         top=ordered[ceil(len(ordered) / 1000) - 1],
         best=ordered[0],
+        spell=spelling,
+    )
+
+
+def load_landscape(path: Path) -> Problem:
+    """Our own trained table, as far as it goes; score: minus the log-loss of the first seed."""
+    from tests.performance.phantom_landscape import BUDGET, grid_space, spell
+
+    rows = [row for row in map(json.loads, path.read_text().splitlines()) if row["seed"] == 0]
+    scores = {spell(row["choice"]): -row["quality"] for row in rows}
+    ordered = sorted(scores.values(), reverse=True)
+    return Problem(
+        name=path.stem,
+        space=grid_space(scores),
+        budget=BUDGET,
+        scores=scores,
+        top=ordered[ceil(len(ordered) / 1000) - 1],
+        best=ordered[0],
+        spell=spell,
+        errors={spell(row["choice"]): row["standard_error"] for row in rows},
     )
