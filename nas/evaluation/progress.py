@@ -36,11 +36,10 @@ class Progress:
         recipe: Recipe,
         seed: int,
         train_indices: NDArray[np.int64],
-        image_size: int,
         account: Account,
     ) -> None:
         self.model, self.optimiser, self.recipe, self.account = model, optimiser, recipe, account
-        self.identity = _identity(model, recipe, seed, train_indices, image_size)
+        self.identity = _identity(model, recipe, seed, train_indices)
         self.history: list[EpochRecord] = []
         self.plateau_factor = 1.0
         self.stopped = False
@@ -106,7 +105,7 @@ class Progress:
         """Continue from a checkpoint, if there is one.
 
         Raises:
-            InputError: it belongs to another training (other network, recipe, seed, images or size).
+            InputError: it belongs to another training (other network, recipe, seed or images).
         """
         found = None if path is None else load_checkpoint(path)
         if path is None or found is None:
@@ -132,9 +131,12 @@ class Progress:
         return {name: self._earlier.get(name, 0.0) + self.account.seconds.get(name, 0.0) for name in names}
 
 
-def _identity(model: nn.Module, recipe: Recipe, seed: int, train_indices: NDArray[np.int64], image_size: int) -> str:
-    """Hash over what a checkpoint must share with the training that continues from it."""
+def _identity(model: nn.Module, recipe: Recipe, seed: int, train_indices: NDArray[np.int64]) -> str:
+    """Hash over what a checkpoint must share with the training that continues from it.
+
+    The image size is not among it: a later rung may train on at a larger one, where the parameters' shapes allow it.
+    """
     shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
-    digest = hashlib.sha256(repr((shapes, recipe.model_dump_json(), seed, image_size)).encode())
+    digest = hashlib.sha256(repr((shapes, recipe.model_dump_json(), seed)).encode())
     digest.update(np.ascontiguousarray(train_indices, dtype=np.int64).tobytes())
     return digest.hexdigest()[:16]

@@ -130,7 +130,7 @@ class _Loop:
         self.optimiser = make_optimiser(parameter_groups(model, recipe), recipe, data.device)
         self.step: TrainingStep = make_step(model, self.optimiser, recipe, data.device, capture)
         self.account = Account()
-        self.progress = Progress(model, self.optimiser, recipe, seed, train_indices, data.image_size, self.account)
+        self.progress = Progress(model, self.optimiser, recipe, seed, train_indices, self.account)
         clean = np.random.default_rng(seed).permutation(np.asarray(train_indices))[:IMAGES]
         self.clean_rows = torch.from_numpy(clean).to(data.device)
         self.by_row = torch.zeros(len(data), dtype=torch.int64)
