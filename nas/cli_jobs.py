@@ -51,6 +51,9 @@ def search(
     ] = None,
     finalists: Annotated[int | None, typer.Option(help="Members of the front to retrain and audit.")] = None,
     final_seeds: Annotated[int | None, typer.Option(help="Seeds each finalist is retrained with.")] = None,
+    answer_findings: Annotated[
+        bool, typer.Option("--answer-findings", help="Retrain a failing finalist by the options that its verdict names.")
+    ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time went, phase by phase.")] = False,
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage URL; default: a journal file in the run directory.")
@@ -76,7 +79,7 @@ def search(
         "data": tuple(data or ()), "classes": names(classes), "data_root": data_root and str(data_root), "crop": crop, "space": space,
         "prototype": prototype and _prototype(prototype, space), "budget": budget, "image_size": image_size, "trials": trials,
         "time": time and parse_duration(time), "epochs": epochs, "sampler": sampler, "objective": objective,
-        "require": tuple(require or ()), "finalists": finalists, "final_seeds": final_seeds, "workers": workers,
+        "require": tuple(require or ()), "finalists": finalists, "answer_findings": answer_findings or None, "final_seeds": final_seeds, "workers": workers,
         "device": device, "imports": tuple(imports or ()), "seed": seed,
     }  # fmt: skip
     values = merge(read_config(config) if config else {}, line)

@@ -163,6 +163,7 @@ class CandidateRecord(Record):
     seeds: tuple[int, ...] = ()
     finding: Finding | None = None
     unmet: tuple[str, ...] = ()
+    answered: dict[str, Any] = Field(default_factory=dict)  # what retraining by the finding's answers changed
 
 
 class Accounting(Record):

@@ -13,6 +13,7 @@ import numpy as np
 
 from nas.data import check_leaks, load, make_parts, parts_from_json, parts_to_json
 from nas.data.dataset import Dataset, Parts
+from nas.data.masking import with_masks
 from nas.engine.directory import RunDirectory
 from nas.engine.requirements import Requirement, parse_requirement
 from nas.engine.settings import SearchSettings
@@ -41,6 +42,7 @@ class Context:
     directory: RunDirectory
     dataset: Dataset
     parts: Parts
+    fingerprint: str
 
     @classmethod
     def open(cls, settings: SearchSettings, directory: RunDirectory, progress: Any = None) -> Context:
@@ -64,7 +66,9 @@ class Context:
             parts = make_parts(dataset, seed=settings.seed)
             write_json(directory.parts, parts_to_json(dataset, parts))
         check_leaks(dataset, parts)
-        return cls(settings, directory, dataset, parts)
+        fingerprint = dataset.fingerprint  # of what was brought: segmented masks follow from it
+        audited = [parts.train, parts.validation, parts.audit] if settings.answer_findings else [parts.validation, parts.audit]
+        return cls(settings, directory, with_masks(dataset, np.concatenate(audited)), parts, fingerprint)
 
     @cached_property
     def space(self) -> Any:
@@ -106,7 +110,7 @@ class Context:
     def facts(self) -> dict[str, Any]:
         """What every worker of this study must agree on."""
         return {
-            "data_fingerprint": self.dataset.fingerprint,
+            "data_fingerprint": self.fingerprint,
             "classes": list(self.dataset.classes),
             "space": self.space.name,
             "space_version": self.space.version,

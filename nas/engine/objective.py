@@ -85,6 +85,7 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     write_json(directory / "trial.json", record.model_dump(mode="json"))
     if importances:
         write_json(directory / "block_importances.json", importances)
+    (directory / "checkpoint.safetensors").unlink(missing_ok=True)
     seal(directory)
     return record
 

@@ -50,6 +50,7 @@ def audit(
         InputError: no such model or data, classes that differ from the data's, images that the model was trained on only.
     """
     from nas.data import summarise
+    from nas.data.masking import with_masks
     from nas.engine.context import resolve_device
     from nas.evaluation import metrics, predict_logits
     from nas.inquisitor import audit_model
@@ -63,6 +64,7 @@ def audit(
             f"the model's classes {list(names)} differ from the data's {list(dataset.classes)}; choose and order them with --classes {','.join(names)}"
         )
     indices = unseen(dataset, loaded.training_hashes)
+    dataset = with_masks(dataset, indices)
     where = resolve_device(device)
     network = loaded.model.to(where)
     pictures = None if out is None else Path(out) / "pictures"

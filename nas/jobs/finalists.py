@@ -39,19 +39,58 @@ def _finalist(context: Context, trial: TrialRecord, progress: Progress) -> Candi
     summary = directory / "candidate.json"
     if is_sealed(directory):
         return CandidateRecord.model_validate(read_json(summary))
-    architecture = load_architecture(trial.architecture)
-    seeds = tuple(range(context.settings.final_seeds))
-    for seed in seeds:
-        progress.message(f"retraining {trial.key}, seed {seed + 1} of {len(seeds)}, {context.settings.full_epochs} epochs")
-        _retrain(context, architecture, seed, directory / f"seed{seed}")
-    chosen = min(seeds, key=lambda seed: _validation_loss(directory / f"seed{seed}"))
-    record = _examine(context, architecture, trial, directory, chosen, seeds, progress)
+    record = _attempt(context, trial, directory, (), progress)
+    if context.settings.answer_findings and record.finding is not None and record.finding.verdict == "fail":
+        record = _answer(context, trial, record, directory, progress)
     write_json(summary, record.model_dump(mode="json"))
     seal(directory)
     return record
 
 
-def _retrain(context: Context, architecture: Architecture, seed: int, directory: Path) -> None:
+def _attempt(
+    context: Context, trial: TrialRecord, directory: Path, answers: tuple[str, ...], progress: Progress
+) -> CandidateRecord:
+    """Train every seed, take the best validated one, and examine it."""
+    seeds = tuple(range(context.settings.final_seeds))
+    architecture = load_architecture(trial.architecture)
+    how = f", with {', '.join(answers)}" if answers else ""
+    for seed in seeds:
+        progress.message(f"retraining {trial.key}{how}, seed {seed + 1} of {len(seeds)}, {context.settings.full_epochs} epochs")
+        _retrain(context, architecture, seed, answers, directory / f"seed{seed}")
+    chosen = min(seeds, key=lambda seed: _validation_loss(directory / f"seed{seed}"))
+    return _examine(context, architecture, trial, directory, chosen, seeds, progress)
+
+
+def _answer(
+    context: Context, trial: TrialRecord, failed: CandidateRecord, directory: Path, progress: Progress
+) -> CandidateRecord:
+    """Retrain a failing candidate by the options that its finding names; keep the result if it no longer fails.
+
+    Whether the failure was the data's or the architecture's: the data's if the same architecture passes muster once trained
+    otherwise; else it stays open, since another answer might have helped.
+    """
+    from nas.edits import get_answer
+
+    assert failed.finding is not None
+    answers = tuple(name for name in failed.finding.answers if not get_answer(name).at_prediction)
+    if not answers:
+        return failed.model_copy(update={"answered": {"answers": [], "note": "no training option answers this finding"}})
+    again = _attempt(context, trial, directory / "answered", answers, progress)
+    assert again.finding is not None
+    cured = again.finding.verdict != "fail"
+    story = {
+        "answers": list(answers),
+        "verdict_before": failed.finding.verdict,
+        "verdict_after": again.finding.verdict,
+        "reason_before": failed.finding.binding_reason,
+        "failure": "the data's: the same architecture, trained with these options, no longer fails" if cured else "not cured",
+        "metrics_before": [m.model_dump(mode="json") for m in failed.metrics if m.part == "audit"],
+        "metrics_after": [m.model_dump(mode="json") for m in again.metrics if m.part == "audit"],
+    }
+    return (again if cured else failed).model_copy(update={"answered": story})
+
+
+def _retrain(context: Context, architecture: Architecture, seed: int, answers: tuple[str, ...], directory: Path) -> None:
     """Train one seed at full fidelity; a sealed directory is kept, an interrupted one goes on from its checkpoint."""
     if is_sealed(directory):
         return
@@ -65,7 +104,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, directory:
     stream = derived_seed(settings.seed, _FINAL, seed)
     torch.manual_seed(stream)
     model = context.space.build(architecture, settings.image_size)
-    recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs})
+    recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs, "answers": answers})
     training = train(
         model, context.device_data, context.parts.train, held_out, recipe,
         seed=stream, checkpoint=directory / "checkpoint.safetensors", image_size=settings.image_size,
@@ -78,6 +117,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, directory:
     )  # fmt: skip
     save_reference(make_reference(model, data, context.parts, training.validation_logits), directory)
     write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})
+    (directory / "checkpoint.safetensors").unlink(missing_ok=True)
     seal(directory)
 
 
