@@ -12,7 +12,8 @@ from nas.edits.randomness import integers
 
 _STROKE = 0.05  # strokes of letters are thinner than this share of the side
 _CONTRAST = 0.12  # how far a letter stands out from what an opening leaves
-_BORDER = 0.30  # markers are sought in this outer share of the picture and outside the dilated lungs
+_STARK = 0.3  # letters on black need not be among the brightest pixels, but stand out this far
+_BORDER = 0.28  # markers are sought this near to the left or right edge (the spine and chin are full of thin bright lines)
 _BRIGHT = 0.85  # letters belong to the brightest 15 % of a picture
 _LONGEST = 0.2  # straight runs longer than this share of the side are no letters
 _LARGEST = 0.10  # a picture with more than this share "marked" has no markers that we could tell from texture
@@ -22,16 +23,17 @@ _TRIES = 12
 def detect_markers(
     images: Tensor, masks: Tensor | None = None, *, contrast: float = _CONTRAST, border: float = _BORDER
 ) -> Tensor:
-    """Letters, arrows and tags near the edges, bool (n, 1, H, W), a little grown; all False where none is found.
+    """Letters, arrows and tags near the left and right edges, bool (n, 1, H, W), a little grown; all False where none is found.
 
-    White top-hat (what a grey opening removes: bright and thin), thresholded, limited to the outer band and to outside
+    White top-hat (what a grey opening removes: bright and thin), thresholded, limited to the outer columns and to outside
     m⁺, cleaned of single pixels, joined to blocks. It finds bright marks; dark ones only if they contain bright strokes.
     """
     k = 2 * pixels(_STROKE, images) + 1
     opened = -functional.max_pool2d(-images, k, 1, k // 2)
     opened = functional.max_pool2d(opened, k, 1, k // 2)
     bright = images > images.flatten(1).quantile(_BRIGHT, dim=1)[:, None, None, None]
-    thin = ((images - opened) > contrast) & bright & _outer(images, border)
+    relief = images - opened
+    thin = (((relief > contrast) & bright) | (relief > _STARK)) & _outer(images, border)
     if masks is not None:
         thin &= ~lung_region(as_masks(masks, images))
     thin &= ~_long(thin, pixels(_LONGEST, images))
@@ -54,10 +56,10 @@ def _long(thin: Tensor, length: int) -> Tensor:
 
 
 def _outer(images: Tensor, border: float) -> Tensor:
-    height, width = images.shape[2:]
-    down, across = round(border * height), round(border * width)
-    inner = torch.tensor([[down, height - down, across, width - across]], device=images.device)
-    return ~boxes(inner, height, width)
+    """The columns within ``border`` of the left or right edge, bool (1, 1, 1, W)."""
+    width = images.shape[3]
+    columns = torch.arange(width, device=images.device)
+    return (torch.minimum(columns, width - 1 - columns) < round(border * width))[None, None, None]
 
 
 def remove_markers(images: Tensor, regions: Tensor, generator: Generator, *, fill: str | Fill = "laplace") -> Tensor:

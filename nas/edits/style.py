@@ -19,6 +19,7 @@ PARTS = ("histogram", "low_frequency", "sharpness")
 _QUANTILES = 17
 _DARK, _LIGHT = 0.08, 0.98  # outside these it is air, collimation or a letter, not body
 _POWER = (0.5, 2.0)  # limits of the tone curve's exponent
+_SHADE = 0.25  # largest change of brightness by shading
 _LOW = 2  # spatial frequencies up to this many cycles across the picture count as shading
 _GAIN = (0.4, 2.5)  # limits of the change in sharpness
 
@@ -91,7 +92,7 @@ def match_shading(images: Tensor, masks: Tensor, donors: Tensor, donor_masks: Te
     low = (rows[:, None] & columns[None, :])[None, None]
     exchanged = torch.polar(donor_spectrum.abs(), spectrum.angle())
     shaded = torch.fft.irfft2(torch.where(low, exchanged, spectrum), s=images.shape[2:])
-    return (images + shaded - filled).clamp(0, 1)
+    return (images + (shaded - filled).clamp(-_SHADE, _SHADE)).clamp(0, 1)
 
 
 def sharpness(images: Tensor, where: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ def recipe(epochs: int) -> Recipe:
     """The shared recipe with gentle augmentation, as many epochs as asked."""
     return Recipe(
         epochs=epochs,
+        batch_size=16,
         augmentation=Augmentation(rotation=5.0, translation=0.05, zoom=0.08, flip=0.5, brightness=0.05, contrast=0.1),
     )
 
@@ -45,10 +46,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--architectures", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--train", type=int, default=2400, help="training images")
+    parser.add_argument("--train", type=int, default=2000, help="training images")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--fresh", type=int, default=5000, help="images that are scored")
-    parser.add_argument("--batch", type=int, default=10, help="architectures a share; all seeds of a share come first")
+    parser.add_argument("--batch", type=int, default=6, help="architectures a share; all seeds of a share come first")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     learn, fresh = phantom(arguments.train, _SIZE, seed=1), phantom(arguments.fresh, _SIZE, seed=_FRESH_SEED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ _LETTERS = {
 }
 
 
+@lru_cache(maxsize=256)
 def glyph(text: str, height: int) -> NDArray[np.float32]:
     """The text as coverage in [0, 1], ``height`` pixels high (at least 3), area-sampled from a 5 × 7 font."""
     columns = [np.array([[c == "#" for c in row] for row in _LETTERS[letter]], np.float32) for letter in text]
@@ -24,7 +27,9 @@ def glyph(text: str, height: int) -> NDArray[np.float32]:
     bitmap = np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
     height = max(height, 3)
     width = max(round(bitmap.shape[1] * height / 7), 3)
-    return _area(_area(bitmap, height).T, width).T
+    drawn = _area(_area(bitmap, height).T, width).T
+    drawn.setflags(write=False)  # shared by all that ask for the same
+    return drawn
 
 
 def ring(height: int) -> NDArray[np.float32]:
