@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.dataset import Dataset
-from nas.data.features import NAMES, trivial_features
+from nas.data.features import NAMES, cross_validated, sample_of_groups, score, trivial_features
 from nas.data.listing import clean
 from nas.records import Metric
 from nas.statistics.ranking import auc
@@ -40,9 +40,21 @@ def source_association(dataset: Dataset) -> float | None:
     return association(dataset.labels, dataset.source)
 
 
-def confounding_warnings(dataset: Dataset, trivial: Metric) -> list[str]:
-    """Sentences on the seven features together (``trivial``), the strongest of them, and on source, view and sex."""
-    return [*_together(dataset, trivial), *_strongest(dataset), *_source(dataset), *_columns(dataset)]
+def confounding(dataset: Dataset) -> tuple[Metric, list[str]]:
+    """How well the seven trivial features predict the class (group cross-validated balanced accuracy), and warnings in sentences: on
+    the features together, the strongest of them, and on source, view and sex."""
+    chosen = sample_of_groups(dataset)
+    features, labels, group = trivial_features(dataset, chosen), dataset.labels[chosen], dataset.group[chosen]
+    found = cross_validated(features, labels, group, len(dataset.classes))
+    if found is None:
+        metric = Metric(
+            name="balanced_accuracy", value=None, n=len(chosen), groups=len(np.unique(group)), part="cross-validated",
+            note="a class has fewer than two groups",
+        )  # fmt: skip
+    else:
+        note = f"seven trivial features ({', '.join(NAMES)}); chance {1 / len(np.unique(labels)):.2f}"
+        metric = score("", found, dataset, chosen, "cross-validated", note)[0]
+    return metric, [*_together(dataset, metric), *_strongest(dataset, features, labels), *_source(dataset), *_columns(dataset)]
 
 
 def _together(dataset: Dataset, trivial: Metric) -> list[str]:
@@ -57,15 +69,14 @@ def _together(dataset: Dataset, trivial: Metric) -> list[str]:
     ]
 
 
-def _strongest(dataset: Dataset) -> list[str]:
+def _strongest(dataset: Dataset, features: NDArray[np.float64], labels: NDArray[np.int64]) -> list[str]:
     """The three single features that tell one class from the rest best, each with that class, where they do."""
     best: dict[str, tuple[float, str]] = {}
-    features = trivial_features(dataset).T
-    for c in np.unique(dataset.labels):
-        positive = dataset.labels == c
+    for c in np.unique(labels):
+        positive = labels == c
         if positive.all():
             return []
-        for name, values in zip(NAMES, features, strict=True):
+        for name, values in zip(NAMES, features.T, strict=True):
             area = auc(values, positive)
             best[name] = max(best.get(name, (0.0, "")), (max(area, 1 - area), clean(dataset.classes[c])))
     strong = sorted(((area, name, label) for name, (area, label) in best.items() if area >= STRONG_AREA), reverse=True)[:3]

@@ -7,24 +7,23 @@ import shlex
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.confounding import confounding_warnings, source_association
+from nas.data.confounding import confounding, source_association
 from nas.data.dataset import SPEC_JOIN, Dataset, Parts
-from nas.data.features import confounding
 from nas.data.listing import clean
 from nas.records import DataSummary
 
 TINY_GROUPS = 50  # below this a class cannot be audited
 _BRIGHTER = 10.0  # grey values by which lungs outshine the ring around them in an image that looks inverted
-_CHUNK = 512
+_CHUNK = 16
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set bits of every byte
 
 
 def summarise(dataset: Dataset, parts: Parts | None = None) -> DataSummary:
     """Count classes, sources, masks, sizes and groups; measure confounding; warn in sentences; say what to run next."""
-    trivial = confounding(dataset)
+    trivial, confounded = confounding(dataset)
     warnings = [
         *dataset.notes,
-        *confounding_warnings(dataset, trivial),
+        *confounded,
         *_class_warnings(dataset),
         *_duplicate_warnings(dataset),
         *_mask_warnings(dataset),
