@@ -51,4 +51,5 @@ def _group_names(rows: list[Row], roots: NDArray[np.int64]) -> Strings:
 
 
 def strings(values: Iterable[str]) -> Strings:
+    """A column of text."""
     return np.array(list(values), dtype=np.str_)
