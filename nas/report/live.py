@@ -92,6 +92,7 @@ class Lines:
         self._file = file or sys.stderr
         self._state = State(trials)
         self._spoken: dict[int, float] = {}
+        self._ended = False
 
     def _write(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {fmt.clean(text)}", file=self._file, flush=True)
@@ -114,11 +115,15 @@ class Lines:
         """As ``Progress``."""
         self._state.trial_finished(record)
         self._spoken.pop(record.number, None)
-        self._write(f"{trial_text(record)}; {self._state.summary()}")
+        self._write(trial_text(record))
+        self._ended = True
 
     def accounting(self, counts: Accounting) -> None:
         """As ``Progress``."""
         self._state.accounting(counts)
+        if self._ended:  # once after each trial: counts come far more often
+            self._ended = False
+            self._write(self._state.summary())
 
     def message(self, text: str) -> None:
         """As ``Progress``."""

@@ -44,7 +44,9 @@ def _search(record: SearchRecord) -> Markup:
     ]
     unmet = [Markup("<li>{}</li>").format(fmt.clean(reason)) for reason in record.unmet]
     tail = Markup("<ul>{}</ul>").format(Markup("").join(unmet)) if unmet else Markup("")
-    return Markup("<p>{}</p>{}{}{}").format(fmt.clean(lead(record)), Markup("").join(lines), tail, _table(front_table(record)))
+    return Markup("<p>{}</p>{}{}{}").format(
+        fmt.clean(lead(record)), Markup("").join(lines), tail, _table(front_table(record, paths=False))
+    )
 
 
 def _audit(record: AuditRecord) -> Markup:

@@ -25,10 +25,6 @@ def _percent(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def _decimals(value: float) -> str:
-    return fmt.number(value, 2)
-
-
 def completed(record: SearchRecord) -> list[TrialRecord]:
     """Trials that have a quality."""
     return [trial for trial in record.trials if trial.outcome == "completed" and trial.quality is not None]
@@ -117,7 +113,7 @@ def _quality_chart(record: SearchRecord, trials: Sequence[TrialRecord]) -> Marku
         points.append(_point(t, quality, quality - half if half else None, quality + half if half else None, names))
     return scatter(
         points, "The objective: lower is better", FLOPS_AXIS, LOSS_AXIS,
-        x_format=fmt.tick, y_format=_decimals, front=non_dominated([(p.x, p.y) for p in points], higher_is_better=False),
+        x_format=fmt.tick, front=non_dominated([(p.x, p.y) for p in points], higher_is_better=False),
         limit=record.budget.get("flops"), limit_text="budget", legend=_legend(trials),
         caption="Bars: ± 1.96 standard errors of the validation log-loss. The front is formed on these two figures.",
     )  # fmt: skip
@@ -137,8 +133,9 @@ def course_charts(record: SearchRecord) -> list[Markup]:
     spent = [stacked(outcomes, "Where the proposals went", "proposals (count)")] if any(bar.value for bar in outcomes) else []
     if counted.seconds:
         phases = sorted(counted.seconds.items(), key=lambda item: -item[1])
-        items = [Bar(name, seconds / 60, text=fmt.duration(seconds)) for name, seconds in phases]
-        spent.append(bars(items, "Where the time went", "minutes of work", x_format=lambda v: f"{v:g}"))
+        unit, unit_name = (60, "minutes") if phases[0][1] >= 120 else (1, "seconds")
+        items = [Bar(name, seconds / unit, text=fmt.duration(seconds)) for name, seconds in phases]
+        spent.append(bars(items, "Where the time went", f"{unit_name} of work"))
     return [*charts, Markup("<div>{}</div>").format(Markup("").join(spent))] if spent else charts
 
 
@@ -154,7 +151,7 @@ def _best_so_far(record: SearchRecord) -> Markup:
             Series("each trial", points, "s7", "circle", marked=True, tips=[trial_tip(t) for t in trials], line=False),
             Series("best so far", stairs, "s1", stepped=True),
         ],
-        "Best so far", "trial (number)", LOSS_AXIS, x_format=lambda v: f"{v:g}", y_format=_decimals,
+        "Best so far", "trial (number)", LOSS_AXIS, whole=True,
     )  # fmt: skip
 
 
@@ -173,8 +170,9 @@ def decision_charts(record: SearchRecord, subject: CandidateRecord | None) -> li
     if not axes:
         return []
     charts = [_importance_chart(found)] if found else []
+    chief = "most important" if found else "first"
     which = (
-        f"The {len(axes)} most important of {len(varied)} decisions that varied"
+        f"The {len(axes)} {chief} of {len(varied)} decisions that varied"
         if len(varied) > len(axes)
         else "All decisions that varied"
     )
@@ -246,8 +244,7 @@ def training_charts(record: SearchRecord, subject: CandidateRecord | None) -> li
             f"Trial {shown[0].number}: training against validation",
             "epoch",
             "loss (nats)",
-            y_format=_decimals,
-            x_format=lambda v: f"{v:g}",
+            whole=True,
         )
     )
     return [chart for chart in charts if chart]
@@ -260,4 +257,4 @@ def _history_chart(trials: Sequence[TrialRecord], name: str, title: str, label: 
         tips = [f"trial {trial.number}, epoch {x:g}: {y:.3f}" for x, y in points]
         if points:
             series.append(Series(f"trial {trial.number}", points, f"s{index + 1}", marked=True, tips=tips))
-    return curves(series, title, "epoch", label, x_format=lambda v: f"{v:g}", y_format=_decimals) if series else Markup("")
+    return curves(series, title, "epoch", label, whole=True) if series else Markup("")

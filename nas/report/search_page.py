@@ -168,13 +168,13 @@ def _control_warning(record: SearchRecord) -> list[str]:
     return []
 
 
-def front_table(record: SearchRecord) -> Table:
+def front_table(record: SearchRecord, *, paths: bool = True) -> Table:
     """The front's candidates, cheapest first, the winner (else the best) highlighted."""
     subject = subject_of(record)
     rows = [
         Row(
             (
-                Cell(candidate.name, sub=candidate.path, class_="text"),
+                Cell(candidate.name, sub=candidate.path if paths else "", class_="text"),
                 Cell(verdict=fmt.verdict_of(candidate) or "none"),
                 count_cell(candidate.cost.flops, fmt.flops(candidate.cost.flops)),
                 count_cell(candidate.cost.parameters, fmt.si(candidate.cost.parameters)),

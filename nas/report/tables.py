@@ -166,7 +166,7 @@ def write_tables(record: SearchRecord | AuditRecord, directory: Path) -> tuple[P
         texts = {
             "trials.csv": trials_csv(record),
             "front.csv": front_csv(record),
-            "front.tex": latex_table(front_table(record), note),
+            "front.tex": latex_table(front_table(record, paths=False), note),
         }
     for name, text in texts.items():
         write_text(Path(directory) / name, text)

@@ -31,7 +31,7 @@ def print_search(record: SearchRecord, *, profile: bool = False, console: Consol
     """The front, winner and best with their paths and verdicts, what is unmet, and the page."""
     out = console or default_console()
     _line(out, lead(record))
-    out.print(rich_table(front_table(record), "Front"))
+    out.print(rich_table(front_table(record, paths=False), "Front"))
     comparisons = comparisons_table(record.comparisons)
     if comparisons.rows:
         out.print(rich_table(comparisons, "Paired comparisons"))

@@ -44,10 +44,10 @@ def test_without_a_terminal_lines_are_written():
     with make_progress(trials=5, console=console) as progress:
         play(progress)
     lines = out.getvalue().splitlines()
-    assert len(lines) == 7  # a start and an end a trial, and the message
+    assert len(lines) == 10  # a start, an end and the counts a trial, and the message
     assert "trial 0 starts: cells-" in lines[0]
     assert "balanced accuracy" in lines[1]
-    assert "2 of 5 done" in lines[3]
+    assert "2 of 5 done" in lines[5]
     assert "\x1b" not in out.getvalue()
 
 
@@ -58,7 +58,7 @@ def test_quiet_writes_nothing_but_a_log_if_asked(tmp_path):
     with make_progress(quiet=True, log=log, console=console) as progress:
         play(progress)
     assert out.getvalue() == ""
-    assert len(log.read_text().splitlines()) == 7
+    assert len(log.read_text().splitlines()) == 10
     with make_progress(quiet=True, console=console) as progress:
         play(progress)
     assert out.getvalue() == ""

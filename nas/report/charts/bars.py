@@ -31,7 +31,7 @@ def bars(
     y_label: str = "",
     *,
     caption: str = "",
-    x_format: Callable[[float], str] = str,
+    x_format: Callable[[float], str] | None = None,
     x_range: tuple[float, float] | None = None,
     marker: tuple[float, str] | None = None,
     legend: Sequence[tuple[str, str, str]] = (),

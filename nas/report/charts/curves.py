@@ -32,17 +32,21 @@ def curves(
     y_label: str,
     *,
     caption: str = "",
-    x_format: Callable[[float], str] = str,
-    y_format: Callable[[float], str] = str,
+    x_format: Callable[[float], str] | None = None,
+    y_format: Callable[[float], str] | None = None,
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
+    whole: bool = False,
     diagonal: bool = False,
     height: int = 320,
 ) -> Markup:
-    """A figure of lines; ``diagonal`` adds the line y = x (chance of an ROC, perfect calibration)."""
+    """A figure of lines; ``whole``: the horizontal axis counts (epochs, trials); ``diagonal`` adds the line y = x (chance of an ROC, perfect calibration)."""
 
     def draw(frame: Frame) -> Markup:
-        x = _scale([p[0] for s in series for p in s.points], x_range, frame.left, frame.x1, 0.03)
+        xs = [p[0] for s in series for p in s.points]
+        x = _scale(xs, x_range, frame.left, frame.x1, 0.03)
+        if whole and xs:
+            x = Scale(min(xs) - 0.5, max(xs) + 0.5, frame.left, frame.x1, whole=True)
         y = _scale([p[1] for s in series for p in s.points], y_range, frame.y1, frame.top, 0.06)
         parts = [axes(frame, x, y, x_label, y_label, x_format, y_format)]
         if diagonal:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+
+from nas.report.formatting import number
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps values in ``[low, high]`` to pixels in ``[start, end]``, linearly or by logarithm."""
+    """Maps values in ``[low, high]`` to pixels in ``[start, end]``, linearly or by logarithm; ``whole``: counts, no fractions."""
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
+    whole: bool = False
 
     def __call__(self, value: float) -> float:
         """The pixel of ``value``; beyond the ends (infinity included) it is clipped to them."""
@@ -28,7 +32,15 @@ class Scale:
 
     def ticks(self, count: int = 5) -> list[float]:
         """At most about ``count`` round values inside the axis."""
-        return _log_ticks(self.low, self.high, count) if self.log else linear_ticks(self.low, self.high, count)
+        ticks = _log_ticks(self.low, self.high, count) if self.log else linear_ticks(self.low, self.high, count)
+        return [tick for tick in ticks if tick == round(tick)] if self.whole else ticks
+
+    def plain(self, value: float) -> str:
+        """A tick with as many decimals as the step between ticks needs."""
+        ticks = self.ticks()
+        step = min((b - a for a, b in pairwise(ticks)), default=0.0)
+        digits = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 2
+        return number(value, digits)
 
 
 def fit(values: Iterable[float], start: float, end: float, *, log: bool = False, margin: float = 0.06) -> Scale:

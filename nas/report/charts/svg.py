@@ -99,19 +99,19 @@ def axes(
     y: Scale | None,
     x_label: str,
     y_label: str,
-    x_format: Callable[[float], str] = str,
-    y_format: Callable[[float], str] = str,
+    x_format: Callable[[float], str] | None = None,
+    y_format: Callable[[float], str] | None = None,
 ) -> Markup:
     """Grid, ticks and the two axis labels (with units: the caller writes them into the label)."""
     parts: list[Markup] = []
     if y is not None:
         for tick in y.ticks(5):
             parts.append(line(frame.left, y(tick), frame.x1, y(tick), "grid"))
-            parts.append(text(frame.left - 7, y(tick) + 4, y_format(tick), "tick", "end"))
+            parts.append(text(frame.left - 7, y(tick) + 4, (y_format or y.plain)(tick), "tick", "end"))
     if x is not None:
         for tick in x.ticks(4 if frame.narrow else 7):
             parts.append(line(x(tick), frame.top, x(tick), frame.y1, "grid"))
-            parts.append(text(x(tick), frame.y1 + 17, x_format(tick), "tick", "middle"))
+            parts.append(text(x(tick), frame.y1 + 17, (x_format or x.plain)(tick), "tick", "middle"))
     parts.append(line(frame.left, frame.y1, frame.x1, frame.y1, "axis"))
     parts.append(line(frame.left, frame.top, frame.left, frame.y1, "axis"))
     middle = (frame.top + frame.y1) / 2
