@@ -124,8 +124,8 @@ class Dataset:
 
 
 def pack_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Bit-pack masks, bool (n, H, W) → uint8 (n, ceil(H·W/8))."""
-    return np.packbits(masks.reshape(len(masks), -1), axis=1)
+    """Bit-pack masks, bool (n, H, W) or (n, 1, H, W) → uint8 (n, ceil(H·W/8)); n may be 0."""
+    return np.packbits(masks.reshape(len(masks), int(np.prod(masks.shape[1:]))), axis=1)
 
 
 @dataclass(frozen=True, eq=False)
