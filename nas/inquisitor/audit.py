@@ -14,6 +14,7 @@ from nas.inquisitor import gates
 from nas.inquisitor.answers import answers_to
 from nas.inquisitor.blind_spots import BLIND_SPOTS
 from nas.inquisitor.context import FULL, SCREEN, Case, Level, Settings
+from nas.inquisitor.evidence import Evidence, attribute, draw
 from nas.inquisitor.judge import Ruling, rounded, rule, sentence
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import hashes, in_data_order, open_case, versions
@@ -44,6 +45,7 @@ def audit_model(
     pictures_dir: Path | None = None,
     training_dataset: Dataset | None = None,
     training_indices: Indices | None = None,
+    attribution: bool | None = None,
 ) -> Finding:
     """Question a model on images that it never trained on.
 
@@ -57,6 +59,7 @@ def audit_model(
         tests: names of the tests to run; by default all of the level.
         pictures_dir: where pictures go; none are made without it.
         training_dataset, training_indices: other images that donors are taken from; by default the images under audit.
+        attribution: whether maps are made; by default at the full level where pictures are asked for.
 
     Raises:
         InputError: the classes differ from the data's, the model's logits do not fit them, or are not finite.
@@ -83,12 +86,21 @@ def audit_model(
         settings=settings or (SCREEN if level == "screen" else FULL), level=level, seed=seed, device=device,
         donor_dataset=training_dataset, donor_rows=training_indices,
     )  # fmt: skip
-    return _question(case, frame, tests, progress, pictures_dir)
+    finding = _question(case, frame, tests, progress)
+    maps = attribution if attribution is not None else level == "full" and pictures_dir is not None
+    return _with_evidence(case, finding, maps, pictures_dir, progress) if case.auditable else finding
 
 
-def _question(
-    case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None, pictures_dir: Path | None
-) -> Finding:
+def _with_evidence(case: Case, finding: Finding, maps: bool, directory: Path | None, progress: Progress | None) -> Finding:
+    """Maps and pictures: they cannot change the verdict, which stands."""
+    if progress and maps:
+        progress("attribution", 0.9)
+    shown = attribute(case) if maps else Evidence(())
+    pictures = draw(case, shown, directory) if directory else ()
+    return finding.model_copy(update={"attributions": shown.entries, "pictures": pictures})
+
+
+def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None) -> Finding:
     """Competence, tests, verdict; the frame holds what was known before the model was called."""
     shown = case.exhibits
     able = gates.competence(case.logits, shown.labels, shown.groups, case.classes, case.auditable, case.margins)

@@ -1,0 +1,113 @@
+"""Our reading of GSInquire: the region that the network itself says it cannot do without.
+
+Not read off a gradient: connected regions are removed through the perturbation engine, and the one whose removal costs the
+decision most is kept, grown and mended, forward passes only. The published method projects a generator's proposed parameter
+change into the image by an unpublished transformation; this is a stated substitute with the same question.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
+
+from nas.inquisitor.attribution.grid import CELLS, cells_in, connected, enlarge, neighbours, start_windows
+from nas.inquisitor.engine import Engine, margins
+
+_STARTS = 2  # beams kept after the scan
+_MENDS = 4  # rounds of taking away the least useful cell and adding the most useful one
+
+
+def critical_regions(
+    engine: Engine, images: Tensor, targets: Tensor, *, size: int | None = None, cells: int = CELLS
+) -> tuple[Tensor, Tensor]:
+    """For each image the region whose removal lowers the target's log-odds most.
+
+    Args:
+        images: float (n, 1, H, W). targets: int64 (n,), usually the decision. size: cells in a region.
+
+    Returns:
+        regions bool (n, g, g), all of the same area, each in one piece; and log-odds float (n,) when they are removed.
+    """
+    size = size or cells_in(cells=cells)
+    search = _Search(engine, images, targets, cells)
+    owner, regions, odds = search.scan()
+    while int(regions[0].sum()) < size:
+        owner, regions, odds = search.grow(owner, regions)
+    for _ in range(_MENDS):
+        owner, regions, odds = search.mend(owner, regions, odds)
+    best = odds.view(len(images), -1).argmin(dim=1)
+    row = torch.arange(len(images)) * (len(odds) // len(images)) + best
+    return regions[row], odds[row]
+
+
+class _Search:
+    """Candidates of all images side by side; ``owner`` says whose each one is, sorted by image."""
+
+    def __init__(self, engine: Engine, images: Tensor, targets: Tensor, cells: int) -> None:
+        self.engine, self.images, self.targets, self.cells = engine, images, targets, cells
+        self.means = adaptive_avg_pool2d(images, cells)[:, 0]  # (n, g, g): rings of cells give the fill
+
+    def odds(self, owner: Tensor, regions: Tensor) -> Tensor:
+        """Log-odds (m,) of each candidate's image with its region replaced by the mean of the ring around it."""
+        ring = neighbours(regions)
+        around = (self.means[owner] * ring).flatten(1).sum(1) / ring.flatten(1).sum(1).clamp(min=1)
+
+        def edit(numbers: Tensor) -> Tensor:
+            where = enlarge(regions[numbers], self.images.shape[-1])
+            return torch.where(where, around[numbers, None, None, None], self.images[owner[numbers]])
+
+        z = torch.from_numpy(margins(self.engine.logits(edit, len(owner), self.images.shape[-1])))
+        return z.gather(1, self.targets[owner].cpu()[:, None])[:, 0].float()
+
+    def scan(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Every start window on every image; the best few, of which no two overlap by much."""
+        windows = start_windows(self.cells, self.images.device)
+        n, count = len(self.images), len(windows)
+        owner = torch.arange(n, device=self.images.device).repeat_interleave(count)
+        odds = self.odds(owner, windows.repeat(n, 1, 1)).view(n, count)
+        overlap = torch.einsum("aij,bij->ab", windows.float(), windows.float()).cpu() > 3
+        kept = []
+        for _ in range(_STARTS):
+            best = odds.argmin(dim=1)
+            kept.append((best, odds.gather(1, best[:, None])[:, 0]))
+            odds = odds.masked_fill(overlap[best], torch.inf)
+        picks = torch.stack([best for best, _ in kept], dim=1).flatten()
+        values = torch.stack([value for _, value in kept], dim=1).flatten()
+        return torch.arange(n).repeat_interleave(_STARTS), windows.cpu()[picks].clone(), values
+
+    def grow(self, owner: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Each region with the neighbouring cell whose removal costs most."""
+        parent, cell = torch.nonzero(neighbours(regions).flatten(1), as_tuple=True)
+        return self._choose(owner, regions, parent, _with(regions[parent], cell, True))
+
+    def mend(self, owner: Tensor, regions: Tensor, odds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give up the cell that matters least, then take the best neighbour; kept only where that costs the decision more."""
+        parent, cell = torch.nonzero(regions.flatten(1), as_tuple=True)
+        smaller = _with(regions[parent], cell, False)
+        whole = connected(smaller)
+        _, trimmed, _ = self._choose(owner, regions, parent[whole], smaller[whole])
+        _, mended, better = self.grow(owner, trimmed)
+        gain = better < odds
+        return owner, torch.where(gain[:, None, None], mended, regions), torch.where(gain, better, odds)
+
+    def _choose(self, owner: Tensor, regions: Tensor, parent: Tensor, offered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        device = self.images.device
+        found = self.odds(owner[parent].to(device), offered.to(device))
+        best = torch.full((len(regions),), torch.inf).scatter_reduce(0, parent, found, "amin")
+        chosen = torch.zeros(len(regions), dtype=torch.int64)
+        hits = torch.nonzero(found == best[parent])[:, 0].flip(0)  # of equals, the first
+        chosen[parent[hits]] = hits
+        return owner, offered[chosen], best
+
+
+def _with(regions: Tensor, cell: Tensor, value: bool) -> Tensor:
+    changed = regions.clone()
+    changed.flatten(1)[torch.arange(len(changed)), cell] = value
+    return changed
+
+
+def as_map(regions: Tensor, drop: Tensor, image_size: int) -> Tensor:
+    """Regions as soft maps in log-odds, (n, H, W): what removal costs, inside; for galleries."""
+    pixels = enlarge(regions, image_size).float()
+    return avg_pool2d(pixels, 3, 1, 1)[:, 0] * drop[:, None, None]

@@ -1,0 +1,167 @@
+"""What a full audit shows beside its verdict: maps with their gates, flips, pictures. Suspicion, never acquittal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.inquisitor.attribution.critical import critical_regions
+from nas.inquisitor.attribution.grid import cells_in, enlarge, from_map
+from nas.inquisitor.attribution.impact import impact_scores
+from nas.inquisitor.attribution.localisation import excess_mass, localisation_auc, mass_outside
+from nas.inquisitor.attribution.methods import METHODS, Maps, UnavailableError, differentiable
+from nas.inquisitor.attribution.validity import randomised, verdict_on
+from nas.inquisitor.context import Case
+from nas.inquisitor.engine import Engine, probabilities, to_float
+from nas.inquisitor.judge import rounded
+from nas.inquisitor.pictures import Flip, Panel, draw_flips, draw_gallery
+from nas.inquisitor.tests.base import AUDIT_TESTS, SwapTest
+from nas.records import Picture
+
+IMAGES = 24  # images with maps
+SHOWN = 4
+FORWARD_ONLY = ("occlusion",)  # methods that need no gradients
+
+
+@dataclass(eq=False)
+class Evidence:
+    """JSON-able entries, one a method, and the panels to draw."""
+
+    entries: tuple[dict[str, Any], ...]
+    panels: list[Panel] = field(default_factory=list)
+
+
+def attribute(case: Case, images: int = IMAGES) -> Evidence:
+    """Maps of rightly decided images by every method, each with its gates, its localisation and its region's impact."""
+    rows = _rightly_decided(case, images)
+    if len(rows) < 8:
+        return Evidence(({"method": "all", "status": "unavailable", "reason": "fewer than 8 images are decided rightly"},))
+    pictures, targets = to_float(case.exhibits.images[case.tensor(rows)]), case.tensor(case.exhibits.labels[rows])
+    regions, groups = case.regions[case.tensor(rows)][:, 0], case.exhibits.groups[rows]
+    found, _ = critical_regions(case.engine, pictures, targets)
+    fill = case.settings.fills[-1]  # not the one that the search used
+    covered = enlarge(found, case.exhibits.image_size)[:, 0].to(regions.device)
+    share = float((covered & ~regions).sum() / covered.sum())
+    scores = _impact(case, pictures, targets, found, fill, groups)
+    entries: list[dict[str, Any]] = [
+        {"method": "critical_region", "status": "valid", "images": len(rows), "mass_outside": rounded(share), "impact": scores}
+    ]
+    kept: dict[str, tuple[Tensor, str]] = {}
+    gradients = differentiable(case.engine, pictures[:1])
+    twin = Engine(randomised(case.engine.model, case.seed), case.engine.device, case.engine.pixels) if gradients else None
+    for name in METHODS.names():
+        entry, maps = _method(case, name, pictures, targets, regions, groups, fill, twin)
+        entries.append({"images": len(rows), **entry})
+        if maps is not None:
+            kept[name] = (maps.values, str(entry["status"]))
+    panels = [
+        Panel(
+            pictures[k, 0].cpu().numpy(), case.exhibits.masks[int(rows[k])].cpu().numpy(),
+            enlarge(found[k : k + 1], case.exhibits.image_size)[0, 0].numpy(), f"{case.classes[int(targets[k])]}",
+            {name: (values[k].cpu().numpy(), status) for name, (values, status) in kept.items()},
+        )
+        for k in np.linspace(0, len(rows) - 1, SHOWN).astype(int)
+    ]  # fmt: skip
+    return Evidence(tuple(entries), panels if kept else [])
+
+
+def _method(
+    case: Case, name: str, pictures: Tensor, targets: Tensor, regions: Tensor, groups: NDArray, fill: str, twin: Engine | None
+) -> tuple[dict[str, Any], Maps | None]:  # fmt: skip
+    if twin is None and name not in FORWARD_ONLY:
+        return {"method": name, "status": "unavailable", "reason": "no gradients reach the input of this model"}, None
+    try:
+        maps = METHODS.get(name)(case.engine, pictures, targets)
+        other = METHODS.get(name)(twin, pictures, targets) if twin else None
+    except UnavailableError as error:
+        return {"method": name, "status": "unavailable", "reason": str(error)}, None
+    scores = _impact(case, pictures, targets, from_map(maps.values.cpu(), cells_in()), fill, groups)
+    drop = scores.get("drop")
+    low = drop["low"] if isinstance(drop, dict) else None
+    gates = verdict_on(maps, other, low) if other else {"status": "void", "reason": "no randomised twin to compare with"}
+    outside, excess = mass_outside(maps.values, regions), excess_mass(maps.values, regions)
+    return {
+        "method": name, **gates, "localisation_auc": _mean(localisation_auc(maps.values, regions)),
+        "mass_outside": _mean(outside), "excess_outside": _mean(excess), "degenerate": int((~outside.isfinite()).sum()),
+        "impact": scores,
+    }, maps  # fmt: skip
+
+
+def _impact(case: Case, pictures: Tensor, targets: Tensor, regions: Tensor, fill: str, groups: NDArray) -> dict[str, Any]:
+    return impact_scores(case.engine, pictures, targets, regions, fill=fill, seed=case.seed, groups=groups)
+
+
+def _mean(values: Tensor) -> float | None:
+    usable = values[values.isfinite()]
+    return rounded(float(usable.double().mean())) if len(usable) else None
+
+
+def _rightly_decided(case: Case, count: int) -> NDArray[np.int64]:
+    """Positions of rightly decided images, the classes in turn."""
+    right = case.logits.argmax(axis=1) == case.exhibits.labels
+    columns = [np.flatnonzero(right & (case.exhibits.labels == index)) for index in range(len(case.classes))]
+    turns = [(place, index, int(row)) for index, column in enumerate(columns) for place, row in enumerate(column)]
+    return np.sort(np.array([row for _, _, row in sorted(turns)[:count]], dtype=np.int64))
+
+
+def strongest_flips(case: Case, count: int = SHOWN) -> list[Flip]:
+    """Edits under which a rightly decided image was decided otherwise with a donor of another class, the strongest first.
+
+    At most two by one test: one marker would otherwise fill the page.
+    """
+    found: list[tuple[float, SwapTest, int, int]] = []
+    for _, kind in AUDIT_TESTS.items():
+        test = kind()
+        key = (test.name, "responses", case.settings.fills[0])
+        if isinstance(test, SwapTest) and key in case.memory:
+            found += [(strength, test, pair, label) for strength, pair, label in _flips_of(case, case.memory[key])[:2]]
+    found.sort(key=lambda item: (-item[0], item[1].name, item[2]))
+    return [_shown(case, test, pair) for _, test, pair, _ in found[:count]]
+
+
+def _flips_of(case: Case, responses: NDArray[np.float64]) -> list[tuple[float, int, int]]:
+    """(strength in σ, pair, label) of flips by donors that are not of the recipient's class."""
+    design = case.design
+    labels = case.exhibits.labels[design.recipient]
+    right = case.logits.argmax(axis=1)[design.recipient] == labels
+    own = responses[np.arange(design.entries), labels]  # log-odds with a donor of the recipient's own class, (entries, classes)
+    stays = own.argmax(axis=1) == labels  # else the edit as such changed the decision, not what it carried
+    found = []
+    for slot in range(design.slots):
+        flipped = right & stays & (slot != labels) & (responses[:, slot].argmax(axis=1) != labels)
+        fall = own[np.arange(design.entries), labels] - responses[np.arange(design.entries), slot, labels]
+        found += [
+            (float(fall[k] / case.sigma[labels[k]]), int(k) * design.slots + slot, int(labels[k]))
+            for k in np.flatnonzero(flipped)
+        ]
+    return sorted(found, key=lambda item: (-item[0], item[1]))
+
+
+def _shown(case: Case, test: SwapTest, pair: int) -> Flip:
+    recipients, positions = case.design.pairs()
+    number = case.tensor(case.giving[1][pair : pair + 1])
+    position = int(recipients[pair])
+    edited = test.edit(case, case.tensor(recipients[pair : pair + 1]), number, case.settings.fills[0])
+    original = to_float(case.exhibits.images[position : position + 1])
+    logits = case.engine.logits(lambda numbers: torch.cat([original, edited])[numbers], 2, case.exhibits.image_size)
+    shares = probabilities(logits)
+    donor = case.classes[int(case.donors.labels[positions[pair]])]
+    return Flip(
+        original[0, 0].cpu().numpy(), edited[0, 0].cpu().numpy(), case.exhibits.masks[position].cpu().numpy(),
+        f"{test.title}, donor {donor}", shares[0], shares[1],
+    )  # fmt: skip
+
+
+def draw(case: Case, evidence: Evidence, directory: Path) -> tuple[Picture, ...]:
+    """Write the pictures; none where there is nothing to show."""
+    flips = strongest_flips(case)
+    return (
+        *([draw_flips(flips, case.classes, directory)] if flips else []),
+        *([draw_gallery(evidence.panels, directory)] if evidence.panels else []),
+    )
