@@ -15,7 +15,7 @@ _CONTRAST = 0.12  # how far a letter stands out from what an opening leaves
 _STARK = 0.3  # letters on black need not be among the brightest pixels, but stand out this far
 _BORDER = 0.28  # markers are sought this near to the left or right edge (the spine and chin are full of thin bright lines)
 _BRIGHT = 0.85  # letters belong to the brightest 15 % of a picture
-_LONGEST = 0.2  # straight runs longer than this share of the side are no letters
+_LONGEST = 0.25  # straight runs longer than this share of the side are no letters
 _LARGEST = 0.10  # a picture with more than this share "marked" has no markers that we could tell from texture
 _TRIES = 12
 

@@ -6,12 +6,14 @@ real pictures look to the network like one more variation.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.phantom import lesions
 from nas.data.phantom.acquisition import blur
-from nas.data.phantom.anatomy import Chest, draw_body, draw_pose, render, soft_step
+from nas.data.phantom.anatomy import Body, Chest, draw_body, draw_pose, render, soft_step
 from nas.data.phantom.draw import Draw, Field
 from nas.data.phantom.tags import glyph, paste
 
@@ -31,7 +33,7 @@ def varied_chests(n: int, size: int, seed: int) -> tuple[NDArray[np.uint8], NDAr
 
 def _draw(seed: int, rows: NDArray[np.int64], size: int) -> tuple[Field, NDArray[np.bool_]]:
     draw = Draw(seed, _PICTURE, rows)
-    body, disease = draw_body(Draw(seed, _BODY, rows), spread=1.7), lesions.draw_disease(draw)
+    body, disease = _varied_body(Draw(seed, _BODY, rows)), lesions.draw_disease(draw)
     chest = render(body, draw_pose(draw, spread=1.9), size)
     attenuation = chest.attenuation + lesions.distractors(chest, draw, size)
     attenuation += chest.lungs * _opacities(disease, chest, draw, size)
@@ -43,14 +45,21 @@ def _draw(seed: int, rows: NDArray[np.int64], size: int) -> tuple[Field, NDArray
     return _border(pictures, draw), chest.lungs > 0.5
 
 
+def _varied_body(draw: Draw) -> Body:
+    """Proportions beyond the phantom's: among them children's high, steep domes."""
+    body = draw_body(draw, spread=1.7)
+    steep = draw.chance(0.5) * draw.uniform(0, 0.2)
+    return replace(body, dome=body.dome - 0.6 * steep, angle=body.angle + steep)
+
+
 def _opacities(disease: lesions.Disease, chest: Chest, draw: Draw, size: int) -> Field:
     """Disease of every extent, up to whole lungs filled until they are as dense as the abdomen."""
     focal = draw.chance(0.35) * lesions.pneumonia(disease, chest, draw, size) * chest.air
     diffuse = draw.chance(0.35) * lesions.covid(disease, chest, draw, size) * chest.air
     side = np.where(chest.u > 0, draw.uniform(0, 1), draw.uniform(0, 1))
-    whole = draw.chance(0.25) * side * draw.uniform(0.1, 0.6) * np.clip(1 + 0.5 * draw.smooth(6, size), 0, 2)
+    whole = draw.chance(0.22) * side * draw.uniform(0.1, 0.5) * np.clip(1 + 0.5 * draw.smooth(6, size), 0, 2)
     level = draw.uniform(-0.1, 0.6)
-    effusion = draw.chance(0.2) * draw.uniform(0.2, 0.6) * soft_step(chest.v - level, 0.15) * (chest.u * draw.sign() > 0)
+    effusion = draw.chance(0.05) * draw.uniform(0.2, 0.6) * soft_step(chest.v - level, 0.15) * (chest.u * draw.sign() > 0)
     return focal + diffuse + whole + effusion
 
 
@@ -72,7 +81,7 @@ def _bowel(chest: Chest, draw: Draw, size: int) -> Field:
     """Gas under the diaphragm: dark as lung, but not lung; and a broad change of the belly's brightness."""
     below = soft_step(-chest.depth - 0.05, 0.03) * soft_step(chest.v - 0.45, 0.1)
     gas = soft_step(draw.smooth(7, size) - draw.uniform(0.6, 1.6), 0.2)
-    return below * (draw.uniform(-0.25, 0.25) - draw.chance(0.5) * 0.45 * gas)
+    return below * (draw.uniform(-0.28, 0.25) - draw.chance(0.5) * 0.45 * gas)
 
 
 def _head_and_arms(chest: Chest, draw: Draw) -> Field:
