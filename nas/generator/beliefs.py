@@ -14,6 +14,7 @@ from nas.generator.options import GeneratorOptions
 from nas.generator.representation import Representation
 from nas.generator.surrogate import Inputs, Posterior, Surrogate, rank_normal
 
+FANTASIES = 16  # imagined outcomes of the pending networks, in antithetic pairs
 FIT_ON = 200  # observations that the surrogate's parameters are fitted to, at most
 
 
@@ -42,21 +43,37 @@ class Beliefs:
     def worth(self, history: History, points: Inputs, direction: Array) -> Array:
         """log of (expected improvement × chance of meeting the constraints) at points, float64 (m,).
 
-        Pending networks are believed to turn out as predicted, so that proposals made meanwhile keep away from them.
+        With networks pending, the improvement is averaged over imagined outcomes of theirs (Snoek et al., NeurIPS 2012), so
+        that proposals made meanwhile differ from them without giving up where they might do well.
 
         Args:
             points: columns of the candidates; the same tuple again costs little.
             direction: float64 (objectives,), weights of several objectives.
         """
         observations = history.observations
-        mean, deviation, smooth, rows = self._predict("score", history, points, direction)
+        posterior, scores, rows = self._posterior("score", history, points, direction)
+        smooth = posterior.smoothed(scores)
         met = np.array([observations[i].violation <= 0 for i in rows])
-        if met.all():
-            return log_expected_improvement(mean, deviation, float(smooth.max()))
-        chance = log_probability_positive(*self._predict("constraints", history, points, direction)[:2])
         if not met.any():
-            return chance
-        return log_expected_improvement(mean, deviation, float(smooth[met].max())) + chance
+            return self._chance(history, points, direction)
+        improvement = self._improvement(posterior, scores, float(smooth[met].max()), history)
+        return improvement if met.all() else improvement + self._chance(history, points, direction)
+
+    def _improvement(self, posterior: Posterior, scores: Array, incumbent: float, history: History) -> Array:
+        if not history.pending:
+            return log_expected_improvement(*posterior.predict(scores), incumbent)
+        rng = np.random.default_rng([len(history.observations), len(history.pending)])
+        half = rng.standard_normal((FANTASIES // 2, len(history.pending)))
+        means, deviation, imagined = posterior.fantasise(scores, np.concatenate([half, -half]))
+        worths = [
+            log_expected_improvement(mean, deviation, max(incumbent, best))
+            for mean, best in zip(means, imagined.tolist(), strict=True)
+        ]
+        return np.logaddexp.reduce(worths) - np.log(len(worths))
+
+    def _chance(self, history: History, points: Inputs, direction: Array) -> Array:
+        posterior, margins, _ = self._posterior("constraints", history, points, direction)
+        return log_probability_positive(*posterior.predict(margins))
 
     def amplitudes(self) -> dict[str, float]:
         """Variance that each part of the representation explains, as last fitted; empty before the first fit."""
@@ -78,8 +95,8 @@ class Beliefs:
             column = np.where(complete, column, np.minimum(column, np.median(column[complete])))
         return Targets(*rank_normal(column, errors))
 
-    def _predict(self, what: str, history: History, points: Inputs, direction: Array) -> tuple[Array, Array, Array, list[int]]:
-        """Mean and deviation at points; smoothed targets of the observations that were used, and which those are."""
+    def _posterior(self, what: str, history: History, points: Inputs, direction: Array) -> tuple[Posterior, Array, list[int]]:
+        """Beliefs at points, pending networks included; the targets of the observations that were used, and which those are."""
         observations = history.observations
         milestone = milestones(len(observations), self._options)[-1]
         early = self.targets(what, observations[:milestone], direction)
@@ -89,8 +106,7 @@ class Beliefs:
         posterior = self._observe(what, surrogate, points, [observations[i] for i in rows], targets.variances[rows])
         if history.pending:
             posterior = posterior.observe(self.representation.encode(history.pending), np.zeros(len(history.pending)))
-        scores = targets.scores[rows]
-        return *posterior.predict(scores), posterior.smoothed(scores), rows
+        return posterior, targets.scores[rows], rows
 
     def _observe(
         self, what: str, surrogate: Surrogate, points: Inputs, observations: Sequence[Observation], variances: Array

@@ -144,7 +144,8 @@ class Posterior:
     """What the surrogate believes after some observations. Immutable: ``observe`` returns another one.
 
     Points of interest may be tracked, so that one more observation costs only one more row at them. Observations beyond the
-    scores that ``predict`` is given are pending: believed to turn out as predicted, so that they take away uncertainty only.
+    scores that are given are pending: ``predict`` believes that they turn out as predicted, so that they take away uncertainty
+    only; ``fantasise`` imagines outcomes.
 
     Args:
         surrogate: with its parameters set.
@@ -181,6 +182,25 @@ class Posterior:
         n = len(scores)
         solved = solve_triangular(self._lower[:n, :n], scores, lower=True, check_finite=False)
         return solved @ self._cross[:n], self._deviation(self._explained)
+
+    def fantasise(self, scores: Array, draws: Array) -> tuple[Array, Array, Array]:
+        """Predictions under imagined outcomes of the pending observations, drawn jointly from what is believed about them.
+
+        Args:
+            scores: float64 (n,), of the first observations.
+            draws: float64 (k, pending), standard normal.
+
+        Returns:
+            Means at the tracked points, (k, m); their common standard deviation, (m,); the best imagined value of g among the
+            pending observations, (k,).
+        """
+        n = len(scores)
+        solved = solve_triangular(self._lower[:n, :n], scores, lower=True, check_finite=False)
+        means = solved @ self._cross[:n] + draws @ self._cross[n:]
+        spread = draws @ self._lower[n:, n:].T  # of the noisy outcomes, around what is believed
+        noisy = np.einsum("ij,ij->i", self._lower[n:, n:], self._lower[n:, n:])
+        imagined = self._lower[n:, :n] @ solved + spread * (1 - self._noise[n:] / noisy)
+        return means, self._deviation(self._explained), imagined.max(axis=1)
 
     def at(self, points: Inputs) -> Posterior:
         """The same beliefs, tracked at other points."""

@@ -77,6 +77,20 @@ def test_pending_observations_take_away_uncertainty_only() -> None:
     assert (after[1][4:] < before[1][4:] / 2).all()
 
 
+def test_imagined_outcomes_are_those_that_conditioning_would_give() -> None:
+    surrogate, (inputs, scores) = two_parts(), data(6)
+    points = data(5, seed=3)[0]
+    known = Posterior(surrogate, points).observe(tuple(x[:4] for x in inputs), np.zeros(4))
+    pending = known.observe(tuple(x[4:] for x in inputs), np.zeros(2))
+    draws = np.array([[0.0, 0.0], [1.0, -0.5]])
+    means, deviation, _ = pending.fantasise(scores[:4], draws)
+    np.testing.assert_allclose(means[0], known.predict(scores[:4])[0])
+    imagined = pending._lower @ np.concatenate([np.linalg.solve(pending._lower[:4, :4], scores[:4]), draws[1]])
+    mean, same = pending.predict(imagined)
+    np.testing.assert_allclose(means[1], mean, atol=1e-8)
+    np.testing.assert_allclose(deviation, same)
+
+
 def test_rank_normal_scores_keep_order_and_scale_errors() -> None:
     values = np.array([3.0, 1.0, 2.0, 100.0])
     scores, variances = rank_normal(values, np.zeros(4))

@@ -43,8 +43,13 @@ STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # besides the samplers by name
 
 
-def run(problem: Problem, strategy: str, seed: int, evaluations: int, workers: int = 1) -> dict[str, Any]:
-    """One search; ``workers`` simulated workers ask as soon as they are free, evaluations take 0.5 to 1.5 units of time."""
+def run(
+    problem: Problem, strategy: str, seed: int, evaluations: int, workers: int = 1, stop_at_top: bool = False
+) -> dict[str, Any]:
+    """One search; ``workers`` simulated workers ask as soon as they are free, evaluations take 0.5 to 1.5 units of time.
+
+    With ``stop_at_top`` it ends when the top is reached, and the later regrets are those of that moment: upper bounds.
+    """
     name, options = STRATEGIES.get(strategy, (strategy, {}))
     sampler = make_sampler(name, problem.space, problem.budget, seed, **options)
     study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -70,23 +75,25 @@ def run(problem: Problem, strategy: str, seed: int, evaluations: int, workers: i
         now, _, trial, value = heapq.heappop(running)
         study.tell(trial, value)
         scores.append(value)
+        if stop_at_top and value >= problem.top:
+            break
     best = np.maximum.accumulate(scores)
     reached = np.flatnonzero(best >= problem.top)
     return {
         "to_top": int(reached[0]) + 1 if len(reached) else evaluations,
         "hit": bool(len(reached)),
-        "regret": [round(problem.best - float(best[at - 1]), 4) for at in AT if at <= evaluations],
+        "regret": [round(problem.best - float(best[min(at, len(best)) - 1]), 4) for at in AT if at <= evaluations],
         "repeated": int(repeated),
         "over_budget": int(over_budget),
-        "milliseconds": round(1000 * spent / evaluations, 1),
+        "milliseconds": round(1000 * spent / asked, 1),
     }
 
 
 class Results:
     """Runs in a file of JSON lines, each written when it is done."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, stop_at_top: bool) -> None:
+        self._path, self._stop_at_top = path, stop_at_top
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text().splitlines() if path.exists() else []
         self.runs = {tuple(run["key"]): run for run in map(json.loads, lines)}
@@ -95,7 +102,7 @@ class Results:
         """A run, from the file or done now."""
         key = (problem.name, strategy, seed, evaluations, workers)
         if key not in self.runs:
-            self.runs[key] = {"key": list(key), **run(problem, strategy, seed, evaluations, workers)}
+            self.runs[key] = {"key": list(key), **run(problem, strategy, seed, evaluations, workers, self._stop_at_top)}
             with self._path.open("a") as lines:
                 lines.write(json.dumps(self.runs[key]) + "\n")
         return self.runs[key]
@@ -142,13 +149,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ablations", action="store_true", help="the generator beside its own ablations")
     parser.add_argument("--problems", default=",".join(PROBLEMS))
     parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--evaluations", type=int, default=150)
     parser.add_argument("--workers", default="1")
+    parser.add_argument(
+        "--stop-at-top", action="store_true", help="end a run when it has found the top; later regrets are bounds"
+    )
     parser.add_argument("--runs", type=Path, default=Path("generator-runs.jsonl"), help="file that a stopped run resumes from")
     parser.add_argument("--summary", type=Path, help="write the summary as JSON")
     chosen = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder, results = tables_folder(chosen.tables), Results(chosen.runs)
+    folder, results = tables_folder(chosen.tables), Results(chosen.runs, chosen.stop_at_top)
     strategies = ["generator", *STRATEGIES] if chosen.ablations else chosen.samplers.split(",")
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for name in chosen.problems.split(","):
@@ -156,14 +167,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for strategy in strategies:
             for workers in map(int, chosen.workers.split(",")):
                 label = f"{name}, {strategy}" + (f", {workers} workers" if workers > 1 else "")
-                for seed in range(chosen.seeds):
+                for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
                     found[label].append(results.get(problem, strategy, seed, chosen.evaluations, workers))
                 print(table([(label, summary(found[label]))]).splitlines()[-1], file=sys.stderr, flush=True)
     summaries = {label: summary(runs) for label, runs in found.items()}
     print(table(summaries.items()))
     if chosen.summary:
-        command = "python -m tests.performance.generator " + " ".join(arguments if arguments is not None else sys.argv[1:])
-        chosen.summary.write_text(json.dumps({"command": command, "rows": summaries}, indent=1) + "\n")
+        options = f"--seeds {chosen.seeds} --evaluations {chosen.evaluations} --workers {chosen.workers}"
+        options += f" --samplers {','.join(strategies)}" + " --stop-at-top" * chosen.stop_at_top
+        rows = ",\n".join(f"  {json.dumps(label)}: {json.dumps(row)}" for label, row in summaries.items())
+        command = json.dumps(f"python -m tests.performance.generator --tables FOLDER {options}")
+        chosen.summary.write_text(f'{{\n "command": {command},\n "rows": {{\n{rows}\n }}\n}}\n')
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     values = np.array([[done[i, s] for s in range(chosen.seeds)] for i in range(chosen.architectures)])
     icc, low, high = intraclass_correlation(values)
     summary = {
-        "command": "python -m tests.performance.phantom_icc " + " ".join(arguments if arguments is not None else sys.argv[1:]),
+        "command": f"python -m tests.performance.phantom_icc --architectures {chosen.architectures} --seeds {chosen.seeds}",
         "architectures": chosen.architectures,
         "seeds": chosen.seeds,
         "shortcut": SHORTCUT,

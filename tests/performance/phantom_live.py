@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     file.write(json.dumps(runs[key]) + "\n")
     scores = {s: np.array([runs[s, seed, chosen.evaluations]["fresh"] for seed in range(chosen.seeds)]) for s in strategies}
     summary: dict[str, Any] = {
-        "command": "python -m tests.performance.phantom_live " + " ".join(arguments if arguments is not None else sys.argv[1:]),
+        "command": f"python -m tests.performance.phantom_live --samplers {chosen.samplers} --seeds {chosen.seeds} "
+        f"--evaluations {chosen.evaluations}",
         "fresh_log_loss": {s: [round(float(v), 4) for v in values] for s, values in scores.items()},
         "mean": {s: float(values.mean()) for s, values in scores.items()},
         "gain_over_random": {
