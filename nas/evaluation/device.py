@@ -107,7 +107,7 @@ class DeviceData:
         return masks.to(self.device, non_blocking=True)
 
     def gather(self, indices: Tensor) -> Tensor:
-        """Images (n, 1, H, W), uint8 on the device; ``indices`` int64 (n,) lies on the device (on the host if not resident)."""
+        """Images (n, 1, H, W), uint8 on the device; ``indices`` int64 (n,) lies where the images do."""
         if self.resident or self.device.type == "cpu":
             return self.images.index_select(0, indices)
         return self.images.index_select(0, indices.cpu()).pin_memory().to(self.device, non_blocking=True)

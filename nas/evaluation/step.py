@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -65,18 +66,32 @@ class GraphStep(TrainingStep):
         self._graph: torch.cuda.CUDAGraph | None = None
         self._images: Tensor | None = None
         self._labels: Tensor | None = None
+        self._side = torch.cuda.Stream(device) if device.type == "cuda" else None  # where graphs are warmed up and captured
 
     def __call__(self, images: Tensor, labels: Tensor, account: Account) -> None:
         if self._graph is None and not self.fallback and self._done >= WARM_UP_STEPS:
             self.capture(images, labels)
         self._done += 1
         if self._graph is None or self._images is None or self._labels is None:
-            super().__call__(images, labels, account)
+            with self._beside():
+                super().__call__(images, labels, account)
             return
         self._images.copy_(images)
         self._labels.copy_(labels)
         self._graph.replay()
         account.mark("forward")  # forward, backward and optimiser are one launch; the account cannot part them
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Run on the side stream, in order with the main one; the host waits for neither."""
+        if self._side is None:
+            yield
+            return
+        main = torch.cuda.current_stream(self.device)
+        self._side.wait_stream(main)
+        with torch.cuda.stream(self._side):
+            yield
+        main.wait_stream(self._side)
 
     def capture(self, images: Tensor, labels: Tensor) -> None:
         """Record one step on static copies of the batch; nothing is computed and no weight moves while recording."""
@@ -84,7 +99,7 @@ class GraphStep(TrainingStep):
         graph = torch.cuda.CUDAGraph()
         self.optimiser.zero_grad(set_to_none=True)  # so that the recorded backward pass writes, not adds, gradients
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=self._side):
                 loss = self.loss(self._images, self._labels)
                 loss.backward()
                 self._update()

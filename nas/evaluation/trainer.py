@@ -82,7 +82,7 @@ def train(
         checkpoint: a file that the training continues from if it is there, and writes after epochs.
         image_size: train and validate at another size than the data's.
         training_labels: other labels, int64 (len(train_indices),), for example of sub-classes.
-        channels_last: memory layout; by default where it was measured to pay.
+        channels_last: memory layout; on by default: on the CPU too it was 1.6 to 2.5 times faster for every PEPX network tried.
         capture: on CUDA, capture the step as a graph.
 
     Raises:
@@ -95,14 +95,16 @@ def train(
     labels = data.host_labels[train_indices] if training_labels is None else training_labels.cpu().numpy()
     recipe = resolve(recipe, tuple(np.bincount(labels, minlength=data.classes).tolist()), model)
     device = data.device
-    layout = torch.channels_last if _wants_channels_last(channels_last, device) else torch.contiguous_format
+    layout = torch.contiguous_format if channels_last is False else torch.channels_last
     try:
         with _surroundings(device, seed):
             model.to(device=device)
             model.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
             loop = _Loop(model, data.at_size(image_size), train_indices, validation_indices, labels, recipe, seed, capture)
             return loop.run(on_epoch, checkpoint, min(max_epochs or recipe.epochs, recipe.epochs))
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         model.zero_grad(set_to_none=True)
         raise TrainingError(
             f"out of memory on {device} at batch size {recipe.batch_size}; use a smaller batch", "out of memory"
@@ -167,16 +169,17 @@ class _Loop:
         """Mean loss and images per second of one epoch."""
         started = time.perf_counter()
         self.account.start()
-        plan = plan_epoch(
+        drawn = plan_epoch(
             self.train_indices, self.labels, self.recipe, seed=self.seed, epoch=epoch, sources=self.answers.sources
-        ).to(self.data.device)
+        )
+        plan = drawn.to(self.data.device)
         self.answers.start(self.seed, epoch)
         torch.manual_seed(epoch_seed(self.seed, epoch))  # dropout; the surroundings restore the global generator
         set_training(self.model)
         self.step.loss_sum.zero_()
         self.account.mark("data")
         steps, batch = plan.indices.shape
-        for position, (images, labels) in enumerate(self.batches(plan)):
+        for position, (images, labels) in enumerate(self.batches(plan, drawn.indices)):
             factor = rate_factor(self.recipe, epoch * steps + position, self.recipe.epochs * steps, epoch)
             set_rate(self.optimiser, self.recipe.learning_rate * self.progress.plateau_factor * factor)
             self.step(images, labels, self.account)
@@ -188,14 +191,18 @@ class _Loop:
             )
         return loss, steps * batch / (time.perf_counter() - started)
 
-    def batches(self, plan: EpochPlan) -> Iterator[tuple[Tensor, Tensor]]:
-        """Changed images, float32 (batch, 1, H, W), and labels (batch,); on CUDA several batches are made at a time."""
+    def batches(self, plan: EpochPlan, on_host: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Changed images, float32 (batch, 1, H, W), and labels (batch,); on CUDA several batches are made at a time.
+
+        Images that did not fit on the device are gathered by the indices ``on_host`` while the device still works on the
+        steps before: nothing waits for it.
+        """
         steps, batch = plan.indices.shape
         together = 8 if self.data.device.type == "cuda" else 1
         means = self.data.means
         for first in range(0, steps, together):
             rows = plan.indices[first : first + together].flatten()
-            images = self.data.gather(rows)
+            images = self.data.gather(rows if self.data.resident else on_host[first : first + together].flatten())
             labels = self.by_row.index_select(0, rows)
             self.account.mark("data")
             changes = plan.changes.rows(first * batch, first * batch + len(rows))
@@ -214,16 +221,17 @@ class _Loop:
         return logits, scores(logits, self.data.host_labels[self.validation_indices])
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; the CPU's allocator raises a plain ``RuntimeError``."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 def scores(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
     """What an epoch's record says about validation."""
     found = {"log_loss": quality(logits, labels)[0], "balanced_accuracy": balanced_accuracy(logits, labels)}
     if len(np.unique(labels)) > 1:
         found["auroc"] = macro_auc(probabilities(logits), labels)
     return found
-
-
-def _wants_channels_last(asked: bool | None, device: torch.device) -> bool:
-    return True if asked is None else asked
 
 
 @contextmanager

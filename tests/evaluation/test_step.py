@@ -34,7 +34,7 @@ def batch():
 
 
 def test_a_step_that_cannot_be_captured_goes_on_eagerly_and_says_why(tiny, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise RuntimeError("operation not permitted when stream is capturing\nmore lines")
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
@@ -51,7 +51,7 @@ def test_a_step_that_cannot_be_captured_goes_on_eagerly_and_says_why(tiny, monke
 
 def test_a_captured_step_copies_its_inputs_and_replays(tiny, monkeypatch):
     class Recording:
-        def __init__(self, graph):
+        def __init__(self, graph, stream):
             pass
 
         def __enter__(self):

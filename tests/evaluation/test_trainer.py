@@ -102,14 +102,19 @@ def test_divergence_is_named(tiny, striped):
     assert caught.value.reason == "diverged"
 
 
-def test_out_of_memory_is_a_reason_not_a_crash(striped):
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: tried 1 TiB")],
+    ids=str,
+)
+def test_out_of_memory_is_a_reason_not_a_crash(striped, error):
     class Greedy(nn.Module):
         def __init__(self):
             super().__init__()
             self.head = nn.Linear(4, 3)
 
         def forward(self, images):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
 
     with pytest.raises(TrainingError) as caught:
         train(Greedy(), striped, TRAIN, HELD_OUT, RECIPE, seed=0)
