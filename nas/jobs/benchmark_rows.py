@@ -14,7 +14,7 @@ from nas.jobs.benchmark_costs import Expense, net_score
 from nas.jobs.benchmark_folds import file_name
 from nas.jobs.benchmark_scores import Panel, Sheet, make_sheet
 from nas.jobs.benchmark_sources import by_source
-from nas.jobs.benchmark_training import FoldResult
+from nas.jobs.benchmark_training import FoldResult, picked_rate
 from nas.records import BenchmarkRow, Finding, Metric
 from nas.statistics.paired import nadeau_bengio
 from search_spaces.errors import ToolkitError
@@ -63,7 +63,9 @@ def row(
     folds = fold_metrics(arena, results)
     pretraining = results[0].pretraining
     epochs = [result.epochs for result in results]
-    notes = [entrant.note, f"{min(epochs)} to {max(epochs)} epochs", f"confusion: sum over {len(results)} trainings"]
+    rate = picked_rate(arena, entrant)
+    tried = "" if rate is None else f"learning rate {rate:g} picked on the first fold's validation"
+    notes = [entrant.note, f"{min(epochs)} to {max(epochs)} epochs", tried, f"confusion: sum over {len(results)} trainings"]
     found = BenchmarkRow(
         name=entrant.name,
         kind=entrant.kind,

@@ -34,6 +34,7 @@ class BenchmarkSettings(BaseModel):
     image_size: int = Field(96, ge=16, le=1024)
     recipe: Literal["shared", "paper"] = "shared"
     shared: Recipe = SHARED
+    learning_rates: tuple[float, ...] = (1e-3, 2e-4)  # shared recipe: each model's is picked on the first fold's validation
     pretraining: str = Field("none", pattern=r"^(none|shared|imagenet(:.+)?)$")
     audit: Literal["none", "screen", "full"] = "none"
     margin: float = Field(0.05, gt=0, lt=1)  # of non-inferiority, in balanced accuracy, accuracy and AUROC

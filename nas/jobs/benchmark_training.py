@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.records import EpochRecord
 
 Logits = NDArray[np.float32]
+DIVERGENCE = (ToolkitError, ArithmeticError)  # a rate that is too high: the next one is tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,7 @@ def _train(arena: Arena, entrant: Entrant, fold: Fold, directory: Path, started:
 
     data = arena.dataset
     start = initialiser(arena, entrant, fold.seed)
-    run = FoldTraining(arena, entrant, fold, directory / "checkpoints")
-    model = run.fit(start.initialise)
+    model, run = _fitted(arena, entrant, fold, directory / "checkpoints", start.initialise)
     held_out = predict_logits(model, arena.device_data, indices=fold.held_out)
     test = predict_logits(model, arena.device_data, indices=arena.parts.test)
     if not (np.isfinite(held_out).all() and np.isfinite(test).all()):
@@ -95,6 +95,54 @@ def _train(arena: Arena, entrant: Entrant, fold: Fold, directory: Path, started:
     return result
 
 
+def rates_file(arena: Arena, entrant: Entrant) -> Path:
+    """Where the learning rates that were tried on the first fold stand, with their validation losses."""
+    return arena.home(entrant) / "learning_rates.json"
+
+
+def picked_rate(arena: Arena, entrant: Entrant) -> float | None:
+    """The learning rate that the first fold's validation picked; None where nothing was tried."""
+    path = rates_file(arena, entrant)
+    if not path.exists():
+        return None
+    losses = {float(rate): float(loss) for rate, loss in read_json(path).items() if loss is not None}
+    return min(losses, key=lambda rate: losses[rate])
+
+
+def _fitted(
+    arena: Arena, entrant: Entrant, fold: Fold, checkpoints: Path, initialise: Initialise
+) -> tuple[nn.Module, FoldTraining]:
+    """The network trained on the fold; on the first fold once with each learning rate, of which its validation picks one.
+
+    The same few rates are tried for every model: one rate for all would favour whom it suits.
+    """
+    settings = arena.settings
+    if settings.recipe == "paper" or not settings.learning_rates:
+        run = FoldTraining(arena, entrant, fold, checkpoints)
+        return run.fit(initialise), run
+    picked = picked_rate(arena, entrant)
+    rates = settings.learning_rates if picked is None else (picked,)
+    best: tuple[nn.Module, FoldTraining] | None = None
+    losses: dict[str, float | None] = {}
+    for rate in rates:
+        own = replace(entrant, recipe=entrant.recipe.model_copy(update={"learning_rate": rate}))
+        run = FoldTraining(arena, own, fold, checkpoints / f"rate{rate:g}")
+        try:
+            model = run.fit(initialise)
+        except DIVERGENCE as error:
+            losses[repr(rate)] = None
+            if len(losses) == len(rates) and best is None:
+                raise error
+            continue
+        losses[repr(rate)] = run.validation_loss
+        if best is None or run.validation_loss < best[1].validation_loss:
+            best = model, run
+    assert best is not None
+    if picked is None:
+        write_json(rates_file(arena, entrant), losses)
+    return best
+
+
 class FoldTraining:
     """One fold's images, labels and training function: the ``FitData`` and ``TrainFunction`` of a staged ``fit``."""
 
@@ -103,6 +151,7 @@ class FoldTraining:
         self.seed = derived_seed(arena.settings.seed, fold.seed, fold.number)
         self.history: list[EpochRecord] = []
         self.stages = 0
+        self.validation_loss = float("inf")  # class-balanced log-loss after the last stage
 
     @property
     def images(self) -> torch.Tensor:
@@ -170,7 +219,8 @@ class FoldTraining:
         del n_classes  # the network knows its width; validation stays in the original classes
         offset = len(self.history)
         self.history += [record.model_copy(update={"epoch": record.epoch + offset}) for record in training.history]
-        return quality(training.validation_logits, arena.dataset.labels[fold.validation])[0]
+        self.validation_loss = quality(training.validation_logits, arena.dataset.labels[fold.validation])[0]
+        return self.validation_loss
 
 
 def write_fold(arena: Arena, result: FoldResult, pretraining: str) -> None:

@@ -37,8 +37,13 @@ def train_in_processes(arena: Arena, progress: Any) -> None:
         (e, f) for f, fold in enumerate(arena.folds) for e, entrant in enumerate(arena.entrants)
         if not (arena.home(entrant) / fold.name / "fold.json").exists()
     ]  # fmt: skip
-    if not tasks:
-        return
+    first = [(e, f) for e, f in tasks if f == 0]  # these pick the learning rates that the others need
+    for some in (first, [task for task in tasks if task[1] != 0]):
+        if some:
+            _train_some(arena, some, progress)
+
+
+def _train_some(arena: Arena, tasks: list[tuple[int, int]], progress: Any) -> None:
     context = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
     pool = ProcessPoolExecutor(
         min(arena.settings.workers, len(tasks)),

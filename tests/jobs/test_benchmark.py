@@ -22,7 +22,7 @@ from nas.files import read_json
 from nas.records import BenchmarkRecord
 from search_spaces.errors import InputError, ToolkitError
 
-SMALL: dict[str, Any] = {"data": "phantom:n=150", "image_size": 32, "folds": 2, "epochs": 1}
+SMALL: dict[str, Any] = {"data": "phantom:n=120", "image_size": 32, "folds": 2, "epochs": 1, "learning_rates": ()}
 
 
 class Tiny(nn.Module):
@@ -191,7 +191,7 @@ def test_workers_give_the_same_figures(tmp_path: Path, monkeypatch: pytest.Monke
     together = run(tmp_path / "two", baselines="tiny,broken", workers=2, progress=heard)
     assert together.rows[0].test == alone.rows[0].test
     assert together.rows[1].failed == alone.rows[1].failed
-    assert sum("seed0-fold" in text and " of 4)" in text for text in heard.heard) == 4
+    assert sum("seed0-fold" in text and " of 2)" in text for text in heard.heard) == 4
 
 
 def test_a_dead_worker_is_an_error_that_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,3 +282,15 @@ def test_folds_and_settings_are_written_down(tmp_path: Path) -> None:
     assert stored["folds"] == 2
     assert read_json(tmp_path / "models" / "tiny" / "seed0-fold0" / "fold.json")["pretraining"] == "none"
     assert not (tmp_path / "models" / "tiny" / "seed0-fold0" / "checkpoints").exists()
+
+
+def test_each_model_gets_the_rate_that_validation_picks(tmp_path: Path) -> None:
+    record = run(tmp_path, baselines="tiny", learning_rates=(1e38, 1e-2, 1e-7), epochs=2)
+    losses = read_json(tmp_path / "models" / "tiny" / "learning_rates.json")
+    assert losses["1e+38"] is None  # it diverged, which ends nothing
+    best = min((loss, rate) for rate, loss in losses.items() if loss is not None)[1]
+    assert f"learning rate {float(best):g} picked" in record.rows[0].note
+    second = read_json(tmp_path / "models" / "tiny" / "seed0-fold1" / "fold.json")
+    assert second["epochs"] == 2
+    with pytest.raises(ToolkitError, match="no model could be trained: tiny: seed0-fold0"):
+        run(tmp_path / "hopeless", baselines="tiny", learning_rates=(1e38,))
