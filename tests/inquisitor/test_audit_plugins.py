@@ -1,0 +1,181 @@
+"""The contract of audit tests (ours and others'), gates, foreign models, and what a finding carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from inquisitor_models import SETTINGS, Reader, small_net
+from torch import nn
+
+from nas.inquisitor import AUDIT_TESTS, AuditTest, Case, audit_descriptions, audit_model, explain_decision, register_audit_test
+from nas.inquisitor.gates import auditable_classes, usable_masks
+from nas.inquisitor.margins import Margins
+from nas.inquisitor.opening import open_case
+from nas.inquisitor.tests.t09_reversal import reversal_weights
+from nas.inquisitor.weighted import weighted_auc
+from nas.records import Finding, TestResult
+from nas.statistics import auc
+from search_spaces.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def case(patched, patch_reader) -> Case:
+    return open_case(
+        patch_reader, patched, np.arange(len(patched)), auditable=(1,), margins=Margins(), settings=SETTINGS, level="full",
+        seed=0, device="cpu",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AUDIT_TESTS.names())
+def test_every_test_declares_itself_and_returns_one_result_a_class(case, name):
+    test = AUDIT_TESTS.get(name)()
+    for text in (test.title, test.statistic, test.null, test.cost):
+        assert text
+    assert set(test.levels) <= {"screen", "full"}
+    results = test.run(case)
+    assert [item.class_name for item in results] == ["pneumonia"]
+    for item in results:
+        assert item.test == name
+        assert item.verdict in ("pass", "fail", "undecided")
+        json.loads(item.model_dump_json())
+        if item.effect is not None:
+            assert item.interval.low <= item.effect <= item.interval.high
+        if test.can_fail and item.effect is not None:
+            assert 0 <= item.details["p_fail"] <= 1
+
+
+def test_descriptions_cover_every_test():
+    assert list(audit_descriptions()) == AUDIT_TESTS.names()
+
+
+def test_a_plug_in_needs_one_class_and_one_registration(patched, patch_reader):
+    class Always(AuditTest):
+        name, title, statistic, null, cost, levels = "X1", "a plug-in", "nothing", "none", "none", ()
+
+        def run(self, case: Case) -> Sequence[TestResult]:
+            return [
+                TestResult(
+                    test="X1",
+                    title=self.title,
+                    class_name=case.classes[index],
+                    statistic="nothing",
+                    unit="",
+                    effect=0.0,
+                    interval=None,
+                    pass_margin=None,
+                    fail_margin=None,
+                    verdict="pass",
+                )
+                for index in case.auditable
+            ]
+
+    register_audit_test(Always)
+    finding = audit_model(patch_reader, patched, tests=("X1",), settings=SETTINGS)
+    assert [item.test for item in finding.tests] == ["X1"]
+    assert finding.verdict == "undecided"  # a pass needs the others too
+    AUDIT_TESTS._entries.pop("X1")
+
+
+def test_classes_in_another_order_give_the_same_verdict(framed, frame_reader):
+    class Swapped(nn.Module):
+        def forward(self, images):
+            return frame_reader(images).flip(1)
+
+    plain_order = audit_model(frame_reader, framed, tests=("T5",), settings=SETTINGS)
+    other_order = audit_model(Swapped(), framed, classes=("pneumonia", "normal"), tests=("T5",), settings=SETTINGS)
+    assert plain_order.tests == other_order.tests
+    with pytest.raises(InputError, match="not the data's"):
+        audit_model(frame_reader, framed, classes=("a", "b"))
+
+
+def test_wrong_number_of_logits_is_an_error(plain):
+    with pytest.raises(InputError, match="3 logits"):
+        audit_model(small_net(classes=3), plain)
+
+
+def test_too_few_groups_or_masks_leave_it_undecided_before_the_model_is_called(plain):
+    def unasked(images):
+        raise AssertionError("the model was called")
+
+    few = audit_model(Reader(unasked), plain, np.arange(60))
+    assert few.verdict == "undecided"
+    assert "not auditable" in few.binding_reason
+    bare = replace(plain, has_mask=np.arange(len(plain)) < 100)
+    finding = audit_model(Reader(unasked), bare)
+    assert finding.verdict == "undecided"
+    assert "masks" in finding.binding_reason
+    assert finding.excluded == {"no lung mask": 500}
+
+
+def test_a_model_without_gradients_is_audited_and_its_maps_are_marked(framed, frame_reader, tmp_path):
+    class Exported(nn.Module):
+        def forward(self, images):
+            return torch.from_numpy(frame_reader(images).numpy().copy())
+
+    finding = audit_model(Exported(), framed, tests=("T3", "T5"), settings=SETTINGS, pictures_dir=tmp_path / "pictures")
+    assert finding.verdict == "fail"
+    status = {entry["method"]: entry["status"] for entry in finding.attributions}
+    assert status["integrated_gradients"] == "unavailable"
+    assert status["critical_region"] == "valid"
+    assert all((tmp_path / picture.path).stat().st_size > 5000 for picture in finding.pictures)
+    assert Finding.model_validate_json(finding.model_dump_json()) == finding
+
+
+def test_one_decision_is_told_with_what_flips_it(framed, frame_reader, tmp_path):
+    row = int(np.flatnonzero(framed.labels == 1)[0])
+    others = np.flatnonzero(framed.group != framed.group[row])
+    found = explain_decision(
+        frame_reader, framed.images[row], framed.masks([row])[0], framed, others, donors_per_class=8, pictures_dir=tmp_path
+    )
+    swap = found.carried["frame and collimation swap"]
+    assert swap["normal"]["change"] < swap["pneumonia"]["change"]
+    assert swap["normal"]["donors"] == 8
+    assert found.unsaid
+    json.dumps(found.record(), allow_nan=False)
+    bare = explain_decision(frame_reader, framed.images[row], None, framed, others)
+    assert bare.carried == {}
+    assert "no lung mask" in bare.unsaid[-1]
+
+
+def test_masks_of_implausible_size_are_excluded_and_counted():
+    masks = np.zeros((40, 20, 20), bool)
+    masks[:, 5:15, 5:15] = True
+    masks[0] = True
+    masks[1] = False
+    usable, excluded = usable_masks(masks, np.ones(40, bool))
+    assert usable.sum() == 38
+    assert excluded == {"no lung mask": 1, "implausible lung mask": 1}
+
+
+def test_auditable_classes_need_groups_not_images():
+    labels = np.repeat([0, 1, 2], 100)
+    groups = np.array([f"{label}-{k % (60 if label < 2 else 10)}" for k, label in enumerate(labels)])
+    assert auditable_classes(labels, groups, 3, 50) == (0, 1)
+
+
+def test_weighted_auc_equals_the_plain_one_and_repeats():
+    rng = np.random.default_rng(0)
+    scores, truth = rng.integers(0, 6, 80).astype(float), rng.random(80) < 0.4
+    weights = rng.integers(0, 4, (3, 80)).astype(float)
+    weights[0] = 1
+    found = weighted_auc(scores, truth, weights)
+    assert found[0] == pytest.approx(auc(scores, truth))
+    repeat = np.repeat(np.arange(80), weights[1].astype(int))
+    assert found[1] == pytest.approx(auc(scores[repeat], truth[repeat]))
+
+
+def test_reversal_weights_exchange_the_distributions():
+    rng = np.random.default_rng(1)
+    truth = rng.random(2000) < 0.5
+    values = np.where(rng.random(2000) < np.where(truth, 0.9, 0.2), "a", "b")
+    weights = reversal_weights(values, truth)
+    inside = weights[truth & (values == "a")].sum() / weights[truth].sum()
+    outside = weights[~truth & (values == "a")].sum() / weights[~truth].sum()
+    assert inside == pytest.approx((values[~truth] == "a").mean())
+    assert outside == pytest.approx((values[truth] == "a").mean())
+    assert not reversal_weights(np.where(truth, "a", "b"), truth).any()  # never seen the other way round

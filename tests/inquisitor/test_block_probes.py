@@ -1,0 +1,73 @@
+"""Block probes: an idle block causes nothing, a used one something, and the network is left as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from inquisitor_models import small_net
+from torch import nn
+
+from nas.inquisitor import block_probes, probe_blocks
+from nas.inquisitor.probes import block_names
+
+
+class Idle(nn.Module):
+    """A block whose result is multiplied by zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(8))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features * self.scale[None, :, None, None]
+
+
+class TwoPaths(nn.Module):
+    """Two blocks side by side, of which the second does not reach the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            self.stage1 = nn.ModuleDict({"block1": nn.Conv2d(1, 8, 3, 2, 1), "block2": Idle()})
+            self.head = nn.Linear(8, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.stage1["block1"](images)
+        idle = 0 * self.stage1["block2"](features)
+        return 20 * self.head((features + idle).relu().mean((2, 3)))
+
+
+def test_blocks_are_named_after_modules_of_the_search_spaces(plain):
+    assert block_names(small_net()) == ["stage1.block1", "stage1.block2"]
+    other = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    assert block_names(other) == ["0", "2", "5"]
+
+
+def test_an_idle_block_has_no_effect_and_a_used_one_has(plain):
+    model = TwoPaths()
+    found = probe_blocks(model, plain, np.arange(100), seed=1, images=48)
+    assert set(found) == {"stage1.block1", "stage1.block2"}
+    idle, used = found["stage1.block2"], found["stage1.block1"]
+    assert (idle.ablated, idle.shrunk, idle.noised) == pytest.approx((0, 0, 0), abs=1e-6)
+    assert abs(used.noised) > 1e-4
+    assert used.background is not None
+    assert used.background > 0
+
+
+def test_probes_are_deterministic_and_leave_no_hooks(plain):
+    model = small_net().train()
+    first, second = (block_probes(model, plain, np.arange(60), seed=2) for _ in range(2))
+    assert first == second
+    assert model.training
+    assert all(not module._forward_hooks for module in model.modules())
+
+
+def test_without_masks_backgrounds_are_not_probed(plain):
+    from dataclasses import replace
+
+    bare = replace(plain, has_mask=np.zeros(len(plain), bool), packed_masks=np.zeros_like(plain.packed_masks))
+    assert all(probe.background is None for probe in probe_blocks(small_net(), bare, np.arange(50)).values())
