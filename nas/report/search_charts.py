@@ -236,7 +236,13 @@ def training_charts(record: SearchRecord, subject: CandidateRecord | None) -> li
             marked=True,
             tips=[f"epoch {e.epoch}: {e.train_loss:.3f}" for e in history],
         ),
-        Series("validation", [(e.epoch, e.validation["log_loss"]) for e in history if "log_loss" in e.validation], "s2 dashed"),
+        Series(
+            "validation",
+            [(e.epoch, e.validation["log_loss"]) for e in history if "log_loss" in e.validation],
+            "s2 dashed",
+            "square",
+            marked=True,
+        ),
     ]
     charts.append(
         curves(

@@ -39,7 +39,7 @@ class Scale:
         """A tick with as many decimals as the step between ticks needs."""
         ticks = self.ticks()
         step = min((b - a for a, b in pairwise(ticks)), default=0.0)
-        digits = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 2
+        digits = 0 if self.whole else max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 2
         return number(value, digits)
 
 
