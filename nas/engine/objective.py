@@ -81,6 +81,7 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
         directory, model=model, architecture=architecture, preprocessing=context.dataset.preprocessing, classes=data.classes,
         metrics=scores, history=training.history, training_hashes=data.image_hashes[context.parts.train], finding=finding,
         name=f"trial {number}",
+        selection=data.selection,
     )  # fmt: skip
     write_json(directory / "trial.json", record.model_dump(mode="json"))
     if importances:

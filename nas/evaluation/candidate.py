@@ -44,6 +44,7 @@ class LoadedModel:
     name: str
     training_hashes: frozenset[str]
     architecture: dict[str, Any] | None = None
+    selection: tuple[str, ...] = ()  # the words that load data under these classes again, merged ones included
 
 
 def save_candidate(
@@ -59,6 +60,7 @@ def save_candidate(
     training_hashes: Iterable[str] = (),
     finding: Finding | None = None,
     name: str = "",
+    selection: Sequence[str] = (),
 ) -> None:
     """Write a trained model; every file whole or not at all, the manifest last.
 
@@ -82,7 +84,13 @@ def save_candidate(
     files.write_json(directory / "training_images.json", sorted(set(map(str, training_hashes))))
     if finding is not None:
         files.write_json(directory / "audit.json", finding.model_dump(mode="json"))
-    manifest = {"format": FORMAT, "name": name, "classes": list(classes), "sha256": files.sha256(directory / WEIGHTS)}
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "classes": list(classes),
+        "selection": list(selection),
+        "sha256": files.sha256(directory / WEIGHTS),
+    }
     files.write_json(directory / "manifest.json", manifest)
 
 
@@ -107,6 +115,7 @@ def load_candidate(directory: Path) -> LoadedModel:
         name=manifest["name"] or directory.name,
         training_hashes=frozenset(files.read_json(directory / "training_images.json")),
         architecture=origin.get("architecture"),
+        selection=tuple(manifest.get("selection", ())),
     )
 
 

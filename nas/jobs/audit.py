@@ -131,9 +131,8 @@ def _data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None) -> D
     if isinstance(data, Dataset):
         return data
     if data is not None:
-        return load(
-            data, classes=loaded.classes, image_size=loaded.preprocessing.image_size, crop=loaded.preprocessing.crop, root=root
-        )
+        how, names = loaded.preprocessing, loaded.selection or loaded.classes
+        return load(data, classes=names, image_size=how.image_size, crop=how.crop, root=None if root is None else Path(root))
     path = Path(str(model))
     run = next((p for p in (path, *path.parents) if (p / "settings.json").exists()), None)
     if run is None:

@@ -114,6 +114,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, answers: t
         directory, model=model, architecture=architecture, preprocessing=data.preprocessing, classes=data.classes, metrics=scores,
         history=training.history, training_hashes=data.image_hashes[context.parts.train], finding=None,
         name=f"{architecture.key} seed {seed}",
+        selection=data.selection,
     )  # fmt: skip
     save_reference(make_reference(model, data, context.parts, training.validation_logits), directory)
     write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})

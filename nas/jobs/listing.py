@@ -67,5 +67,7 @@ def prototype(name: str, space: str | None) -> dict[str, Any]:
         return load_architecture(read_json(path)).to_json()
     designs = get_space(space or "pepx").prototypes()
     if name not in designs:
-        raise InputError(f"unknown prototype {name!r}; known: {', '.join(designs) or 'none in this space'}, or an architecture's .json file")
+        raise InputError(
+            f"unknown prototype {name!r}; known: {', '.join(designs) or 'none in this space'}, or an architecture's .json file"
+        )
     return designs[name].to_json()
