@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 
 class Figures(Protocol):
@@ -19,8 +19,7 @@ class Figures(Protocol):
     def memory(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True)
-class BlockCost:
+class BlockCost(NamedTuple):
     """The figures of one named block.
 
     Attributes:
@@ -66,4 +65,4 @@ class Cost:
 
     def to_json(self) -> dict[str, Any]:
         """``record`` with the blocks."""
-        return {**self.record(), "blocks": [asdict(block) for block in self.blocks]}
+        return {**self.record(), "blocks": [block._asdict() for block in self.blocks]}

@@ -216,7 +216,7 @@ class DecisionSpace(FittedSpace):
     def _cheapest(self) -> dict[int, Any]:
         return {}
 
-    def _draw(self, rng: np.random.Generator) -> Values:
+    def _draw(self, rng: np.random.Generator, reach: float = 1.0) -> Values:
         shares = rng.random(len(self._choices)).tolist()
         return [choices[int(share * len(choices))] for choices, share in zip(self._choices, shares, strict=True)]
 

@@ -37,8 +37,15 @@ class FittedSpace(SearchSpace):
         """Positions of the decisions that are fitted: ordered numbers, each costing more than the one before."""
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator) -> Values:
-        """Random values, canonical or not: uniform over structure, widths in proportion to one another."""
+    def _draw(self, rng: np.random.Generator, reach: float = 1.0) -> Values:
+        """Random values, canonical or not: uniform over structure, widths in proportion to one another.
+
+        ``reach`` 1 draws from all depths, 0 from the smallest only.
+        """
+
+    def _reach(self, fit: Fit) -> float:
+        """The share of all depths that is worth drawing from under this budget."""
+        return 1.0
 
     def _settled(self, values: Values) -> Values:
         """``_canonical``, and what a change has just brought to life set to a choice."""
@@ -123,10 +130,10 @@ class FittedSpace(SearchSpace):
     # --- proposals ------------------------------------------------------------------------------------------------
 
     def sample(self, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False) -> Architecture:
-        values = self._canonical(self._draw(rng))
         if budget is None:
-            return self._wrap(values)
-        return self._wrap(Fit(self, budget, rng).fitted(values, fill))
+            return self._wrap(self._draw(rng))
+        fit = Fit(self, budget, rng)
+        return self._wrap(fit.fitted(self._canonical(self._draw(rng, fit.reach)), fill))
 
     def sample_many(
         self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False
@@ -134,7 +141,7 @@ class FittedSpace(SearchSpace):
         if budget is None:
             return [self._wrap(self._draw(rng)) for _ in range(n)]
         fit = Fit(self, budget, rng)
-        return [self._wrap(fit.fitted(self._canonical(self._draw(rng)), fill)) for _ in range(n)]
+        return [self._wrap(fit.fitted(self._canonical(self._draw(rng, fit.reach)), fill)) for _ in range(n)]
 
     def repair(self, architecture: Architecture, budget: Budget, rng: np.random.Generator) -> Architecture:
         fit = Fit(self, budget, rng, architecture.in_channels, architecture.classes)

@@ -38,6 +38,17 @@ class Fit:
         self.narrowest = [(position, space._choices[position][0]) for position in space._widths]
         self.corners = space._fitting(budget, self.in_channels, self.classes)
 
+    @property
+    def reach(self) -> float:
+        """How deep networks are drawn: deeper ones would only be cut back to this budget. Remembered by the space."""
+        known = self.space.__dict__.setdefault("_reach_cache", {})
+        key = (self.budget, self.in_channels, self.classes)
+        if key not in known:
+            if len(known) > 256:
+                known.clear()
+            known[key] = self.space._reach(self)
+        return known[key]
+
     def figures(self, values: Sequence[Any]) -> Triple:
         return self.space._figures(values, self.size, self.in_channels, self.classes)
 
@@ -199,7 +210,7 @@ class Fit:
             values = self._grown(values)
             if self.admits(values):
                 return values
-            values = self.space._canonical(self.space._draw(self.rng))
+            values = self.space._canonical(self.space._draw(self.rng, self.reach))
             if not self.under(values):
                 values = self._shrunk(values)
         raise self._out_of_reach(f"no architecture found between the bounds ({self.budget})")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search_spaces.cost import BlockCost, Cost
-from search_spaces.operations import Block, Shape, block_tally
 
 BYTES = 4  # of a float32
+BlockTally = tuple[int, int, int, int, int]  # FLOPs, parameters, peak elements, side of the output, other operations
 
 
 def held_elements(image_size: int, in_channels: int, place: int) -> int:
@@ -24,20 +24,20 @@ def network_memory(peaks: Sequence[int], image_size: int, in_channels: int) -> i
     return BYTES * max(first, max(peaks[1:], default=0) + image_size**2)
 
 
-def network_cost(blocks: Sequence[Block], image_size: int, in_channels: int) -> Cost:
-    """The cost of blocks run one after another on an image of ``image_size`` pixels a side."""
-    shape = Shape(in_channels, image_size)
-    costs = []
-    for place, block in enumerate(blocks):
-        flops, parameters, peak, other, shape = block_tally(block.branch, block.shortcut, shape)
-        memory = BYTES * (peak + held_elements(image_size, in_channels, place))
-        costs.append(BlockCost(block.name, flops, parameters, memory, other))
+def network_cost(names: Sequence[str], tallies: Sequence[BlockTally], image_size: int, in_channels: int) -> Cost:
+    """The cost of named blocks run one after another on an image of ``image_size`` pixels a side."""
+    costs = tuple(
+        [
+            BlockCost(name, flops, parameters, BYTES * (peak + held_elements(image_size, in_channels, place)), other)
+            for place, (name, (flops, parameters, peak, _, other)) in enumerate(zip(names, tallies, strict=True))
+        ]
+    )
     return Cost(
-        flops=sum(cost.flops for cost in costs),
-        parameters=sum(cost.parameters for cost in costs),
-        memory=max(cost.memory for cost in costs),
+        flops=sum([cost.flops for cost in costs]),
+        parameters=sum([cost.parameters for cost in costs]),
+        memory=max([cost.memory for cost in costs]),
         image_size=image_size,
         in_channels=in_channels,
-        blocks=tuple(costs),
-        other_operations=sum(cost.other_operations for cost in costs),
+        blocks=costs,
+        other_operations=sum([cost.other_operations for cost in costs]),
     )

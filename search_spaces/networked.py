@@ -16,7 +16,7 @@ from search_spaces.cost import Cost
 from search_spaces.errors import InputError
 from search_spaces.fitted import FittedSpace
 from search_spaces.fitting import Fit
-from search_spaces.network import network_cost, network_memory
+from search_spaces.network import BlockTally, network_cost, network_memory
 from search_spaces.operations import Block, Operations, Shape, block_tally
 from search_spaces.space import Triple, Values
 
@@ -27,6 +27,8 @@ Spec = tuple[Any, ...]  # a block's kind and sizes, small enough to look up its 
 IMAGE_SIZE = 96
 _WORTH_A_BATCH = 32
 _BATCH = 2048
+_REACHES = (1.0, 0.7, 0.4, 0.2)
+_PROBES = 16
 _LARGEST_WIDTH = 16_384
 _REMEMBERED = 200_000  # blocks' figures kept; then the memory starts afresh
 
@@ -63,9 +65,10 @@ class NetworkSpace(FittedSpace):
         self._width_positions = frozenset(self._index[name] for name in self._width_names())
         self._lacking = {at for at, places in enumerate(self._places) if self._off[at] not in places}
         self._choice_counts = np.array([len(options) for options in self._choices])
+        self._is_depth = np.array([name.endswith(".depth") for name in self.names])
         self._same: dict[tuple[int, ...], list[tuple[tuple[Any, ...], np.ndarray]]] = {}
         self._marked_specs: dict[tuple[Spec, int], tuple[tuple[Any, ...], tuple[int, ...], int]] = {}
-        self._tallies: dict[tuple[Spec, int], tuple[int, int, int, int]] = {}
+        self._tallies: dict[tuple[Spec, int], BlockTally] = {}
 
     @abstractmethod
     def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:
@@ -91,8 +94,20 @@ class NetworkSpace(FittedSpace):
     # --- proposals ------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _draw_places(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """int64 (n, decisions): random places among each decision's choices."""
+    def _draw_places(self, n: int, rng: np.random.Generator, reach: float) -> np.ndarray:
+        """int64 (n, decisions): random places among each decision's choices; ``reach``: the share of depths to draw from."""
+
+    def _uniform_places(self, n: int, rng: np.random.Generator, reach: float) -> np.ndarray:
+        counts = np.where(self._is_depth, 1 + reach * (self._choice_counts - 1), self._choice_counts)
+        return (rng.random((n, len(self.names))) * counts).astype(np.int64)
+
+    def _reach(self, fit: Fit) -> float:
+        rng = np.random.default_rng(0)  # not the caller's: what a budget's reach is depends on the budget alone
+        for reach in _REACHES:
+            narrow = [fit.narrow(values) for values in self._draw_raw(_PROBES, rng, reach)]
+            if sum(fit.under(values) for values in narrow) >= _PROBES // 2:
+                return reach
+        return 0.0
 
     def _same_choices(self, positions: np.ndarray) -> list[tuple[tuple[Any, ...], np.ndarray]]:
         """Choices, and which of ``positions`` have them: one entry unless the space is restricted."""
@@ -104,13 +119,15 @@ class NetworkSpace(FittedSpace):
             self._same[key] = [(choices, np.array(columns)) for choices, columns in kinds.items()]
         return self._same[key]
 
-    def _draw_raw(self, n: int, rng: np.random.Generator) -> list[Values]:
+    def _draw_raw(self, n: int, rng: np.random.Generator, reach: float = 1.0) -> list[Values]:
         """Random values, those that do not matter included."""
         choices = self._choices
-        return [[options[at] for options, at in zip(choices, row, strict=True)] for row in self._draw_places(n, rng).tolist()]
+        return [
+            [options[at] for options, at in zip(choices, row, strict=True)] for row in self._draw_places(n, rng, reach).tolist()
+        ]
 
-    def _draw(self, rng: np.random.Generator) -> Values:
-        return self._canonical(self._draw_raw(1, rng)[0])
+    def _draw(self, rng: np.random.Generator, reach: float = 1.0) -> Values:
+        return self._canonical(self._draw_raw(1, rng, reach)[0])
 
     def _settled(self, values: Values) -> Values:
         values = self._canonical(values)
@@ -137,7 +154,7 @@ class NetworkSpace(FittedSpace):
         fit, size = Fit(self, budget, rng), self._size(budget.image_size)
         found: list[Architecture] = []
         while len(found) < n:
-            many = [self._canonical(values) for values in self._draw_raw(min(n - len(found), _BATCH), rng)]
+            many = [self._canonical(values) for values in self._draw_raw(min(n - len(found), _BATCH), rng, fit.reach)]
             many = [values if fit.under(fit.narrow(values)) else fit.simplified(values) for values in many]
             found += [self._wrap(values) for values in fit_widths(self, many, budget, size, rng)]
         return found
@@ -160,8 +177,13 @@ class NetworkSpace(FittedSpace):
         return found
 
     def cost(self, architecture: Architecture, image_size: int | None = None) -> Cost:
-        size = self._size(image_size)
-        return network_cost(self.blocks(architecture, size), size, architecture.in_channels)
+        values, channels, size = architecture.values_tuple, architecture.in_channels, self._size(image_size)
+        specs = self._specs(values, channels, architecture.classes)
+        tallies, at = [], size
+        for spec in specs:
+            tallies.append(found := self._known_tally(spec, at))
+            at = found[3]
+        return network_cost(self._names(values), tallies, size, channels)
 
     def build(self, architecture: Architecture, image_size: int | None = None) -> nn.Module:
         from search_spaces.modules import Network
@@ -188,20 +210,20 @@ class NetworkSpace(FittedSpace):
             size = found[3]
         return flops, parameters, network_memory(peaks, image_size, in_channels)
 
-    def _known_tally(self, spec: Spec, size: int) -> tuple[int, int, int, int]:
-        """FLOPs, parameters, peak elements and output size of a block."""
+    def _known_tally(self, spec: Spec, size: int) -> BlockTally:
+        """The figures of a block whose input has ``size`` pixels a side."""
         return self._tallies.get((spec, size)) or self._tally(spec, size)
 
     @abstractmethod
     def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
         """``_operations`` for numbers that are arrays."""
 
-    def _tally(self, spec: Spec, size: int) -> tuple[int, int, int, int]:
+    def _tally(self, spec: Spec, size: int) -> BlockTally:
         branch, shortcut = self._operations(spec, size)
         found = block_tally(branch, shortcut, Shape(spec[1], size))
         if len(self._tallies) > _REMEMBERED:
             self._tallies.clear()
-        self._tallies[spec, size] = short = (found.flops, found.parameters, found.peak, found.shape.size)
+        self._tallies[spec, size] = short = (found.flops, found.parameters, found.peak, found.shape.size, found.other)
         return short
 
 

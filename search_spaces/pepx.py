@@ -198,8 +198,8 @@ class PepxSpace(NetworkSpace):
         inner = ("width", "projection", "expansion", "second_projection")
         return (name for name in self.names if name.rpartition(".")[2] in inner)
 
-    def _draw_places(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        places = (rng.random((n, len(self.names))) * self._choice_counts).astype(np.int64)
+    def _draw_places(self, n: int, rng: np.random.Generator, reach: float) -> np.ndarray:
+        places = self._uniform_places(n, rng, reach)
         growth = np.exp2(np.concatenate([rng.uniform(4, 7, (n, 1)), rng.uniform(0, 1.3, (n, len(DEPTHS) - 1))], axis=1))
         levels = np.cumprod(growth, axis=1)  # widths grow with depth, and a block's inner widths go with its stage's
         for stage, position in enumerate(self._width):

@@ -86,8 +86,8 @@ class StagedSpace(NetworkSpace):
     def _cheapest(self) -> dict[int, Any]:
         return {position: options[0] for position, options in enumerate(self._choices)}
 
-    def _draw_places(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        places = (rng.random((n, len(self.names))) * self._choice_counts).astype(np.int64)
+    def _draw_places(self, n: int, rng: np.random.Generator, reach: float) -> np.ndarray:
+        places = self._uniform_places(n, rng, reach)
         levels = np.exp2(rng.uniform(3, 6, n))  # stage widths grow with depth
         for position in self._width:
             places[:, position] = nearest_places(self._choices[position], levels)
