@@ -16,7 +16,8 @@ def benchmark_context(record: BenchmarkRecord, directory: Path) -> dict[str, Any
     """What the benchmark's template prints."""
     sections = [
         ("table", "Table"), ("cost", "Cost"), ("comparisons", "Comparisons"), ("curves", "Curves"), ("confusion", "Confusion"),
-        ("sources", "Sources"), ("audit", "Audits"), ("data", "Data"), ("reproduce", "Reproduce"),
+        ("sources", "Sources"), ("audit", "Audits"), *([("survey", "Survey")] if record.survey else []),
+        ("data", "Data"), ("reproduce", "Reproduce"),
     ]  # fmt: skip
     return {
         "kind": "Benchmark",
@@ -33,10 +34,23 @@ def benchmark_context(record: BenchmarkRecord, directory: Path) -> dict[str, Any
         "matrices": confusion_charts(record),
         "source_charts": source_charts(record),
         "findings": findings(record, directory),
+        "survey": survey_tables(record.survey),
         "data": data_view(record.data),
         "settings": settings_table(record.settings),
         "reproduce": reproduce(record, record.seed, {"Device": record.device or fmt.MISSING}),
     }  # fmt: skip
+
+
+def survey_tables(survey: dict[str, Any]) -> list[Table]:
+    """The survey's tables, published values beside measured ones; none where the survey was not asked for."""
+    return [
+        table(
+            [(name, False) for name in found["columns"]],
+            [[Cell(cell, class_="text") for cell in line] for line in found["rows"]],
+            f"Table {found['name']}: {found['title']}. {found['note']}",
+        )
+        for found in survey.get("tables", ())
+    ]
 
 
 def lead(record: BenchmarkRecord) -> str:

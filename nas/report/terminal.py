@@ -14,6 +14,7 @@ from nas.report import formatting as fmt
 from nas.report.benchmark_page import main_table
 from nas.report.cells import Table, comparisons_table, parts_table, sources_table
 from nas.report.search_page import front_table, headline, lead, rejected_table
+from nas.report.survey import survey_text
 from nas.report.text_plot import LEGEND, interval_line
 from nas.report.views import test_reason
 
@@ -133,7 +134,7 @@ def _tests(finding: Finding) -> RichTable:
 
 
 def print_benchmark(record: BenchmarkRecord, *, console: Console | None = None) -> None:
-    """The table with intervals and verdicts, the paired comparisons, the notes, the page."""
+    """The table with intervals and verdicts, the paired comparisons, the notes, the survey where it was asked for, the page."""
     out = console or default_console()
     out.print(rich_table(main_table(record, brief=True), "Sealed test"))
     comparisons = comparisons_table(record.comparisons)
@@ -146,6 +147,9 @@ def print_benchmark(record: BenchmarkRecord, *, console: Console | None = None) 
             _line(out, f"{row.name} failed: {row.failed}", "red")
     for note in record.notes:
         _line(out, f"note: {note}")
+    if record.survey:
+        for line in survey_text(record.survey).splitlines():
+            out.print(Text(fmt.clean(line)), soft_wrap=True)
     if record.page:
         _line(out, f"page: {record.page}")
 

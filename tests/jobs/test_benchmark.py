@@ -121,7 +121,9 @@ def test_record_and_files(tmp_path: Path) -> None:
     assert len(record.comparisons) == 4
     assert record.survey["tables"][-1]["rows"][1][2] == "–"  # the plain "detrac" did not compete
     assert record.test_openings == 1
-    assert Path(record.page).exists()
+    page = Path(record.page).read_text(encoding="utf-8")
+    assert "Table DeTraC: DeTraC and a plain ResNet" in page
+    assert "What is better?" in page
     assert json.loads((tmp_path / "benchmark.json").read_text())["kind"] == "benchmark"
     assert r"control: trivial features" in (tmp_path / "table.tex").read_text()
     with (tmp_path / "predictions" / "tiny.csv").open() as file:
