@@ -103,6 +103,7 @@ def audit(
     data: Data = None,
     classes: Classes = None,
     data_root: DataRoot = None,
+    image: Annotated[Path | None, typer.Option(help="Audit the decision about this one image instead.")] = None,
     level: Annotated[str, typer.Option(help="full or screen.")] = "full",
     model_spec: Annotated[
         Path | None, typer.Option(help="What a foreign model expects (TOML: classes, image_size, channels, mean, std).")
@@ -129,6 +130,9 @@ def audit(
         raise InputError("nothing to audit; name a run, a candidate's directory, a .onnx file or package.module:factory")
     if level not in ("full", "screen"):
         raise InputError(f"--level must be full or screen, but got {level!r}")
+    if image is not None:
+        _decision(model, image, data, data_root, model_spec, weights, seed, device, out, as_json)
+        return
     record = run(
         model, data or None, classes=names(classes), level=_level(level), model_spec=model_spec, weights=weights, data_root=data_root and str(data_root),
         seed=seed or 0, device=device or "auto", out=out or _beside(model), command=command(),
@@ -136,6 +140,28 @@ def audit(
     emit(record, as_json, lambda: print_audit(record))
     if not exit_zero:
         raise typer.Exit(EXIT[record.verdict])
+
+
+def _decision(
+    model: str,
+    image: Path,
+    data: list[str] | None,
+    data_root: Path | None,
+    model_spec: Path | None,
+    weights: Path | None,
+    seed: int | None,
+    device: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from nas.jobs.audit_image import audit_image
+    from nas.report.decision import decision_text
+
+    answer = audit_image(
+        model, image, data or None, model_spec=model_spec, weights=weights, data_root=data_root and str(data_root), seed=seed or 0,
+        device=device or "auto", out=out or _beside(model) / image.stem,
+    )  # fmt: skip
+    print(json.dumps(answer.record(), indent=1) if as_json else decision_text(answer.record()))
 
 
 def _self_test(quick: bool, out: Path | None, as_json: bool) -> None:

@@ -57,7 +57,7 @@ def audit(
 
     started = time.time()
     loaded = _as_loaded(model, classes, data, model_spec, weights)
-    dataset = _data_for(loaded, model, data, data_root)
+    dataset = data_for(loaded, model, data, data_root)
     names = tuple(classes) if classes is not None else (loaded.classes or dataset.classes)
     if names != dataset.classes:
         raise InputError(
@@ -124,7 +124,8 @@ def _as_loaded(
     return resolve_model(str(model), model_spec=model_spec, weights=weights)
 
 
-def _data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None) -> Dataset:
+def data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None) -> Dataset:
+    """The images to audit on: the given data, or those of the run that the model belongs to."""
     from nas.data import load
     from nas.data.dataset import Dataset
 
