@@ -38,7 +38,7 @@ class Recipe(BaseModel):
 
     name: str = "shared"
     epochs: int = Field(8, ge=1)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(16, ge=1)  # ended lower than 32 in every short training compared: few images, so steps are scarce
     optimiser: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
