@@ -3,9 +3,9 @@ normalisation, without which such networks hardly train from nothing; optional a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from search_spaces.catalogue import register_space
 from search_spaces.networked import Spec
@@ -13,14 +13,12 @@ from search_spaces.operations import Operations
 from search_spaces.space import Values
 from search_spaces.staged import StagedSpace
 
-_DEPTHS = (3, 3, 4, 4)
 _WIDTHS = (
     (16, 32, 48, 64, 96, 128),
     (32, 48, 64, 96, 128, 192, 256),
     (48, 64, 96, 128, 192, 256, 384),
     (64, 96, 128, 192, 256, 384, 512),
 )
-_BLOCK: dict[str, tuple[Any, ...]] = {"squeeze": (8, 16, 24, 32, 48, 64, 96), "kernel": (3, 5)}
 
 
 @register_space("fire")
@@ -30,28 +28,18 @@ class FireSpace(StagedSpace):
     name = "fire"
     version = 1
     minimum_image_size = 32
-    _depths = _DEPTHS
-
-    def __init__(
-        self,
-        classes: int = 3,
-        in_channels: int = 1,
-        image_size: int | None = None,
-        choices: Mapping[str, Sequence[Any]] | None = None,
-    ) -> None:
-        top = {"stem.width": (16, 24, 32, 48, 64, 96), "stem.kernel": (3, 5, 7), "long_range": ("off", "add")}
-        super().__init__(
-            top, _WIDTHS, {}, _BLOCK, classes=classes, in_channels=in_channels, image_size=image_size, choices=choices
-        )
-        self._long_range = self._at("long_range")
+    top: ClassVar = {"stem.width": (16, 24, 32, 48, 64, 96), "stem.kernel": (3, 5, 7), "long_range": ("off", "add")}
+    depths = (3, 3, 4, 4)
+    widths = _WIDTHS
+    block: ClassVar = {"squeeze": (8, 16, 24, 32, 48, 64, 96), "kernel": (3, 5)}
 
     def _active(self, values: Values) -> list[int]:
-        always = self._always if self._bypassed(values) else [at for at in self._always if at != self._long_range]
+        always = self._always if self._bypassed(values) else [at for at in self._always if at != self._at("long_range")]
         return always + self._stages_active(values)
 
     def _canonical(self, values: Values) -> Values:
         if not self._bypassed(values):
-            values[self._long_range] = self._off[self._long_range]
+            values[self._at("long_range")] = self._off[self._at("long_range")]
         return super()._canonical(values)
 
     def _bypassed(self, values: Values) -> bool:
@@ -60,9 +48,9 @@ class FireSpace(StagedSpace):
 
     def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:
         channels = values[self._at("stem.width")]
-        add = values[self._long_range] == "add"
+        add = values[self._at("long_range")] == "add"
         specs: list[Spec] = [("stem", in_channels, channels, values[self._at("stem.kernel")])]
-        for stage in range(len(_DEPTHS)):
+        for stage in range(len(self.depths)):
             width = values[self._width[stage]]
             for place, first in enumerate(self._alive(values, stage)):
                 before = "pool" if stage and not place else "direct"

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from search_spaces.catalogue import register_space
 from search_spaces.networked import Spec
 from search_spaces.operations import Operations
-from search_spaces.space import Values
 from search_spaces.staged import StagedSpace
 
 _STRIDES = (1, 2, 2, 2, 1)
-_DEPTHS = (2, 4, 4, 5, 4)
 _WIDTHS = (
     (8, 16, 24, 32),
     (16, 24, 32, 40, 48),
@@ -22,7 +20,6 @@ _WIDTHS = (
     (32, 40, 48, 64, 80, 96, 128, 160, 192),
     (48, 64, 80, 96, 128, 160, 192, 256, 320),
 )
-_BLOCK: dict[str, tuple[Any, ...]] = {"expansion": (1, 2, 3, 4, 6), "kernel": (3, 5, 7)}
 
 
 @register_space("mbconv")
@@ -32,20 +29,11 @@ class MbconvSpace(StagedSpace):
     name = "mbconv"
     version = 1
     minimum_image_size = 32
-    _depths = _DEPTHS
-
-    def __init__(
-        self,
-        classes: int = 3,
-        in_channels: int = 1,
-        image_size: int | None = None,
-        choices: Mapping[str, Sequence[Any]] | None = None,
-    ) -> None:
-        top = {"stem.width": (8, 16, 24, 32, 48), "head.width": (64, 128, 256, 512, 1024, 1280)}
-        stage = {"squeeze_excitation": (False, True)}
-        super().__init__(
-            top, _WIDTHS, stage, _BLOCK, classes=classes, in_channels=in_channels, image_size=image_size, choices=choices
-        )
+    top: ClassVar = {"stem.width": (8, 16, 24, 32, 48), "head.width": (64, 128, 256, 512, 1024, 1280)}
+    depths = (2, 4, 4, 5, 4)
+    widths = _WIDTHS
+    stage: ClassVar = {"squeeze_excitation": (False, True)}
+    block: ClassVar = {"expansion": (1, 2, 3, 4, 6), "kernel": (3, 5, 7)}
 
     def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:
         channels = values[self._at("stem.width")]
@@ -66,12 +54,6 @@ class MbconvSpace(StagedSpace):
 
     def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
         return _operations.__wrapped__(spec)
-
-    def _width_names(self) -> Iterator[str]:
-        return (name for name in self.names if name.endswith(".width"))
-
-    def _active(self, values: Values) -> list[int]:
-        return self._always + self._stages_active(values)
 
 
 @lru_cache(maxsize=100_000)

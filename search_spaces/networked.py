@@ -214,9 +214,9 @@ class NetworkSpace(FittedSpace):
         """The figures of a block whose input has ``size`` pixels a side."""
         return self._tallies.get((spec, size)) or self._tally(spec, size)
 
-    @abstractmethod
     def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
-        """``_operations`` for numbers that are arrays."""
+        """``_operations`` for numbers that are arrays, which no cache can look up."""
+        return self._operations(spec, size)
 
     def _tally(self, spec: Spec, size: int) -> BlockTally:
         branch, shortcut = self._operations(spec, size)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,29 +14,31 @@ from search_spaces.space import Values
 class StagedSpace(NetworkSpace):
     """Stages with a depth, a width and further decisions of their own; each block with the decisions ``block``.
 
-    Args:
+    A space declares these and says in ``_specs`` which blocks its decisions come to, and in ``_operations`` what a block is.
+
+    Attributes:
         top: decisions outside the stages.
-        widths: each stage's choices of width.
+        depths, widths: each stage's largest depth, and its choices of width.
         stage: further decisions of each stage.
-        block: decisions of each block, positive numbers all.
+        block: decisions of each block.
     """
 
-    _depths: tuple[int, ...]
+    top: ClassVar[Mapping[str, Sequence[Any]]]
+    depths: ClassVar[Sequence[int]]
+    widths: ClassVar[Sequence[Sequence[int]]]
+    stage: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    block: ClassVar[Mapping[str, Sequence[Any]]]
 
     def __init__(
         self,
-        top: Mapping[str, Sequence[Any]],
-        widths: Sequence[Sequence[int]],
-        stage: Mapping[str, Sequence[Any]],
-        block: Mapping[str, Sequence[Any]],
-        *,
-        classes: int,
-        in_channels: int,
-        image_size: int | None,
-        choices: Mapping[str, Sequence[Any]] | None,
+        classes: int = 3,
+        in_channels: int = 1,
+        image_size: int | None = None,
+        choices: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
+        top, widths, stage, block = self.top, self.widths, self.stage, self.block
         decisions: dict[str, Sequence[Any]] = dict(top)
-        for number, depth in enumerate(self._depths, 1):
+        for number, depth in enumerate(self.depths, 1):
             decisions[f"stage{number}.depth"] = tuple(range(1, depth + 1))
             decisions[f"stage{number}.width"] = widths[number - 1]
             decisions |= {f"stage{number}.{name}": options for name, options in stage.items()}
@@ -44,7 +46,7 @@ class StagedSpace(NetworkSpace):
                 decisions |= {f"stage{number}.block{place}.{name}": options for name, options in block.items()}
         super().__init__(decisions, classes=classes, in_channels=in_channels, image_size=image_size, choices=choices)
         self._block_size = len(block)
-        numbers = range(1, len(self._depths) + 1)
+        numbers = range(1, len(self.depths) + 1)
         self._always = [self._index[name] for name in top]
         self._depth = [self._index[f"stage{number}.depth"] for number in numbers]
         self._width = [self._index[f"stage{number}.width"] for number in numbers]
@@ -52,7 +54,7 @@ class StagedSpace(NetworkSpace):
         first = next(iter(block))
         self._blocks = [
             [self._index[f"stage{number}.block{place}.{first}"] for place in range(1, depth + 1)]
-            for number, depth in enumerate(self._depths, 1)
+            for number, depth in enumerate(self.depths, 1)
         ]
 
     def _at(self, name: str) -> int:
@@ -61,6 +63,12 @@ class StagedSpace(NetworkSpace):
     def _alive(self, values: Sequence[Any], stage: int) -> list[int]:
         """Where the decisions of the stage's built blocks begin."""
         return self._blocks[stage][: values[self._depth[stage]]]
+
+    def _width_names(self) -> Iterator[str]:
+        return (name for name in self.names if name.endswith(".width"))
+
+    def _active(self, values: Values) -> list[int]:
+        return self._always + self._stages_active(values)
 
     def _stages_active(self, values: Values) -> list[int]:
         found: list[int] = []
@@ -79,7 +87,7 @@ class StagedSpace(NetworkSpace):
         return values
 
     def _names(self, values: Sequence[Any]) -> list[str]:
-        stages = range(len(self._depths))
+        stages = range(len(self.depths))
         blocks = [f"stage{s + 1}.block{b + 1}" for s in stages for b in range(values[self._depth[s]])]
         return ["stem", *blocks, "head"]
 
