@@ -41,9 +41,9 @@ def main() -> None:
         number = summary["study_id"]
         detail = json.load(urllib.request.urlopen(f"{base}/api/studies/{number}?after=0"))
         problems += look(summary["study_name"], detail)
-        for page in ("", "/analytics", "/trialTable", "/trialList"):
-            dom, console = dump(f"{base}/dashboard/studies/{number}{page}", milliseconds=9000)
-            words = re.sub(r"<[^>]+>", " ", dom)
+        for page in ("", "/analytics", "/trials", "/trialTable"):
+            dom, console = dump(f"{base}/dashboard/studies/{number}{page}", milliseconds=20000)
+            words = re.sub(r"<[^>]+>", " ", re.sub(r"<(style|script).*?</\1>", " ", dom, flags=re.DOTALL))
             if summary["study_name"] not in words and not re.search(r"Trial\s+\d", words):
                 problems.append(f"page {page or '/'} shows neither the study nor a trial: {' '.join(words.split())[-200:]}")
             problems += [f"page {page or '/'}: {line}" for line in console if "ERROR" in line]
