@@ -23,6 +23,7 @@ from nas.cli_options import (
     names,
     parse_duration,
     read_config,
+    text,
 )
 from search_spaces.errors import InputError
 
@@ -51,6 +52,9 @@ def search(
     ] = None,
     finalists: Annotated[int | None, typer.Option(help="Members of the front to retrain and audit.")] = None,
     final_seeds: Annotated[int | None, typer.Option(help="Seeds each finalist is retrained with.")] = None,
+    control: Annotated[
+        str | None, typer.Option(help="random: also train as many candidates by random search, and compare.")
+    ] = None,
     answer_findings: Annotated[
         bool, typer.Option("--answer-findings", help="Retrain a failing finalist by the options that its verdict names.")
     ] = False,
@@ -76,10 +80,10 @@ def search(
     from nas.report.terminal import print_search
 
     line = {
-        "data": tuple(data or ()), "classes": names(classes), "data_root": data_root and str(data_root), "crop": crop, "space": space,
+        "data": tuple(data or ()), "classes": names(classes), "data_root": text(data_root), "crop": crop, "space": space,
         "prototype": prototype and _prototype(prototype, space), "budget": budget, "image_size": image_size, "trials": trials,
         "time": time and parse_duration(time), "epochs": epochs, "sampler": sampler, "objective": objective,
-        "require": tuple(require or ()), "finalists": finalists, "answer_findings": answer_findings or None, "final_seeds": final_seeds, "workers": workers,
+        "require": tuple(require or ()), "finalists": finalists, "answer_findings": answer_findings or None, "control": control, "final_seeds": final_seeds, "workers": workers,
         "device": device, "imports": tuple(imports or ()), "seed": seed,
     }  # fmt: skip
     values = merge(read_config(config) if config else {}, line)
@@ -134,7 +138,7 @@ def audit(
         _decision(model, image, data, data_root, model_spec, weights, seed, device, out, as_json)
         return
     record = run(
-        model, data or None, classes=names(classes), level=_level(level), model_spec=model_spec, weights=weights, data_root=data_root and str(data_root),
+        model, data or None, classes=names(classes), level=_level(level), model_spec=model_spec, weights=weights, data_root=text(data_root),
         seed=seed or 0, device=device or "auto", out=out or _beside(model), command=command(),
     )  # fmt: skip
     emit(record, as_json, lambda: print_audit(record))
@@ -158,7 +162,7 @@ def _decision(
     from nas.report.decision import decision_text
 
     answer = audit_image(
-        model, image, data or None, model_spec=model_spec, weights=weights, data_root=data_root and str(data_root), seed=seed or 0,
+        model, image, data or None, model_spec=model_spec, weights=weights, data_root=text(data_root), seed=seed or 0,
         device=device or "auto", out=out or _beside(model) / image.stem,
     )  # fmt: skip
     print(json.dumps(answer.record(), indent=1) if as_json else decision_text(answer.record()))
@@ -223,7 +227,7 @@ def benchmark(
     from nas.report.terminal import print_benchmark
 
     line = {
-        "classes": names(classes), "data_root": data_root and str(data_root), "crop": crop, "folds": folds, "seeds": seeds,
+        "classes": names(classes), "data_root": text(data_root), "crop": crop, "folds": folds, "seeds": seeds,
         "epochs": epochs, "image_size": image_size, "recipe": recipe, "pretraining": pretrained, "audit": audit_level,
         "leave_one_source_out": leave_one_source_out or None, "survey": survey or None, "workers": workers, "device": device,
         "imports": tuple(imports or ()), "seed": seed,

@@ -40,6 +40,11 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def text(path: Path | None) -> str | None:
+    """A path as text; None stays None."""
+    return None if path is None else str(path)
+
+
 def names(text: str | None) -> tuple[str, ...] | None:
     """A comma-separated list; None stays None."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())

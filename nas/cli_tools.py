@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli_options import Classes, DataRoot, Device, Json, Out, Seed, emit, names
+from nas.cli_options import Classes, DataRoot, Device, Json, Out, Seed, emit, names, text
 from search_spaces.errors import ToolkitError
 
 
@@ -47,7 +47,7 @@ def cost(
     if as_json:
         print(json.dumps(table, indent=1))
         return
-    from nas.report.terminal import print_cost
+    from nas.report.cost import print_cost
 
     print_cost(table)
 
@@ -115,7 +115,7 @@ def inspect(
     from nas.jobs.inspect import inspect as run
     from nas.report.terminal import print_data
 
-    summary = run(spec, classes=names(classes), image_size=image_size, root=data_root and str(data_root), out=out)
+    summary = run(spec, classes=names(classes), image_size=image_size, root=text(data_root), out=out)
     emit(summary, as_json, lambda: print_data(summary))
 
 

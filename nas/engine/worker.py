@@ -40,26 +40,33 @@ class Worker:
         self.name = name
         self.deadline = deadline
 
-    def run(self) -> None:
-        """Work until the target is reached, time is up, or the space is used up.
+    def run(self, at_most: int | None = None) -> int:
+        """Work until the target is reached, time is up, or the space is used up; returns the trials run.
+
+        Args:
+            at_most: trials to run in this call; None: as many as are wanted.
 
         Raises:
             ToolkitError: the same failure again and again: a diagnosis instead of a night of failed trials.
         """
-        barren = 0
+        barren = done = 0
         with self._beating():
-            while self._wanted():
+            while (at_most is None or done < at_most) and self._wanted():
                 studies.sweep(self.study)
                 if not self._room():
                     time.sleep(0.2)
                     continue
-                barren = 0 if self._one() else barren + 1
+                if self._one():
+                    barren, done = 0, done + 1
+                else:
+                    barren += 1
                 if barren >= MAX_BARREN:
                     self.progress.message(
                         f"{barren} proposals in a row were known already: the space or the sampler is used up"
                     )
-                    return
+                    break
                 self._diagnose()
+        return done
 
     def _wanted(self) -> bool:
         if self.deadline is not None and time.time() >= self.deadline:

@@ -17,6 +17,8 @@ from nas.records import CandidateRecord, Finding, Metric, TrialRecord
 from search_spaces import Architecture, load_architecture
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nas.data.dataset import Dataset, Indices
     from nas.engine.context import Context
 
@@ -179,7 +181,7 @@ def _seed_spread(directory: Path, seeds: tuple[int, ...]) -> list[Metric]:
     ]
 
 
-def audit_finalist(context: Context, model: object, directory: Path, progress: Progress) -> Finding | None:
+def audit_finalist(context: Context, model: nn.Module, directory: Path, progress: Progress) -> Finding | None:
     """The full audit, on images that the model never trained on; None where there are no masks to audit with."""
     from nas.inquisitor import audit_model
 
@@ -196,7 +198,7 @@ def audit_finalist(context: Context, model: object, directory: Path, progress: P
         seed=context.settings.seed,
         device=context.device,
         pictures_dir=directory / "pictures",
-    )  # type: ignore[arg-type]
+    )
 
 
 def audit_images(context: Context) -> tuple[Dataset, Indices]:

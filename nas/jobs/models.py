@@ -75,7 +75,7 @@ def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> Loa
         )
     spec = read_model_spec(model_spec)
     return LoadedModel(
-        model=GreyAdapter(module, spec),
+        model=grey_adapter(module, spec),
         classes=spec.classes,
         preprocessing=Preprocessing(image_size=spec.image_size),
         name=name,
@@ -83,21 +83,25 @@ def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> Loa
     )
 
 
-def GreyAdapter(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
+def grey_adapter(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
     """Wrap a foreign model so that it takes float (N, 1, H, W) in [0, 1]: grey replicated, then normalised as the spec says."""
     import torch
 
-    class _Adapter(torch.nn.Module):
+    class Adapter(torch.nn.Module):
+        mean: torch.Tensor
+        std: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.module = module
+            self.forward_only = getattr(module, "forward_only", False)
             self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1))
             self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1))
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.module((images.expand(-1, spec.channels, -1, -1) - self.mean) / self.std)
 
-    return _Adapter().eval()
+    return Adapter().eval()
 
 
 def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from nas.engine.directory import RunDirectory, read_search
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, refuse_other_settings
 from nas.files import read_json, write_json
-from nas.records import CandidateRecord, SearchRecord, TrialRecord
+from nas.records import CandidateRecord, Comparison, SearchRecord, TrialRecord
 from nas.versions import toolkit_version, versions
 from search_spaces.errors import InputError, ToolkitError
 
@@ -61,7 +62,8 @@ def search(
         started = time.time()
         context = _open(chosen, directory, watching)
         opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
-        record = _conclude(context, opened, progress=watching, command=command, started=started)
+        control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
+        record = _conclude(context, opened, control, progress=watching, command=command, started=started)
         return _publish(directory, record)
 
 
@@ -142,7 +144,30 @@ def _run_trials(context: Context, *, storage: str | None, name: str, engine: str
     return opened
 
 
-def _conclude(context: Context, study: optuna.Study, *, progress: Progress, command: str, started: float) -> SearchRecord:
+def _control(
+    context: Context, study: optuna.Study, *, storage: str | None, name: str, engine: str, progress: Progress
+) -> tuple[Comparison, ...]:
+    """With ``control="random"``: the same number of candidates by random search beside it, and the paired difference."""
+    from nas.engine.study import trial_records
+    from nas.jobs.control import random_control
+
+    completed = [t for t in trial_records(study) if t.outcome == "completed"]
+    if context.settings.control == "none" or not completed:
+        return ()
+    progress.message(f"control: {len(completed)} candidates by random search")
+    run = partial(_run_trials, storage=storage, name=f"{name}-control", engine=engine, progress=progress)
+    return (random_control(context, completed, run),)
+
+
+def _conclude(
+    context: Context,
+    study: optuna.Study,
+    comparisons: tuple[Comparison, ...],
+    *,
+    progress: Progress,
+    command: str,
+    started: float,
+) -> SearchRecord:
     from nas.data import trivial_control
     from nas.engine.openings import opening_notice, record_opening
     from nas.engine.study import account, trial_records
@@ -182,6 +207,7 @@ def _conclude(context: Context, study: optuna.Study, *, progress: Progress, comm
         winner=winner,
         unmet=() if winner else best.unmet,
         controls=trivial_control(context.dataset, context.parts.train, context.parts.test),
+        comparisons=comparisons,
         test_openings=openings,
         generator=generator,
         directory=str(directory.path),

@@ -1,0 +1,34 @@
+"""The table of ``nas cost`` in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_cost(table: dict[str, Any], console: Console | None = None) -> None:
+    """Totals, what was published beside them, and a row a layer; for a space, its range."""
+    out = console or Console()
+    name = table.get("name") or table.get("key") or table.get("space") or "module"
+    if table["kind"] == "space":
+        out.print(f"{name}: {table['decisions']} decisions, at {table['image_size']} px", highlight=False)
+        for edge in ("smallest", "largest"):
+            if edge in table:
+                figures = ", ".join(f"{bound} {value:,.0f}" for bound, value in table[edge].items())
+                out.print(f"  {edge} reachable, each alone: {figures}", highlight=False)
+        return
+    out.print(
+        f"{name} at {table['image_size']} px: {table['parameters'] / 1e6:.3f} M parameters, {table['flops'] / 1e6:,.1f} MFLOPs "
+        f"(multiply–accumulates), {table['memory'] / 2**20:.1f} MiB of activations, {table.get('diversity', '–')} layer configurations",
+        highlight=False,
+    )
+    for figure, value in table.get("published", {}).items():
+        out.print(f"  published {figure}: {value:,.0f} ({table['difference'][figure]:+.2%} here)", highlight=False)
+    if table.get("layers"):
+        shown = Table("layer", "configuration", "output", "FLOPs", "parameters")
+        for row in table["layers"]:
+            size = "×".join(str(side) for side in row.get("output", ()))
+            shown.add_row(row["name"], row["configuration"], size, f"{row['flops']:,}", f"{row['parameters']:,}")
+        out.print(shown)
