@@ -75,9 +75,10 @@ class Beliefs:
         posterior, margins, _ = self._posterior("constraints", history, points, direction)
         return log_probability_positive(*posterior.predict(margins))
 
-    def amplitudes(self) -> dict[str, float]:
-        """Variance that each part of the representation explains, as last fitted; empty before the first fit."""
-        return self._fits["score"][1].amplitudes if "score" in self._fits else {}
+    def amplitudes(self, observations: Sequence[Observation], direction: Array) -> dict[str, float]:
+        """Variance of the scores that each part of the representation explains, as fitted to the last milestone."""
+        early = observations[: milestones(len(observations), self._options)[-1]]
+        return self._fit("score", early, self.targets("score", early, direction)).amplitudes
 
     def targets(self, what: str, observations: Sequence[Observation], direction: Array) -> Targets:
         """Rank-normal scores, or distances to the constraints' bounds; larger is better for both."""

@@ -102,8 +102,9 @@ class Generator:
         """Update θ_G by the rounds that have become due, and log each: so a resumed search has the same θ_G."""
         if len(observations) < self.options.initial:
             return
-        for due in milestones(len(observations), self.options)[len(self.log) :]:
-            self._round(observations[:due])
+        rounds = milestones(len(observations), self.options)
+        for due in rounds[len(self.log) :]:
+            self._round(observations[:due], last=due == rounds[-1])
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -121,14 +122,16 @@ class Generator:
             self._lazy = pool, Beliefs(pool.representation, self.options)
         return self._lazy
 
-    def _round(self, observations: Sequence[Observation]) -> None:
-        scores = self._beliefs.targets("score", observations, _direction(observations, None)).scores
+    def _round(self, observations: Sequence[Observation], last: bool) -> None:
+        direction = _direction(observations, None)
+        scores = self._beliefs.targets("score", observations, direction).scores
         best, weights = elites_of(observations, scores)
         steering, values = self._steering(observations)
         elites = [observations[i].architecture for i in best]
         step = self.distribution.update(elites, weights, steering)
         entry = round_entry(observations, best, step, self.distribution, self.space, values)
-        self.log.append({"round": len(self.log) + 1, **entry, "surrogate": self._beliefs.amplitudes()})
+        explains = self._beliefs.amplitudes(observations, direction) if last else {}  # a fit for each past round would be slow
+        self.log.append({"round": len(self.log) + 1, **entry, "surrogate": explains})
 
     def _steering(self, observations: Sequence[Observation]) -> tuple[dict[str, float], dict[str, float]]:
         if not self.options.use_block_importances:

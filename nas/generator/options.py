@@ -30,7 +30,7 @@ class GeneratorOptions:
     start: str = "edge"
     refit_every: int = 5
     at_most: int = 400
-    enumerate_up_to: int = 65_536
+    enumerate_up_to: int = 40_000
     parts: tuple[str, ...] = PARTS
     use_noise: bool = True
     use_block_importances: bool = False

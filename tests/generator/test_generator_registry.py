@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import optuna
 import pytest
 
-from nas.generator import make_sampler, register_sampler, sampler_names
+from nas.generator import make_sampler, register_sampler, sampler_descriptions, sampler_names
 from search_spaces import Budget, BudgetInfeasibleError, DecisionSpace, InputError
 
 BUDGET = Budget(flops=9)
@@ -14,6 +17,15 @@ NAMES = ("generator", "random", "tpe", "gp", "nsga2", "evolution")
 
 def test_own_samplers_are_listed_with_the_default_first() -> None:
     assert tuple(sampler_names()[: len(NAMES)]) == NAMES
+
+
+def test_every_sampler_describes_itself() -> None:
+    assert all(sampler_descriptions()[name] for name in NAMES)
+
+
+def test_importing_the_package_imports_neither_optuna_nor_torch() -> None:
+    code = "import sys, nas.generator; assert not {'optuna', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_unknown_sampler_names_the_known_ones(space: DecisionSpace) -> None:

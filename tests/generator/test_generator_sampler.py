@@ -156,7 +156,7 @@ print(json.dumps([trial.params for trial in study.trials]))
 """
 
 
-@pytest.mark.parametrize("limit", [65_536, 0])
+@pytest.mark.parametrize("limit", [40_000, 0])
 def test_another_process_with_another_hash_seed_proposes_the_same(limit: int) -> None:
     script = SCRIPT.format(tests=os.path.dirname(__file__), limit=limit)
     outputs = []
