@@ -13,5 +13,5 @@ def build_sampler(context: Context) -> Any:
 
     options: dict[str, Any] = {}
     if context.settings.sampler == "generator" and context.prototype is not None:
-        options["prototype"] = context.prototype
+        options["prototype"] = context.space.adopt(context.prototype)
     return make_sampler(context.settings.sampler, context.space, context.budget, context.settings.seed, **options)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nas.engine.directory import RunDirectory
 from nas.engine.openings import opening_notice
 from nas.engine.progress import Silent
+from nas.engine.settings import SearchSettings
 from nas.files import read_json
 from nas.jobs.benchmark_arena import Arena, openings
 from nas.jobs.benchmark_comparison import Contestant, compare, strongest
@@ -106,6 +107,7 @@ def _fill_from_run(asked: dict[str, Any], path: Path) -> None:
     for key in ("data", "classes", "data_root", "image_size", "crop"):
         if stored.get(key) is not None:
             asked.setdefault(key, stored[key])
+    asked.setdefault("epochs", SearchSettings.model_validate(stored).full_epochs)  # as long as the search trained its finalists
 
 
 def _train_all(arena: Arena, progress: Any) -> dict[str, list[FoldResult]]:
