@@ -72,6 +72,7 @@ def search(
     seed: Seed = None,
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --out.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: Json = False,
 ) -> None:
     """Search for a small network; without options: the phantom preset."""
@@ -92,7 +93,7 @@ def search(
             raise InputError(f"{name} belongs on the command line (--{name}), not in {config}")
     if not values.get("data") and not resume:
         print("no --data: searching on the built-in phantom; your own images: nas search --data folder:PATH", file=sys.stderr)
-    with make_progress(quiet=False) as progress:
+    with make_progress(quiet=quiet, trials=None if resume else values.get("trials", 10)) as progress:
         record = run(
             out=out, resume=resume, storage=storage, study=study, engine=engine, progress=progress, command=command(), **values
         )  # fmt: skip
@@ -218,6 +219,7 @@ def benchmark(
     seed: Seed = None,
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the benchmark in --out.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train candidates and published systems alike, and compare them."""
@@ -233,7 +235,7 @@ def benchmark(
         "imports": tuple(imports or ()), "seed": seed,
     }  # fmt: skip
     import_plugins(tuple(imports or ()))
-    with make_progress(quiet=False) as progress:
+    with make_progress(quiet=quiet) as progress:
         record = run(
             models or (), data or None, baselines=baselines, out=out, resume=resume, progress=progress, command=command(),
             **merge({}, line),

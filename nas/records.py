@@ -6,7 +6,8 @@ A number that could not be computed is ``None`` with a reason beside it, never N
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +23,15 @@ class Record(BaseModel):
     def to_json(self) -> str:
         """The record as one JSON document."""
         return self.model_dump_json(indent=1)
+
+
+class Shown(Record):
+    """A record that a notebook shows as a table, once ``nas.report`` has said how (what draws records lies above them)."""
+
+    renderer: ClassVar[Callable[[Any], str] | None] = None
+
+    def _repr_html_(self) -> str | None:
+        return None if Shown.renderer is None else Shown.renderer(self)
 
 
 class Interval(Record):
@@ -195,12 +205,14 @@ class DataSummary(Record):
     skipped: dict[str, int] = Field(default_factory=dict)  # reason → files
     groups_per_class: dict[str, int] = Field(default_factory=dict)
     masks_per_class: dict[str, int] = Field(default_factory=dict)
-    native_sizes: dict[str, float] = Field(default_factory=dict)  # longer side in pixels: least, median, greatest; aspect: height ÷ width
+    native_sizes: dict[str, float] = Field(
+        default_factory=dict
+    )  # longer side in pixels: least, median, greatest; aspect: height ÷ width
     source_association: float | None = None  # Cramér's V between class and source
     next_command: str = ""
 
 
-class SearchRecord(Record):
+class SearchRecord(Shown):
     """The whole of a search: what ``nas search --json`` prints and ``run.json`` holds."""
 
     kind: Literal["search"] = "search"
@@ -230,7 +242,7 @@ class SearchRecord(Record):
     page: str = ""
 
 
-class AuditRecord(Record):
+class AuditRecord(Shown):
     """What ``nas audit --json`` prints; time, paths and durations live outside ``finding``."""
 
     kind: Literal["audit"] = "audit"
@@ -292,7 +304,7 @@ class BenchmarkRow(Record):
     note: str = ""
 
 
-class BenchmarkRecord(Record):
+class BenchmarkRecord(Shown):
     """The whole of a benchmark: what ``nas benchmark --json`` prints."""
 
     kind: Literal["benchmark"] = "benchmark"

@@ -6,6 +6,7 @@ import datetime
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 
 MAX_ATTEMPTS = 3
+OBJECTIVE_NAMES = {"log_loss": "class-balanced log-loss", "auroc": "1 − AUROC", "balanced_accuracy": "1 − balanced accuracy"}
 CLAIM_SECONDS = 30.0  # longest wait for a rival claim to be confirmed or withdrawn
 HEARTBEAT_SECONDS = 20.0
 STALE_SECONDS = (
@@ -48,6 +50,9 @@ def open_study(
     )
     stored = study.user_attrs
     if "facts" not in stored:
+        with warnings.catch_warnings():  # experimental in Optuna, and only a label for people's dashboards
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([OBJECTIVE_NAMES[settings.objective]])
         study.set_user_attr("settings", settings.model_dump(mode="json"))
         study.set_user_attr("facts", facts)
         return study

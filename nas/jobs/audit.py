@@ -87,11 +87,13 @@ def audit(
 
 
 def publish(record: AuditRecord, directory: Path) -> AuditRecord:
-    """Write ``audit.json`` and the page."""
-    from nas.report import write_page
+    """Write ``audit.json``, the page and the table of tests."""
+    from nas.report import PAGE_NAME, write_page
+    from nas.report.tables import write_tables
 
-    page = write_page(record, directory)
-    record = record.model_copy(update={"page": str(page)})
+    record = record.model_copy(update={"page": str(directory / PAGE_NAME)})
+    write_page(record, directory)
+    write_tables(record, directory)
     write_json(directory / "audit.json", record.model_dump(mode="json"))
     return record
 

@@ -238,10 +238,15 @@ def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
-    from nas.report import write_page
+    from nas.report import PAGE_NAME, write_page
+    from nas.report.card import write_card
+    from nas.report.tables import write_tables
 
-    page = write_page(record, directory.path)
-    record = record.model_copy(update={"page": str(page)})
+    record = record.model_copy(update={"page": str(directory.path / PAGE_NAME)})
+    write_page(record, directory.path)
+    write_tables(record, directory.path)
+    for candidate in record.front:
+        write_card(record, candidate, directory.candidate(candidate.key) / "card")
     write_json(directory.record, record.model_dump(mode="json"))
     return record
 
