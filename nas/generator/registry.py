@@ -35,6 +35,11 @@ def sampler_names() -> list[str]:
     return _SAMPLERS.names()
 
 
+def sampler_descriptions() -> dict[str, str]:
+    """Every sampler's name with the first line of its documentation."""
+    return {name: (factory.__doc__ or "").strip().partition("\n")[0] for name, factory in _SAMPLERS.items()}
+
+
 def make_sampler(name: str, space: SearchSpace, budget: Budget | None, seed: int = 0, **options: Any) -> BaseSampler:
     """The sampler called ``name`` for a space, a budget and a seed; an unknown name raises ``InputError``."""
     return _SAMPLERS.get(name)(space, budget, seed, **options)
