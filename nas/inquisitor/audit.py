@@ -15,7 +15,7 @@ from nas.inquisitor.answers import answers_to
 from nas.inquisitor.blind_spots import BLIND_SPOTS
 from nas.inquisitor.context import FULL, SCREEN, Case, Level, Settings
 from nas.inquisitor.evidence import Evidence, attribute, draw
-from nas.inquisitor.judge import Ruling, rounded, rule, sentence
+from nas.inquisitor.judge import Ruling, rounded, rule, sentence, test_number
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import hashes, in_data_order, open_case, versions
 from nas.inquisitor.tests.base import AUDIT_TESTS, AuditTest
@@ -137,7 +137,8 @@ def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress:
 
 
 def _of_level(level: Level) -> list[AuditTest]:
-    return [test() for _, test in AUDIT_TESTS.items() if level in test.levels]
+    found = [test() for _, test in AUDIT_TESTS.items() if level in test.levels]
+    return sorted(found, key=lambda test: test_number(test.name))
 
 
 def _obstacles(standing: Sequence[Gate]) -> list[str]:

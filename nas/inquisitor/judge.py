@@ -15,6 +15,7 @@ from nas.statistics import holm
 
 DETECTABLE = 2.8  # standard errors: seen with 80 % power at 5 %, two-sided
 _Z = 1.96
+_BROAD = frozenset({"T13"})  # its donors bring their bodies along, so where another test fails, that one says more
 
 
 def rounded(value: float | None, digits: int = 6) -> float | None:
@@ -155,21 +156,21 @@ def rule(
     adjusted = {(item.test, item.class_name): p for item, p in zip(family, corrected, strict=True)}
     failed = [item for item in family if item.verdict == "fail" and adjusted[item.test, item.class_name] <= alpha]
     if failed:
-        failed.sort(key=lambda item: -(item.score or 0.0))
+        failed.sort(key=lambda item: (item.test in _BROAD, -(item.score or 0.0)))
         return Ruling("fail", sentence(failed[0]), tuple(failed), adjusted)
     if obstacles:
         return Ruling("undecided", obstacles[0], (), adjusted)
     needed = [item for item in results if item.test in passing]
     open_results = [item for item in needed if item.verdict != "pass"]
     if open_results:
-        open_results.sort(key=lambda item: -(item.score if item.score is not None else -1.0))
+        open_results.sort(key=lambda item: (item.test in _BROAD, -(item.score if item.score is not None else -1.0)))
         return Ruling("undecided", sentence(open_results[0]), (), adjusted)
     missing = sorted(passing - {item.test for item in needed})
     if missing:
         return Ruling("undecided", f"a pass needs {', '.join(missing)}, which this level does not run", (), adjusted)
     if not_auditable:
         return Ruling("undecided", f"not auditable: {', '.join(not_auditable)} (too few groups)", (), adjusted)
-    return Ruling("pass", f"all of {', '.join(sorted(passing, key=_order))} lie inside their pass margins", (), adjusted)
+    return Ruling("pass", f"all of {', '.join(sorted(passing, key=test_number))} lie inside their pass margins", (), adjusted)
 
 
 def sentence(item: TestResult) -> str:
@@ -187,5 +188,6 @@ def sentence(item: TestResult) -> str:
     return f"{head}: {figure}: {item.reason or item.verdict}{more}"
 
 
-def _order(name: str) -> int:
+def test_number(name: str) -> int:
+    """The number in a test's name: the order of printing."""
     return int("".join(letter for letter in name if letter.isdigit()) or 0)

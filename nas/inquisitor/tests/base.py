@@ -13,7 +13,7 @@ from torch import Tensor
 from nas.inquisitor.context import Case, Level
 from nas.inquisitor.effects import Effect, contrasts, split_half_share, swap_effect
 from nas.inquisitor.engine import margins
-from nas.inquisitor.judge import agree, result, rounded
+from nas.inquisitor.judge import agree, result, rounded, test_number
 from nas.inquisitor.margins import Margin
 from nas.records import TestResult
 from search_spaces.registry import Registry
@@ -51,7 +51,7 @@ def audit_descriptions() -> dict[str, str]:
     """Every test in a line: what it asks, at which levels, what it costs."""
     return {
         name: f"{test.title}: {test.statistic} against {test.null} ({', '.join(test.levels)}; {test.cost})"
-        for name, test in AUDIT_TESTS.items()
+        for name, test in sorted(AUDIT_TESTS.items(), key=lambda item: test_number(item[0]))
     }
 
 

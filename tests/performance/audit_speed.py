@@ -1,0 +1,117 @@
+"""What the audit costs, as ratios inside one run: screen and block probes against a training, our occlusion against Captum's.
+
+    python -m tests.performance.audit_speed [--image-size 64] [--budget 8M]
+
+Memory: ``python -m tests.performance.audit_speed memory`` pushes 5,000 images × 25 edits of 224 px through the engine and prints
+the growth of the resident set beyond the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from captum.attr import Occlusion
+from torch import Tensor, nn
+
+from baselines.recipe import Recipe
+from nas.data.phantom import phantom
+from nas.evaluation import DeviceData, train
+from nas.inquisitor import Engine, Margins, audit_model, block_probes
+from nas.inquisitor.attribution.methods import log_odds
+from nas.inquisitor.attribution.occlusion import occlude
+from nas.inquisitor.engine import to_float
+from search_spaces import Budget, get_space
+
+_ALL = Margins(competence=0.01)  # an unconvincing model is questioned as well: the cost is the same
+RESULTS = Path(__file__).parent / "results" / "audit_speed.json"
+
+
+def _timed(job: Callable[[], object]) -> tuple[float, object]:
+    """CPU seconds: other processes on the machine do not count."""
+    started = time.process_time()
+    value = job()
+    return time.process_time() - started, value
+
+
+def speed(image_size: int, budget: str) -> dict[str, float]:
+    """Shares of a training of 800 images × 8 epochs, and the ratio to Captum's occlusion with its default call."""
+    data = phantom(1200, image_size, 0)
+    space = get_space("pepx", classes=3)
+    architecture = space.sample(np.random.default_rng(0), Budget.parse(budget, image_size=image_size), fill=True)
+    model = space.build(architecture)
+    rows = np.arange(1200)
+    seconds, _ = _timed(lambda: train(model, DeviceData(data), rows[:800], rows[800:], Recipe(epochs=8), seed=0))
+    screen, finding = _timed(lambda: audit_model(model, data, rows[800:], level="screen", tests=("T1", "T3"), margins=_ALL))
+    probes, _ = _timed(lambda: block_probes(model, data, rows[800:]))
+    pictures, targets = to_float(torch.from_numpy(data.images[:4])), torch.zeros(4, dtype=torch.int64)
+    window = image_size // 6
+    ours, first = _timed(lambda: occlude(Engine(model), pictures, targets, window=window, stride=window // 2, reference=0.0))
+    model.eval()
+    theirs, second = _timed(
+        lambda: Occlusion(log_odds(model)).attribute(
+            pictures, sliding_window_shapes=(1, window, window), strides=(1, window // 2, window // 2), target=targets
+        )
+    )
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    return {
+        "training_seconds": round(seconds, 2), "screen_share": round(screen / seconds, 4), "screen_tests": len(finding.tests),  # type: ignore[attr-defined]
+        "probes_share": round(probes / seconds, 4), "occlusion_speed_up": round(theirs / ours, 2),
+        "occlusion_difference": float((first - second[:, 0]).abs().max()),
+    }  # fmt: skip
+
+
+class _Open(nn.Module):
+    """A few convolutions at 224 px: activations dominate, as in a real network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 16, 3, 4, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 4, 1), nn.ReLU())
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images).mean((2, 3)))
+
+
+def memory(images: int = 5000, edits: int = 25) -> dict[str, float]:
+    """Resident memory beyond the data while every image is seen under every edit."""
+    pictures = torch.randint(0, 256, (images, 1, 224, 224), dtype=torch.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    size = 224 // 5
+
+    def edit(numbers: Tensor) -> Tensor:
+        shown, cell = to_float(pictures[numbers % images]), numbers // images
+        for row, place in enumerate(cell.tolist()):
+            shown[row, :, (place // 5) * size : (place // 5 + 1) * size, (place % 5) * size : (place % 5 + 1) * size] = 0.5
+        return shown
+
+    Engine(_Open()).logits(edit, images * edits, 224)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"images": images, "edits": edits, "grown_mebibytes": round((after - before) / 1024, 1)}
+
+
+def main() -> None:
+    """Print and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("speed", "memory"), nargs="?", default="speed")
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--budget", default="8M")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    found = speed(arguments.image_size, arguments.budget) if arguments.what == "speed" else memory()
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    kept["command"] = "python -m tests.performance.audit_speed [speed|memory]"
+    kept[f"{arguments.what} {arguments.image_size} px {arguments.budget}" if arguments.what == "speed" else "memory"] = found
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
