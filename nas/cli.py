@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -10,6 +11,10 @@ import typer
 
 from nas import cli_jobs, cli_tools
 from search_spaces.errors import ToolkitError
+
+# Idle OpenMP threads sleep instead of spinning: on a machine that does anything else, spinning makes small networks many times
+# slower. Read when torch is loaded, hence here; whoever has set it keeps their choice.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 app = typer.Typer(
     name="nas",

@@ -63,7 +63,8 @@ class LocalPool:
             ToolkitError: a worker ended with an error of its own, or workers keep dying.
         """
         environment_threads = str(max(1, (os.cpu_count() or 1) // self._settings.workers))
-        self._environment = {**os.environ, "OMP_NUM_THREADS": environment_threads}
+        # passive: idle threads sleep instead of spinning, so that workers do not steal cores from one another
+        self._environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": environment_threads}
         self._deadline = deadline
         try:
             for _ in range(self._settings.workers):
