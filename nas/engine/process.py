@@ -97,10 +97,11 @@ def open_worker(
 
     from nas.engine.context import Context, threads_per_worker
     from nas.engine.directory import RunDirectory
+    from nas.engine.pruning import make_pruner
     from nas.engine.sampling import build_sampler
     from nas.engine.storage import open_storage
     from nas.engine.study import open_study
-    from nas.engine.worker import Worker, make_pruner
+    from nas.engine.worker import Worker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(threads_per_worker(settings.workers))
@@ -111,7 +112,7 @@ def open_worker(
         settings=settings,
         facts=context.facts,
         sampler=build_sampler(context),
-        pruner=make_pruner(context),
+        pruner=make_pruner(settings.epochs, settings.prune),
     )
     return Worker(context, opened, progress, name=name, deadline=deadline)
 

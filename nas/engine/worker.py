@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import optuna
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
@@ -214,11 +213,3 @@ def attributes(context: Context, record: TrialRecord) -> dict[str, Any]:
 
         values["block_importances"] = read_json(importances)
     return values
-
-
-def make_pruner(context: Context) -> optuna.pruners.BasePruner:
-    """Successive halving over epochs: a trial goes on past a rung only if it is among the better half there."""
-    if not context.settings.prune:
-        return optuna.pruners.NopPruner()
-    first = max(1, context.settings.epochs // 4)
-    return optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=2, bootstrap_count=0)
