@@ -20,6 +20,7 @@ from baselines.published import percent
 from baselines.recipe import Augmentation, FitData, Initialise, Recipe, TrainFunction, leave_as_built
 from baselines.registry import Baseline, register_baseline
 from baselines.squeezenet import build, load_weights
+from search_spaces.errors import ToolkitError
 
 TEST = "COVIDx-based, 153 images a class; augmented copies of training images among them"
 LEARNING_RATE = (1e-5, 1e-1)
@@ -43,21 +44,24 @@ def fit(
     Each evaluation takes the recipe's epochs. A network that diverges counts as the worst, it does not end the search.
     """
     del data  # the training function knows the fold
-    best: list[tuple[float, nn.Module]] = []
-
-    def evaluate(trial: optuna.Trial) -> float:
-        model = seeded(seed + trial.number, lambda: build(classes, in_channels, image_size))
+    best: tuple[float, nn.Module] | None = None
+    study, reason = quiet_study(seed), ""
+    for number in range(max(recipe.search_trials, 1)):  # asked and told by hand: ``optimize`` writes a line for each trial
+        trial = study.ask()
+        model = seeded(seed + number, lambda: build(classes, in_channels, image_size))
         initialise(model)
-        loss = train(model, proposed(trial, recipe))
-        if not best or loss < best[0][0]:
-            best[:] = [(loss, copy.deepcopy(model).cpu())]
-        return loss
-
-    study = quiet_study(seed)
-    study.optimize(evaluate, n_trials=max(recipe.search_trials, 1), catch=(ArithmeticError,))
-    if not best:
-        raise ArithmeticError(f"all {len(study.trials)} settings of the Bayesian search diverged")
-    return best[0][1]
+        try:
+            loss = train(model, proposed(trial, recipe))
+        except (ArithmeticError, ToolkitError) as error:
+            reason = str(error)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            continue
+        study.tell(trial, loss)
+        if best is None or loss < best[0]:
+            best = loss, copy.deepcopy(model).cpu()
+    if best is None:
+        raise ToolkitError(f"all {len(study.trials)} settings of the Bayesian search failed, the last because {reason}")
+    return best[1]
 
 
 def proposed(trial: optuna.Trial, recipe: Recipe) -> Recipe:
