@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nas.jobs.benchmark import benchmark as benchmark
     from nas.jobs.search import search as search
 
-__all__ = ["audit", "benchmark", "search"]  # noqa: F822  (provided lazily)
+__all__ = ["audit", "benchmark", "search"]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,9 +35,16 @@ def _spaces() -> list[dict[str, Any]]:
 
 
 def _baselines() -> list[dict[str, Any]]:
+    from baselines.costs import size_of
     from baselines.registry import baseline_names, get_baseline
 
-    return [{"name": name, "description": get_baseline(name).title} for name in baseline_names()]
+    rows = []
+    for name in baseline_names():
+        baseline = get_baseline(name)
+        size = size_of(baseline)
+        figures = f"{size.parameters / 1e6:.3f} M parameters, {size.flops / 1e9:.3f} GFLOPs at {size.image_size} px"
+        rows.append({"name": name, "description": f"{baseline.title}: {figures}", **size._asdict()})
+    return rows
 
 
 def _samplers() -> list[dict[str, Any]]:
