@@ -116,12 +116,12 @@ def draw_on_film(kind: str, pictures: Field, cue: Flags, draw: Draw, salience: f
     size = pictures.shape[1]
     for i in np.flatnonzero(cue[:, 0, 0]):
         inset = (float(across[i, 0, 0]), float(down[i, 0, 0]))
-        side = round(0.085 * size * float(scale[i, 0, 0]) * salience)
+        side = round(0.105 * size * float(scale[i, 0, 0]) * salience)
         brightness = float(level[i, 0, 0])
         if kind == "marker":
             where[i] = paste(pictures[i], glyph("AP", side), (1, -1), inset, brightness)
         elif kind == "marker2":
-            where[i] = paste(pictures[i], ring(round(1.4 * side)), (-1, 1), inset, brightness)
+            where[i] = paste(pictures[i], ring(round(1.25 * side)), (-1, 1), inset, brightness)
         elif kind == "frame":
             where[i] = _stripe(pictures[i], inset[0], brightness * min(salience, 1))
         else:
