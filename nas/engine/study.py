@@ -23,6 +23,7 @@ from search_spaces.errors import InputError
 
 MAX_ATTEMPTS = 3
 OBJECTIVE_NAMES = {"log_loss": "class-balanced log-loss", "auroc": "1 − AUROC", "balanced_accuracy": "1 − balanced accuracy"}
+_TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
 CLAIM_SECONDS = 30.0  # longest wait for a rival claim to be confirmed or withdrawn
 HEARTBEAT_SECONDS = 20.0
 STALE_SECONDS = (
@@ -203,7 +204,7 @@ def account(trials: Iterable[FrozenTrial]) -> Accounting:
             continue
         proposed += 1
         outcome = trial.user_attrs.get("outcome")
-        if outcome in counts:
+        if outcome in counts and trial.state.is_finished():
             counts[outcome] += 1
         for phase, value in trial.user_attrs.get("record", {}).get("seconds", {}).items():
             seconds[phase] = seconds.get(phase, 0.0) + value
@@ -211,14 +212,24 @@ def account(trials: Iterable[FrozenTrial]) -> Accounting:
 
 
 def trained(trials: Iterable[FrozenTrial]) -> int:
-    """Distinct candidates trained so far, pruned ones included: what ``--trials`` counts."""
-    return len({t.user_attrs["key"] for t in trials if t.user_attrs.get("outcome") in ("completed", "pruned")})
+    """Distinct candidates trained so far, pruned ones included: what ``--trials`` counts.
+
+    By the trial's state, not by its attributes: these are written first, and a worker may die before it tells.
+    """
+    return len({t.user_attrs["key"] for t in trials if t.state in _TRAINED and "key" in t.user_attrs})
 
 
 def trial_records(study: Study) -> tuple[TrialRecord, ...]:
-    """The records of all trials that were trained or failed, by number."""
-    trials = study.get_trials(deepcopy=False)
-    return tuple(TrialRecord.model_validate(t.user_attrs["record"]) for t in trials if "record" in t.user_attrs)
+    """The records of all trials that were trained or failed, by number.
+
+    A trial whose worker died between writing its record and telling it is left to its retry.
+    """
+    records = []
+    for trial in study.get_trials(deepcopy=False):
+        record = trial.user_attrs.get("record")
+        if record is not None and trial.state.is_finished() and record["outcome"] == trial.user_attrs.get("outcome"):
+            records.append(TrialRecord.model_validate(record))
+    return tuple(records)
 
 
 class Reporter:

@@ -108,9 +108,8 @@ class Worker:
         return suggested if stored is None else load_architecture(stored)
 
     def _surplus(self, number: int) -> bool:
-        active = ("completed", "pruned")
-        earlier = [t for t in self.study.get_trials(deepcopy=False) if t.number < number]
-        count = sum(t.user_attrs.get("outcome") in active or t.state == TrialState.RUNNING for t in earlier)
+        active = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        count = sum(t.number < number and t.state in active for t in self.study.get_trials(deepcopy=False))
         return count >= self.context.settings.trials
 
     def _refuse(self, trial: Trial, outcome: str, reason: str) -> None:

@@ -172,6 +172,15 @@ def test_accounting_counts_every_outcome_once_and_retries_as_what_they_became(st
     assert studies.trained(study.get_trials()) == 3
 
 
+def test_a_trial_counts_only_once_it_is_told(study):
+    trial, _ = propose(study, "a")
+    trial.set_user_attr("outcome", "completed")  # its worker has written everything and not told yet
+    assert studies.trained(study.get_trials()) == 0
+    assert studies.account(study.get_trials()).completed == 0
+    study.tell(trial, 1.0)
+    assert studies.trained(study.get_trials()) == 1
+
+
 def test_a_worker_with_other_data_is_refused(study):
     with pytest.raises(InputError, match="data_fingerprint = 'abc', but this worker has 'xyz'"):
         studies.open_study(study._storage, "s", settings=SearchSettings(), facts={**FACTS, "data_fingerprint": "xyz"})
