@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 
 from nas.generator.candidates import distinct_samples
 from nas.generator.costs import admits
+from nas.generator.fallback import draw_independent
 from nas.generator.history import PROPOSAL, HistoryReader
 from nas.generator.registry import register_sampler
 
@@ -104,10 +105,30 @@ class FeasibleSampler(BaseSampler):
         return fresh[0] if fresh else network
 
 
+class RandomSearch(FeasibleSampler):
+    """Feasible networks at random, none twice; each draw depends on the seed and the networks seen, not on this object's past.
+
+    So a search that was interrupted goes on exactly as if it had not been.
+    """
+
+    def __init__(self, space: SearchSpace, budget: Budget | None, seed: int) -> None:
+        super().__init__(RandomSampler(seed), space, budget, seed)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return draw_independent(self._seed, trial.number, param_name, param_distribution)
+
+    def _new_network(self, study: Study, trial: FrozenTrial, seen: Set[str]) -> Architecture:
+        rng = np.random.default_rng([self._seed, len(seen)])
+        found = distinct_samples(self._space, self._budget, 1, rng, fill=False, exclude=seen)
+        return found[0] if found else self._move_away(self._space.sample(rng, self._budget), seen, rng)
+
+
 @register_sampler("random")
 def random_search(space: SearchSpace, budget: Budget | None, seed: int = 0) -> BaseSampler:
-    """Uniform over decisions, feasible, without repeats."""
-    return FeasibleSampler(RandomSampler(seed), space, budget, seed, attempts=100)
+    """Uniform over structure, feasible, without repeats."""
+    return RandomSearch(space, budget, seed)
 
 
 @register_sampler("tpe")
