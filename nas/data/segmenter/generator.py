@@ -79,7 +79,7 @@ def _devices(chest: Chest, draw: Draw) -> Field:
 
 def _bowel(chest: Chest, draw: Draw, size: int) -> Field:
     """Gas under the diaphragm: dark as lung, but not lung; and a broad change of the belly's brightness."""
-    below = soft_step(-chest.depth - 0.05, 0.03) * soft_step(chest.v - 0.45, 0.1)
+    below = soft_step(-chest.depth - 0.03, 0.03) * soft_step(chest.v - 0.2, 0.1)
     gas = soft_step(draw.smooth(7, size) - draw.uniform(0.6, 1.6), 0.2)
     return below * (draw.uniform(-0.28, 0.25) - draw.chance(0.5) * 0.45 * gas)
 
@@ -97,7 +97,7 @@ def _film(attenuation: Field, draw: Draw, size: int) -> Field:
     shade = draw.uniform(-0.12, 0.12) * down[None, :, None] + draw.uniform(-0.08, 0.08) * down[None, None, :]
     picture = 1 - np.exp(-draw.uniform(0.8, 2.2) * attenuation)
     picture = np.exp(draw.uniform(0.5, 1.9) * np.log(np.maximum(picture, 1e-4)))
-    picture = picture + shade + 0.04 * draw.uniform(0, 1) * draw.smooth(3, size)
+    picture = picture + shade + 0.09 * draw.uniform(0, 1) * draw.smooth(3, size)
     low, high = draw.uniform(-0.15, 0.15), draw.uniform(0.75, 1.2)
     picture = (picture - low) / (high - low) + draw.uniform(0, 0.05) * draw.white(size, size)
     return np.clip(blur(picture, draw.uniform(0, 1) * draw.chance(0.6)), 0, 1)
