@@ -1,5 +1,6 @@
-"""Set before any test module loads torch: idle OpenMP threads sleep, so that other work on the machine does not slow the suite."""
+"""Set before any test module loads torch: one thread (sums then round alike everywhere), and idle threads sleep."""
 
 import os
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
