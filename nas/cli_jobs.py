@@ -11,6 +11,7 @@ import typer
 
 from nas.cli_options import (
     Classes,
+    Crop,
     Data,
     DataRoot,
     Device,
@@ -35,7 +36,7 @@ def search(
     data: Data = None,
     classes: Classes = None,
     data_root: DataRoot = None,
-    crop: Annotated[str | None, typer.Option(help="none, top (COVID-Net's top crop) or square.")] = None,
+    crop: Crop = None,
     space: Annotated[str | None, typer.Option(help="Search space; see: nas list spaces.")] = None,
     prototype: Annotated[
         str | None, typer.Option(help="Start from a published design by name, or from an architecture's JSON file.")
@@ -196,7 +197,7 @@ def benchmark(
     data: Data = None,
     classes: Classes = None,
     data_root: DataRoot = None,
-    crop: Annotated[str | None, typer.Option(help="none, square, pad, covidnet, top=SHARE.")] = None,
+    crop: Crop = None,
     baselines: Annotated[str | None, typer.Option(help="all, or names from: nas list baselines.")] = None,
     folds: Annotated[int | None, typer.Option(help="Folds inside the non-test part (5).")] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings of each model on each fold (1).")] = None,

@@ -21,6 +21,7 @@ Classes = Annotated[
     str | None, typer.Option(help="Classes to keep, in order: covid,pneumonia,normal; merge with abnormal=covid+pneumonia.")
 ]
 DataRoot = Annotated[Path | None, typer.Option(help="Refuse files of a data set that lie outside this folder.")]
+Crop = Annotated[str | None, typer.Option(help="none, square, pad, covidnet, covidnet-sixth, top=SHARE or top=SHARE+square.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of every random stream (0).")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Out = Annotated[Path | None, typer.Option(help="Directory to write to.")]
