@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -20,8 +18,6 @@ from search_spaces.errors import InputError
 if TYPE_CHECKING:
     from nas.evaluation import LoadedModel
     from nas.jobs.reference import Reference
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -59,20 +55,18 @@ class Predictions:
         return json.dumps(asdict(self), indent=1)
 
     def to_csv(self) -> str:
-        """One line an image; a name that a spreadsheet would run as a formula gets an apostrophe."""
+        """One line an image, those that could not be read last."""
+        from nas.report.tables import as_csv
+
         classes = list(self.predictions[0].probabilities) if self.predictions else []
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(
-            ["image", "predicted", *(f"probability[{name}]" for name in classes), "called", "notice", "evidence", "error"]
-        )
-        for one in self.predictions:
-            figures = [f"{one.probabilities[name]:.6f}" for name in classes]
-            row = [one.image, one.predicted, *figures, " ".join(one.called), "; ".join(one.notices), one.evidence, ""]
-            writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in row])
-        for image, reason in self.failed.items():
-            writer.writerow([f"'{image}" if image.startswith(_FORMULA) else image, *[""] * (len(classes) + 4), reason])
-        return text.getvalue()
+        header = ("image", "predicted", *(f"probability[{name}]" for name in classes), "called", "notice", "evidence", "error")
+        rows = [
+            (one.image, one.predicted, *(f"{one.probabilities[name]:.6f}" for name in classes), " ".join(one.called),
+             "; ".join(one.notices), one.evidence, None)
+            for one in self.predictions
+        ]  # fmt: skip
+        rows += [(image, *[None] * (len(classes) + 4), reason) for image, reason in self.failed.items()]
+        return as_csv(header, rows)
 
 
 def predict(

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nas.files import write_text
-from nas.records import AuditRecord, Metric, SearchRecord
+from nas.records import AuditRecord, BenchmarkRecord, BenchmarkRow, Metric, SearchRecord
 from nas.report import formatting as fmt
-from nas.report.cells import Cell, Table
+from nas.report.cells import Cell, Table, table
 from nas.report.charts.intervals import margins_text
 from nas.report.search_page import front_table
 from nas.report.structure import chosen, space_of
@@ -21,6 +21,7 @@ _SPECIAL = {
     "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "−": "$-$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$", "σ": r"$\sigma$",
     "±": r"$\pm$", "✓": r"\checkmark ", "✕": r"$\times$ ", "×": r"$\times$",
 }  # fmt: skip
+_FIGURE = ("figure", "part", "value", "low", "high", "n", "groups", "note")
 
 
 def as_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -70,21 +71,10 @@ def trials_csv(record: SearchRecord) -> str:
     decisions = list(dict.fromkeys(name for choices in picked.values() for name in choices))
     names = list(dict.fromkeys(metric.name for trial in record.trials for metric in trial.metrics))
     figures = [f"{name}{end}" for name in names for end in ("", ".low", ".high")]
-    header = [
-        "number",
-        "key",
-        "outcome",
-        "reason",
-        "flops",
-        "parameters",
-        "memory",
-        "objective",
-        "standard_error",
-        "verdict",
-        "seconds",
-        *figures,
-        *decisions,
-    ]
+    header = (
+        "number", "key", "outcome", "reason", "flops", "parameters", "memory", "objective", "standard_error", "verdict", "seconds",
+        *figures, *decisions,
+    )  # fmt: skip
     rows = []
     for trial in record.trials:
         by_name = {metric.name: metric for metric in trial.metrics}
@@ -103,39 +93,17 @@ def _ends(metric: Metric | None) -> tuple[float | None, float | None, float | No
     return metric.value, *ends
 
 
+def _figure(metric: Metric) -> tuple[object, ...]:
+    return (metric.name, metric.part, *_ends(metric), metric.n, metric.groups, metric.note)
+
+
 def front_csv(record: SearchRecord) -> str:
     """One line for each figure of each candidate of the front."""
-    header = (
-        "candidate",
-        "path",
-        "flops",
-        "parameters",
-        "verdict",
-        "figure",
-        "part",
-        "value",
-        "low",
-        "high",
-        "n",
-        "groups",
-        "note",
-    )
+    header = ("candidate", "path", "flops", "parameters", "verdict", *_FIGURE)
     rows = [
-        (
-            one.name,
-            one.path,
-            one.cost.flops,
-            one.cost.parameters,
-            fmt.verdict_of(one),
-            m.name,
-            m.part,
-            *_ends(m),
-            m.n,
-            m.groups,
-            m.note,
-        )
+        (one.name, one.path, one.cost.flops, one.cost.parameters, fmt.verdict_of(one), *_figure(metric))
         for one in record.front
-        for m in one.metrics
+        for metric in one.metrics
     ]
     return as_csv(header, rows)
 
@@ -157,10 +125,53 @@ def audit_csv(record: AuditRecord) -> str:
     return as_csv(header, rows)
 
 
-def write_tables(record: SearchRecord | AuditRecord, directory: Path) -> tuple[Path, ...]:
-    """A search's ``trials.csv``, ``front.csv`` and ``front.tex``, or an audit's ``tests.csv``; returns their paths."""
+def benchmark_csv(record: BenchmarkRecord) -> str:
+    """One line for each figure of each model; a model that failed has one line, which says why."""
+    header = ("model", "kind", "recipe", "pretraining", "flops", "parameters", "verdict", *_FIGURE)
+    rows: list[Sequence[object]] = []
+    for row in record.rows:
+        cost = (row.cost.flops, row.cost.parameters) if row.cost else (None, None)
+        head = (row.name, row.kind, row.recipe, row.pretraining, *cost, row.finding.verdict if row.finding else None)
+        if row.failed:
+            rows.append((*head, "failed", *[None] * (len(_FIGURE) - 2), row.failed))
+        rows += [(*head, *_figure(metric)) for metric in (*row.test, *row.folds, *row.by_source)]
+    return as_csv(header, rows)
+
+
+def benchmark_latex(record: BenchmarkRecord) -> str:
+    """The headline table: cost, balanced accuracy, AUROC, accuracy, each class's sensitivity on the sealed test, verdict."""
+    names = ["balanced_accuracy", "auroc", "accuracy", *(f"sensitivity[{name}]" for name in record.classes)]
+    columns = [("Model", False), ("MFLOPs", True), ("M parameters", True), *((fmt.metric_title(name), True) for name in names)]
+    rows = [
+        [Cell(row.name), *_cost_cells(row), *(_plain_cell(row, name) for name in names),
+         Cell("failed") if row.failed else Cell(verdict=row.finding.verdict if row.finding else "none")]
+        for row in record.rows
+    ]  # fmt: skip
+    note = f"sealed test of {record.data.images} images, seed {record.seed}; 95 % intervals respect groups"
+    return latex_table(table([*columns, ("Audit", False)], rows), note)
+
+
+def _cost_cells(row: BenchmarkRow) -> tuple[Cell, Cell]:
+    if row.cost is None:
+        return Cell(fmt.MISSING), Cell(fmt.MISSING)
+    return Cell(fmt.number(row.cost.flops / 1e6, 1)), Cell(fmt.number(row.cost.parameters / 1e6))
+
+
+def _plain_cell(row: BenchmarkRow, name: str) -> Cell:
+    """A figure of the sealed test as a plain number with its interval."""
+    metric = next((metric for metric in row.test if metric.name == name), None)
+    if row.failed or metric is None or metric.value is None:
+        return Cell(fmt.MISSING)
+    ends = metric.interval
+    return Cell(fmt.number(metric.value), sub=fmt.span(ends.low, ends.high, 3) if ends else "")
+
+
+def write_tables(record: SearchRecord | AuditRecord | BenchmarkRecord, directory: Path) -> tuple[Path, ...]:
+    """A search's ``trials.csv``, ``front.csv`` and ``front.tex``, an audit's ``tests.csv``, or a benchmark's ``table.csv`` and ``.tex``."""
     if isinstance(record, AuditRecord):
         texts = {"tests.csv": audit_csv(record)}
+    elif isinstance(record, BenchmarkRecord):
+        texts = {"table.csv": benchmark_csv(record), "table.tex": benchmark_latex(record)}
     else:
         note = f"{record.command}; seed {record.seed}; 95 % intervals respect groups"
         texts = {

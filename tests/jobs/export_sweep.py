@@ -30,7 +30,7 @@ SUFFIX = {"onnx": ".onnx", "torch": ".pt2", "source": ""}
 
 
 def models(architectures: int) -> Iterator[tuple[str, LoadedModel]]:
-    """Random architectures of every shipped space in turn at 64 pixels, then the baselines at 96."""
+    """Random architectures of every shipped space in turn at 64 pixels, then the baselines at their smallest legal image size."""
     for seed in range(architectures):
         name = ("pepx", "pepx", "mbconv", "fire")[seed % 4]
         space = get_space(name, classes=3, image_size=64)
@@ -38,7 +38,7 @@ def models(architectures: int) -> Iterator[tuple[str, LoadedModel]]:
         yield f"{name} {seed}", loaded(f"{name} {seed}", space.build(architecture, 64), 64, architecture.to_json())
     for name in baseline_names():
         baseline = get_baseline(name)
-        size = max(96, baseline.minimum_size)
+        size = baseline.minimum_size
         torch.manual_seed(0)
         yield name, loaded(name, baseline.build(classes=3, in_channels=baseline.paper_channels, image_size=size), size, None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nas.jobs.benchmark_costs import net_score
-from nas.jobs.benchmark_files import as_csv, latex, table_csv, table_latex
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison, CostRecord, DataSummary, Interval, Metric
 from nas.report.survey import TABLES, matching_class, survey, survey_text
 
@@ -81,18 +80,6 @@ def test_answers_come_from_the_measured_table() -> None:
     assert "cnn leads with 70.0 dB" in answers[3]
     nothing = [item["answer"] for item in survey(record(rows[1]))["questions"]]
     assert nothing[3].startswith("No paired difference")
-
-
-def test_csv_and_latex() -> None:
-    made = record(row("m_1", 0.5, 10**9), BenchmarkRow(name="bad", kind="baseline", cost=None, failed="diverged"))
-    lines = table_csv(made).splitlines()
-    assert lines[0].startswith("model,kind,recipe")
-    assert any(line.startswith("bad,") and line.endswith("diverged") for line in lines)
-    tex = table_latex(made)
-    assert r"m\_1 & 1000.0 & 1.000 & 0.500 (0.400--0.600)" in tex
-    assert "bad & -- & --" in tex
-    assert as_csv([("=SUM(A1)", 1, "a,b")]) == '\'=SUM(A1),1,"a,b"\n'
-    assert latex(r"50% & a\b_c") == r"50\% \& a\textbackslash{}b\_c"
 
 
 def test_net_score_by_hand() -> None:

@@ -12,7 +12,17 @@ from report_factories import CLASSES, audit_record, benchmark_record, data_summa
 from nas.report.card import escaped, model_card, write_card
 from nas.report.cells import Cell, table
 from nas.report.notebook import html
-from nas.report.tables import as_csv, audit_csv, front_csv, latex, latex_table, trials_csv, write_tables
+from nas.report.tables import (
+    as_csv,
+    audit_csv,
+    benchmark_csv,
+    benchmark_latex,
+    front_csv,
+    latex,
+    latex_table,
+    trials_csv,
+    write_tables,
+)
 
 EVIL = "<script>alert(1)</script>|`x`\n# no\x1b[2J"
 
@@ -42,6 +52,20 @@ def test_front_and_audit_are_long_tables():
     rows = rows_of(audit_csv(audit))
     assert len(rows) == len(audit.finding.tests)
     assert {row["class"] for row in rows} == set(CLASSES)
+
+
+def test_a_benchmark_is_a_long_table_and_a_paper_table():
+    record = benchmark_record()
+    rows = rows_of(benchmark_csv(record))
+    failed = [row for row in rows if row["figure"] == "failed"]
+    assert [(row["model"], row["note"]) for row in failed] == [("covid_resnet", "out of memory at batch 32")]
+    assert len(rows) == len(failed) + sum(len(r.test) + len(r.folds) + len(r.by_source) for r in record.rows)
+    tex = benchmark_latex(record)
+    assert r"covid\_resnet & 1100.0 &" in tex
+    assert tex.count(r"\\") == len(record.rows) + 1
+    first = record.rows[0]
+    metric = next(m for m in first.test if m.name == "balanced_accuracy")
+    assert f"{metric.value:.3f} ({metric.interval.low:.3f}--{metric.interval.high:.3f})" in tex
 
 
 def test_formulas_become_text():
