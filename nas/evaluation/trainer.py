@@ -23,6 +23,7 @@ from nas.evaluation.augmentation import apply_changes
 from nas.evaluation.batches import EpochPlan, epoch_seed, plan_epoch
 from nas.evaluation.device import DeviceData
 from nas.evaluation.errors import DivergedError, TrainingError
+from nas.evaluation.memory import keep_freed_memory
 from nas.evaluation.normalisation import IMAGES, reestimate
 from nas.evaluation.optimisation import freeze, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
 from nas.evaluation.predict import predict_logits
@@ -95,6 +96,7 @@ def train(
     labels = data.host_labels[train_indices] if training_labels is None else training_labels.cpu().numpy()
     recipe = resolve(recipe, tuple(np.bincount(labels, minlength=data.classes).tolist()), model)
     device = data.device
+    keep_freed_memory()
     layout = torch.contiguous_format if channels_last is False else torch.channels_last
     try:
         with _surroundings(device, seed):
