@@ -85,7 +85,7 @@ def worker(
     from nas.report.live import make_progress
 
     with make_progress(quiet=quiet) as progress:
-        done = run(storage, study, directory=out, progress=progress)
+        done = run(storage, study, directory=out, progress=progress, dedicated=True)
     print(f"ran {done} trials; the search has what it wants, or no time is left", file=sys.stderr)
 
 

@@ -1,47 +1,45 @@
 """Kill a search again and again, resume it, and check that nothing was lost: ``python -m tests.chaos --help``.
 
-Short form in the suite (``tests/engine/test_chaos.py``); long form by hand:
+Short form in the suite (``tests/engine/test_chaos.py``); long form by hand, each adding its outcome to a file of records:
 
-    python -m tests.chaos --kills 50 --workers 2 --trials 40
-    python -m tests.chaos --kills 50 --workers 2 --trials 40 --storage postgresql
-    python -m tests.chaos --kills 20 --workers 1 --trials 20 --storage sqlite
+    python -m tests.chaos --kills 50 --workers 2 --record tests/performance/results/chaos.json
+    python -m tests.chaos --kills 50 --workers 2 --storage postgresql --record tests/performance/results/chaos.json
+    python -m tests.chaos --kills 50 --workers 1 --storage sqlite --record tests/performance/results/chaos.json
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-TINY = [
-    "--data",
-    "phantom:n=240",
-    "--image-size",
-    "32",
-    "--budget",
-    "1M",
-    "--epochs",
-    "2",
-    "--sampler",
-    "random",
-    "--finalists",
-    "1",
-    "--final-seeds",
-    "1",
-]
+from tests.postgres import postgres
+
+TINY = """
+data = ["phantom:n=60"]
+image_size = 32
+budget = "300K"
+epochs = 2
+sampler = "random"
+screen = false
+finalists = 1
+final_seeds = 1
+audit_images = 40
+"""  # two epochs: a killed trial goes on from its checkpoint
+MORE = 20  # trials to add where the search ends before the kills are used up
 
 
 @dataclass
@@ -49,6 +47,9 @@ class Outcome:
     """What a chaos run ended with; ``problems`` is empty when every promise was kept."""
 
     kills: int = 0
+    kills_of_main: int = 0
+    trials: int = 0  # wanted in the end
+    retried: int = 0
     resumes: int = 0
     completed: int = 0
     problems: list[str] = field(default_factory=list)
@@ -64,37 +65,43 @@ def run(
     seed: int,
     pause: tuple[float, float] = (3.0, 12.0),
 ) -> Outcome:
-    """Search in ``directory`` with ``kills`` random SIGKILLs of workers and of the main process, then let it end and check it."""
+    """Search in ``directory`` with ``kills`` random SIGKILLs of workers and of the main process, then let it end and check it.
+
+    A search that ends before is told to want more trials and resumed, so that all kills fall into a running search.
+    """
     rng = random.Random(seed)
-    outcome = Outcome()
+    outcome = Outcome(trials=trials)
     seen: dict[str, float] = {}
+    (directory.parent / "tiny.toml").write_text(TINY)
     while True:
-        process = _start(directory, workers, trials, storage, resume=(directory / "settings.json").exists())
+        process = _start(directory, workers, outcome.trials, storage)
         while process.poll() is None and outcome.kills < kills:
             _wait(process, rng.uniform(*pause))
             if process.poll() is None:
-                _kill_one(process.pid, rng)
+                outcome.kills_of_main += _kill_one(process.pid, rng)
                 outcome.kills += 1
                 _remember(directory, storage, seen, outcome)
         code = process.wait()
-        if code == 0:
+        if code == 0 and outcome.kills >= kills:
             break
+        if code == 0:
+            outcome.trials += MORE
         outcome.resumes += 1
-        if outcome.resumes > kills + 10:
+        if outcome.resumes > 2 * kills + 10:
             outcome.problems.append(
                 f"the search did not end (last exit code {code}): {(directory.parent / 'chaos.log').read_text()[-2000:]}"
             )
             return outcome
     _remember(directory, storage, seen, outcome)
-    _check(directory, storage, trials, outcome)
+    _check(directory, storage, outcome)
     return outcome
 
 
-def _start(directory: Path, workers: int, trials: int, storage: str | None, *, resume: bool) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-c", "from nas.cli import main; main()", "search", "--out", str(directory), "--json", *TINY]
+def _start(directory: Path, workers: int, trials: int, storage: str | None) -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-c", "from nas.cli import main; main()", "search", "--out", str(directory), "--json", "--quiet"]
     line += ["--workers", str(workers), "--trials", str(trials)]
     line += ["--storage", storage] if storage else []
-    line += ["--resume"] if resume else []
+    line += ["--resume"] if (directory / "settings.json").exists() else [str(directory.parent / "tiny.toml")]
     log = (directory.parent / "chaos.log").open("ab")
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -104,12 +111,13 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
         process.wait(seconds)
 
 
-def _kill_one(main: int, rng: random.Random) -> None:
-    """Kill a worker or, one time in three, the main process."""
+def _kill_one(main: int, rng: random.Random) -> bool:
+    """Kill a worker or, one time in three, the main process; returns whether it was the main one."""
     children = [int(pid) for pid in _children(main)]
     victim = main if not children or rng.random() < 1 / 3 else rng.choice(children)
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
+    return victim == main
 
 
 def _children(pid: int) -> list[str]:
@@ -143,10 +151,9 @@ def _remember(directory: Path, storage: str | None, seen: dict[str, float], outc
     seen.update(complete)
 
 
-def _check(directory: Path, storage: str | None, target: int, outcome: Outcome) -> None:
+def _check(directory: Path, storage: str | None, outcome: Outcome) -> None:
     from nas.engine.directory import damaged_files
     from nas.engine.study import trained
-    from nas.evaluation import load_candidate
     from nas.files import read_json
 
     study = _study(directory, storage)
@@ -154,66 +161,72 @@ def _check(directory: Path, storage: str | None, target: int, outcome: Outcome) 
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     outcome.completed = len(complete)
+    outcome.retried = sum("retry_of" in t.user_attrs for t in trials)
     keys = [t.user_attrs["key"] for t in complete]
     if len(keys) != len(set(keys)):
         outcome.problems.append("a network was completed twice")
     if any(t.state == TrialState.RUNNING for t in trials):
         outcome.problems.append("a RUNNING trial was left behind")
-    if trained(trials) != target:
-        outcome.problems.append(f"{trained(trials)} candidates were trained, {target} were wanted")
+    if trained(trials) != outcome.trials:
+        outcome.problems.append(f"{trained(trials)} candidates were trained, {outcome.trials} were wanted")
+    recorded = {t["key"]: t["quality"] for t in read_json(directory / "run.json")["trials"] if t["outcome"] == "completed"}
+    if recorded != {t.user_attrs["key"]: t.value for t in complete}:
+        outcome.problems.append("the run's record and the study differ")
+    outcome.problems += damaged_files(directory)
+    outcome.problems += _other_weights(directory, complete)
+
+
+def _other_weights(directory: Path, complete: list[FrozenTrial]) -> list[str]:
+    """Trials whose weights on disk do not give the score that the study has of them."""
+    from nas.engine.context import Context
+    from nas.engine.directory import RunDirectory
+    from nas.engine.settings import parse_settings
+    from nas.evaluation import load_candidate, predict_logits, quality
+    from nas.files import read_json
+
+    context = Context.open(parse_settings(read_json(directory / "settings.json")), RunDirectory(directory))
+    held_out = context.parts.validation
+    problems = []
     for trial in complete:
         home = directory / "trials" / trial.user_attrs["key"]
-        load_candidate(home)
-        if read_json(home / "trial.json")["quality"] != trial.value:
-            outcome.problems.append(f"{home}: stored quality differs from the study's")
-    outcome.problems += damaged_files(directory)
-
-
-@contextlib.contextmanager
-def postgres(directory: Path) -> Iterator[str]:
-    """A PostgreSQL server of our own on loopback; yields its URL. Needs the server's programs on the machine."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
-        raise RuntimeError("no PostgreSQL server is installed; install the package postgresql")
-    home, port = directory / "postgres", 20000 + os.getpid() % 20000
-    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []  # the server refuses to run as root
-    home.mkdir(parents=True)
-    if user:
-        shutil.chown(home, "postgres", "postgres")
-        for parent in [directory, *directory.parents]:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    tool = [*user, str(programs[-1] / "initdb"), "-D", str(home / "db"), "-A", "trust", "-U", "postgres"]
-    subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
-    control = [*user, str(programs[-1] / "pg_ctl"), "-D", str(home / "db"), "-w", "-l", str(home / "log")]
-    subprocess.run(
-        [*control, "-o", f"-p {port} -k {home} -c listen_addresses=127.0.0.1", "start"], check=True, stdout=subprocess.DEVNULL
-    )
-    try:
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL)
+        logits = predict_logits(load_candidate(home).model, context.dataset.images[held_out])
+        value = quality(logits, context.dataset.labels[held_out])[0]
+        if read_json(home / "trial.json")["quality"] != trial.value or abs(value - trial.value) > 1e-4:
+            problems.append(f"{home}: weights give {value}, the study says {trial.value}")
+    return problems
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--storage", choices=["journal", "postgresql", "sqlite"], default="journal")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", type=Path, help="file of records to add the outcome to")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         root = Path(scratch)
         url = {"journal": None, "sqlite": f"sqlite:///{root}/study.db"}.get(options.storage)
         if options.storage == "postgresql":
-            url = stack.enter_context(postgres(root))
+            url = stack.enter_context(postgres(root)).url
         started = time.monotonic()
         outcome = run(
             root / "run", kills=options.kills, workers=options.workers, trials=options.trials, storage=url, seed=options.seed
         )
-    print(f"{outcome} in {time.monotonic() - started:.0f} s")
+    found = {"command": "python -m tests.chaos " + " ".join(sys.argv[1:]), **asdict(outcome)}
+    found["minutes"] = round((time.monotonic() - started) / 60, 1)
+    print(json.dumps(found, indent=1))
+    if options.record:
+        keep(options.record, found)
     return 1 if outcome.problems else 0
+
+
+def keep(path: Path, found: dict[str, Any]) -> None:
+    """Add a record to a file of records; one of the same command is replaced."""
+    records = json.loads(path.read_text()) if path.exists() else []
+    records = [record for record in records if record["command"] != found["command"]] + [found]
+    path.write_text(json.dumps(records, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -108,8 +108,9 @@ class Context:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What every worker of this study must agree on."""
+        """What every worker of this study must agree on (and, where it joins, takes over: ``threads``)."""
         return {
+            "run": self.directory.identity(),
             "data_fingerprint": self.fingerprint,
             "classes": list(self.dataset.classes),
             "space": self.space.name,

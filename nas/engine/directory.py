@@ -5,20 +5,36 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from pydantic import ValidationError
+
+from nas.engine.settings import explain
 from nas.files import read_json, sha256, write_json
-from nas.records import SearchRecord
+from nas.records import Record, SearchRecord
 from search_spaces.errors import InputError, ToolkitError
+
+Kind = TypeVar("Kind", bound=Record)
+_SUMS = "checksums.json"
+_FIXED = (
+    "settings.json",
+    "parts.json",
+    "data.json",
+    "identity.json",
+    "generator.json",
+    "run.json",
+)  # a finished run's own records
 
 
 class RunDirectory:
     """Paths of one run.
 
-    ``settings.json``, ``journal.log``, ``parts.json``, ``data.json``, ``trials/KEY/``, ``candidates/KEY/seedN/``,
-    ``audits/…``, ``log/``, ``run.json``, ``index.html``, ``openings.json``.
+    ``settings.json``, ``identity.json``, ``journal.log``, ``parts.json``, ``data.json``, ``trials/KEY/``,
+    ``candidates/KEY/seedN/``, ``audits/…``, ``log/``, ``run.json``, ``checksums.json``, ``index.html``, ``openings.json``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +53,21 @@ class RunDirectory:
     def candidate(self, key: str) -> Path:
         """Where a member of the front lies, retrained and audited."""
         return self.path / "candidates" / key
+
+    def identity(self) -> str:
+        """What tells this run from every other, also where the directory is mounted under another path; made once."""
+        path = self.path / "identity.json"
+        if not path.exists():
+            write_json(path, {"run": uuid.uuid4().hex})
+        return str(read_json(path)["run"])
+
+    def seal(self) -> None:
+        """Write down the checksums of a finished run's records (trials and candidates have their own)."""
+        _write_sums(self.path, [self.path / name for name in _FIXED if (self.path / name).is_file()])
+
+    def unseal(self) -> None:
+        """A run that goes on changes its records: they are no longer vouched for."""
+        (self.path / _SUMS).unlink(missing_ok=True)
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -62,38 +93,63 @@ class RunDirectory:
             os.close(descriptor)
 
 
+def read_record(kind: type[Kind], path: Path) -> Kind:
+    """A record from its file; one that is damaged or of another version raises ``InputError`` that names the file."""
+    try:
+        return kind.model_validate_json(json.dumps(read_json(path)))
+    except ValidationError as error:
+        raise InputError(f"{path} is damaged or of another version: {explain(error, 'key')}; restore it") from error
+
+
 def read_search(path: Path) -> SearchRecord:
     """The finished record of a search; a directory without one raises ``InputError`` that says how to get it."""
     record = RunDirectory(path).record
     if not record.exists():
         raise InputError(f"{path} holds no finished search (no run.json); finish it with: nas search --resume --out {path}")
-    return SearchRecord.model_validate_json(json.dumps(read_json(record)))
+    return read_record(SearchRecord, record)
 
 
 def seal(directory: Path) -> None:
     """Write ``checksums.json``: the SHA-256 of every file in ``directory`` (written last: a sealed directory is complete)."""
-    files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != "checksums.json" and not p.name.startswith("."))
-    write_json(directory / "checksums.json", {str(p.relative_to(directory)): sha256(p) for p in files})
+    _write_sums(
+        directory, sorted(p for p in directory.rglob("*") if p.is_file() and p.name != _SUMS and not p.name.startswith("."))
+    )
+
+
+def _write_sums(directory: Path, files: list[Path]) -> None:
+    write_json(directory / _SUMS, {str(p.relative_to(directory)): sha256(p) for p in files})
 
 
 def damaged_files(directory: Path) -> list[str]:
-    """Files below ``directory`` that differ from what a ``checksums.json`` beside or above them recorded, or are gone."""
+    """Files below ``directory`` that differ from what a ``checksums.json`` beside or above them recorded, are gone, or cannot be read."""
     damaged: list[str] = []
-    for manifest in sorted(directory.rglob("checksums.json")):
+    for manifest in sorted(directory.rglob(_SUMS)):
         try:
-            recorded = read_json(manifest)
-        except InputError as error:
+            recorded = dict(read_json(manifest))
+        except (InputError, TypeError, ValueError) as error:
             damaged.append(f"{manifest}: {error}")
             continue
         for name, digest in recorded.items():
             file = manifest.parent / name
-            if not file.is_file():
-                damaged.append(f"{file}: missing")
-            elif sha256(file) != digest:
-                damaged.append(f"{file}: content differs from its checksum")
-    return damaged
+            try:
+                if sha256(file) != digest:
+                    damaged.append(f"{file}: content differs from its checksum")
+            except OSError as error:
+                damaged.append(f"{file}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
+    return damaged + [problem for journal in sorted(directory.rglob("journal.log")) for problem in _damaged_lines(journal)]
+
+
+def _damaged_lines(journal: Path) -> list[str]:
+    """A journal's lines that are no JSON; a torn last one is none of them, since the next worker cuts it off."""
+    with journal.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                json.loads(line)
+            except ValueError:
+                return [f"{journal}: line {number} is not JSON"] if line.endswith(b"\n") else []
+    return []
 
 
 def is_sealed(directory: Path) -> bool:
     """Whether ``directory`` was sealed and every file still matches."""
-    return (directory / "checksums.json").is_file() and not damaged_files(directory)
+    return (directory / _SUMS).is_file() and not damaged_files(directory)

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock  # not re-exported in Optuna 5
+
+from search_spaces.errors import ToolkitError
 
 
 class KernelFileLock(BaseJournalFileLock):
@@ -60,7 +64,43 @@ def mend_torn_tail(journal: Path) -> int:
         return size - end
 
 
+class JournalFile(JournalFileBackend):
+    """Optuna's journal file whose errors name the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._own_lock = KernelFileLock(path)
+        super().__init__(str(path), lock_obj=self._own_lock)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append, or raise ``ToolkitError`` with every earlier line intact (a torn one is cut off by the next who appends)."""
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            raise ToolkitError(
+                f"cannot write {self._file_path}: {error.strerror or error}; free space or mend its permissions, then --resume"
+            ) from error
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The lines from a number on; what looks damaged is read once more under the lock, when nobody mends a torn line."""
+        try:
+            lines = list(super().read_logs(log_number_from))
+        except ValueError:
+            self._own_lock.acquire()
+            try:
+                lines = list(super().read_logs(log_number_from))
+            except ValueError as error:
+                raise ToolkitError(
+                    f"{self._file_path} is damaged ({error}); cut it back to the last line that is whole JSON, then --resume"
+                ) from error
+            finally:
+                self._own_lock.release()
+        yield from lines
+
+
 def journal_storage(path: Path) -> JournalStorage:
     """Optuna storage on a journal file that survives ``kill -9`` at any byte; several workers of one host may share it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelFileLock(path)))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFile(path))
+    except OSError as error:
+        raise ToolkitError(f"cannot open {path}: {error.strerror or error}; choose another --out or --storage") from error

@@ -13,18 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nas.engine.context import threads_per_worker
 from nas.engine.process import command, replay
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
 from search_spaces.errors import InputError, ToolkitError
 
-MAX_RESTARTS = 5
+MAX_DEATHS = 6  # of workers in a row, without a trial that ended in between
 _GRACE_SECONDS = 5.0
+_OWN_END_SECONDS = 60.0  # a worker whose trial hangs ends itself first, and says so; one that is stopped or stuck cannot
 
 
 @dataclass
 class _Process:
     name: str
+    slot: int
     popen: subprocess.Popen[str]
     log: Path
     last_event: float = field(default_factory=time.monotonic)
@@ -34,8 +37,9 @@ class _Process:
 class LocalPool:
     """Runs ``settings.workers`` worker processes until each has ended by itself.
 
-    A process that dies (killed, out of host memory) is started again, at most ``MAX_RESTARTS`` times in all; its trial is swept
-    and retried by whichever worker asks next. One that sends no event for ``stall_minutes`` is killed and treated the same.
+    A process that dies (killed, out of host memory) is started again, until ``MAX_DEATHS`` in a row without a trial that ended
+    in between; its trial is swept and retried by whichever worker asks next. One that sends no event for ``stall_minutes`` is
+    killed and treated the same. On several GPUs each worker sees one of them, in turn.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class LocalPool:
         self._events: queue.Queue[tuple[str, str]] = queue.Queue()
         self._processes: list[_Process] = []
         self._started = 0
-        self._restarts = 0
+        self._deaths = 0
 
     def run(self, deadline: float | None, finished: Callable[[], bool]) -> None:
         """Block until the workers are done.
@@ -62,20 +66,18 @@ class LocalPool:
             KeyboardInterrupt: passed on after the workers have been stopped.
             ToolkitError: a worker ended with an error of its own, or workers keep dying.
         """
-        environment_threads = str(max(1, (os.cpu_count() or 1) // self._settings.workers))
-        # passive: idle threads sleep instead of spinning, so that workers do not steal cores from one another
-        self._environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": environment_threads}
+        self._environments = worker_environments(self._settings)
         self._deadline = deadline
         try:
-            for _ in range(self._settings.workers):
-                self._start()
+            for slot in range(self._settings.workers):
+                self._start(slot)
             while self._processes:
                 self._drain(timeout=0.2)
                 self._check(finished)
         finally:
             self._stop()
 
-    def _start(self) -> None:
+    def _start(self, slot: int) -> None:
         name = f"{os.getpid()}-{self._started}"
         self._started += 1
         log = self._directory / "log" / f"worker-{name}.log"
@@ -83,10 +85,10 @@ class LocalPool:
         with log.open("w") as errors:
             popen = subprocess.Popen(
                 command(self._directory, storage=self._storage, study=self._study, name=name, deadline=self._deadline),
-                stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True, env=self._environment,
+                stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True, env=self._environments[slot],
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop the workers in order
             )  # fmt: skip
-        process = _Process(name, popen, log)
+        process = _Process(name, slot, popen, log)
         self._processes.append(process)
         process.listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
         process.listener.start()
@@ -100,16 +102,18 @@ class LocalPool:
 
     def _drain(self, timeout: float) -> None:
         with contextlib.suppress(queue.Empty):
-            replay(self._events.get(timeout=timeout)[1], self._progress)
+            line = self._events.get(timeout=timeout)[1]
             while True:
-                replay(self._events.get_nowait()[1], self._progress)
+                if replay(line, self._progress) == "trial_finished":
+                    self._deaths = 0
+                line = self._events.get_nowait()[1]
 
     def _check(self, finished: Callable[[], bool]) -> None:
         for process in list(self._processes):
             code = process.popen.poll()
             if code is None:
                 silent = time.monotonic() - process.last_event
-                if silent > self._settings.stall_minutes * 60:
+                if silent > self._settings.stall_minutes * 60 + _OWN_END_SECONDS:
                     self._progress.message(
                         f"worker {process.name} made no progress for {silent / 60:.0f} minutes: killed, its trial is retried"
                     )
@@ -128,14 +132,14 @@ class LocalPool:
             raise (InputError if code == 2 else ToolkitError)(
                 tail[-1] if tail else f"worker {process.name} failed; see {process.log}"
             )
-        if self._restarts >= MAX_RESTARTS:
-            raise ToolkitError(
-                f"workers died {self._restarts + 1} times, last with code {code}; see {process.log}, then resume with --resume"
-            )
-        self._restarts += 1
+        self._deaths += 1
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+        if self._deaths >= MAX_DEATHS:
+            raise ToolkitError(
+                f"workers died {self._deaths} times in a row, last by {cause}; see {process.log}, then resume with --resume"
+            )
         self._progress.message(f"worker {process.name} died ({cause}); its trial is retried by another (log: {process.log})")
-        self._start()
+        self._start(process.slot)
 
     def _stop(self) -> None:
         for process in self._processes:
@@ -151,6 +155,25 @@ class LocalPool:
                 process.listener.join(timeout=_GRACE_SECONDS)
         self._processes.clear()
         self._drain(timeout=0.01)
+
+
+def worker_environments(settings: SearchSettings) -> list[dict[str, str]]:
+    """The environment of each worker process: its share of the threads, and of several GPUs one."""
+    # passive: idle threads sleep instead of spinning, so that workers do not steal cores from one another
+    common = {"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": str(threads_per_worker(settings.workers))}
+    devices = _visible_devices() if settings.device != "cpu" else []
+    if len(devices) < 2:
+        return [common] * settings.workers
+    return [{**common, "CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} for slot in range(settings.workers)]
+
+
+def _visible_devices() -> list[str]:
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named[:count] if named else [str(index) for index in range(count)]
 
 
 def _kill(popen: subprocess.Popen[str]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nas.engine.context import Context, derived_seed
-from nas.engine.directory import is_sealed, seal
+from nas.engine.directory import is_sealed, read_record, seal
 from nas.engine.requirements import violation
-from nas.files import read_json, write_json
+from nas.files import write_json
 from nas.records import CostRecord, EpochRecord, Finding, Metric, TrialRecord
 from search_spaces import Architecture
 
@@ -32,8 +32,7 @@ def run_trial(context: Context, architecture: Architecture, *, number: int, inde
     """
     directory = context.directory.trial(architecture.key)
     if is_sealed(directory):
-        record = TrialRecord.model_validate(read_json(directory / "trial.json"))
-        return record.model_copy(update={"number": number})
+        return read_record(TrialRecord, directory / "trial.json").model_copy(update={"number": number})
     return _train(context, architecture, number=number, index=index, on_epoch=on_epoch)
 
 

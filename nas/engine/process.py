@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nas.engine.progress import Progress
-from nas.engine.settings import SearchSettings
+from nas.engine.settings import SearchSettings, parse_settings
 from nas.records import Accounting, EpochRecord, TrialRecord
 from search_spaces.errors import ToolkitError
 
@@ -51,10 +51,11 @@ class JsonLines:
         self._send("message", text=text)
 
 
-def replay(line: str, progress: Progress) -> None:
-    """Hand one event line to a progress display."""
+def replay(line: str, progress: Progress) -> str:
+    """Hand one event line to a progress display; returns the event's name."""
     event = json.loads(line)
-    match event.pop("event"):
+    name = str(event.pop("event"))
+    match name:
         case "trial_started":
             progress.trial_started(**event)
         case "epoch":
@@ -65,6 +66,7 @@ def replay(line: str, progress: Progress) -> None:
             progress.accounting(Accounting.model_validate(event["counts"]))
         case "message":
             progress.message(event["text"])
+    return name
 
 
 def command(directory: Path, *, storage: str | None, study: str, name: str, deadline: float | None) -> list[str]:
@@ -74,7 +76,7 @@ def command(directory: Path, *, storage: str | None, study: str, name: str, dead
         line += ["--storage", storage]
     if deadline is not None:
         line += ["--deadline", repr(deadline)]
-    return line
+    return [*line, "--parent", str(os.getpid())]
 
 
 def open_worker(
@@ -86,8 +88,12 @@ def open_worker(
     study: str,
     name: str,
     deadline: float | None = None,
+    dedicated: bool = False,
 ) -> Worker:
-    """A worker with its data and study opened, in this process.
+    """A worker with its data and study opened, in this process; it takes over the study's number of threads.
+
+    Args:
+        dedicated: this process is the worker's own: it may wait for a server that is away, and end itself when it hangs.
 
     Raises:
         InputError: the study was made for other data or another version of the space.
@@ -97,6 +103,7 @@ def open_worker(
 
     from nas.engine.context import Context, threads_per_worker
     from nas.engine.directory import RunDirectory
+    from nas.engine.patience import PATIENCE_SECONDS
     from nas.engine.pruning import make_pruner
     from nas.engine.sampling import build_sampler
     from nas.engine.storage import open_storage
@@ -107,19 +114,19 @@ def open_worker(
     torch.set_num_threads(threads_per_worker(settings.workers))
     context = Context.open(settings, RunDirectory(directory))
     opened = open_study(
-        open_storage(storage, directory, workers=settings.workers),
+        open_storage(storage, directory, workers=settings.workers, patience=PATIENCE_SECONDS if dedicated else 0.0),
         study,
         settings=settings,
         facts=context.facts,
         sampler=build_sampler(context),
         pruner=make_pruner(settings.epochs, settings.prune),
     )
-    return Worker(context, opened, progress, name=name, deadline=deadline)
+    torch.set_num_threads(opened.user_attrs["facts"]["threads"])
+    return Worker(context, opened, progress, name=name, deadline=deadline, dedicated=dedicated)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """End this process when the search that started it is gone (``kill -9``): its resumption starts workers of its own."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -137,15 +144,16 @@ def main() -> int:
     parser.add_argument("--study", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--deadline", type=float)
+    parser.add_argument("--parent", type=int, required=True)
     options = parser.parse_args()
-    _end_with_parent()
+    _end_with_parent(options.parent)
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes to the log, the event stream stays clean
     from nas.engine.directory import RunDirectory
     from nas.files import read_json
 
     try:
-        settings = SearchSettings.model_validate(read_json(RunDirectory(options.directory).settings))
+        settings = parse_settings(read_json(RunDirectory(options.directory).settings))
         open_worker(
             options.directory,
             settings,
@@ -154,6 +162,7 @@ def main() -> int:
             study=options.study,
             name=options.name,
             deadline=options.deadline,
+            dedicated=True,
         ).run()
     except ToolkitError as error:
         print(error, file=sys.stderr)

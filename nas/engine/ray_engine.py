@@ -10,12 +10,17 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nas.engine.context import threads_per_worker
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
 from search_spaces.errors import InputError, ToolkitError
+
+if TYPE_CHECKING:
+    from nas.engine.worker import Worker
 
 MAX_LOST_TASKS = 20
 
@@ -45,9 +50,8 @@ def run_on_ray(
     mine = not ray.is_initialized()
     if mine:
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
-    gpus = 1.0 if ray.cluster_resources().get("GPU", 0) and settings.device != "cpu" else 0.0
-    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_one_trial)
-    arguments = (str(directory.absolute()), settings.model_dump(mode="json"), storage, study, deadline)
+    task = ray.remote(max_retries=3, **resources(ray.cluster_resources(), settings))(_one_trial)
+    arguments = (str(directory.absolute()), settings.model_dump_json(), storage, study, deadline)
     flying: list[Any] = []
     lost = 0
     try:
@@ -80,6 +84,12 @@ def run_on_ray(
             ray.shutdown()
 
 
+def resources(cluster: dict[str, float], settings: SearchSettings) -> dict[str, float]:
+    """What one trial takes: its threads' cores, and a GPU, or an equal share where there are fewer GPUs than workers."""
+    gpus = cluster.get("GPU", 0.0) if settings.device != "cpu" else 0.0
+    return {"num_cpus": threads_per_worker(settings.workers), "num_gpus": min(1.0, gpus / settings.workers)}
+
+
 def _import_ray() -> Any:
     try:
         import ray
@@ -101,20 +111,22 @@ class _Kept:
         return lambda *_: None
 
 
-def _one_trial(
-    directory: str, settings: dict[str, Any], storage: str | None, study: str, deadline: float | None
-) -> tuple[int, list[str]]:
+def _one_trial(directory: str, settings: str, storage: str | None, study: str, deadline: float | None) -> tuple[int, list[str]]:
     """One trial in a Ray worker; returns the trials run (0: nothing was wanted) and what there is to say."""
+    kept, worker = _open(directory, settings, storage, study, deadline)
+    kept.messages.clear()
+    return worker.run(at_most=1), list(kept.messages)
+
+
+@lru_cache(maxsize=1)
+def _open(directory: str, settings: str, storage: str | None, study: str, deadline: float | None) -> tuple[_Kept, Worker]:
+    """A worker, opened once in each of Ray's processes: its data and what its sampler has read serve all of its trials."""
     from nas.engine.process import open_worker
 
-    kept: Any = _Kept()
+    kept = _Kept()
+    progress: Any = kept
     worker = open_worker(
-        Path(directory),
-        SearchSettings.model_validate(settings),
-        kept,
-        storage=storage,
-        study=study,
-        name=f"ray-{uuid.uuid4().hex[:8]}",
-        deadline=deadline,
-    )
-    return worker.run(at_most=1), kept.messages
+        Path(directory), SearchSettings.model_validate_json(settings), progress, storage=storage, study=study,
+        name=f"ray-{uuid.uuid4().hex[:8]}", deadline=deadline, dedicated=True,
+    )  # fmt: skip
+    return kept, worker

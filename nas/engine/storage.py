@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,21 +10,26 @@ from urllib.parse import urlsplit
 import optuna
 from optuna.storages import BaseStorage
 
+from nas.engine.patience import PatientStorage
 from search_spaces.errors import InputError, ToolkitError
 
-_RELATIONAL = ("postgresql", "mysql", "mariadb")
+RELATIONAL = ("postgresql", "mysql", "mariadb")
 _NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "gpfs", "ceph", "9p", "afs", "beegfs"}
-)
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "ceph", "9p", "afs", "beegfs", "glusterfs", "ocfs2", "gfs2",
+     "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.mfs"}
+)  # fmt: skip
+
+_CONNECT_SECONDS = 10.0
 
 
-def open_storage(url: str | None, directory: Path, *, workers: int = 1) -> BaseStorage:
+def open_storage(url: str | None, directory: Path, *, workers: int = 1, patience: float = 0.0) -> BaseStorage:
     """The storage that ``url`` names; none: a journal file in the run directory.
 
     Args:
         url: ``journal:PATH``, ``sqlite:///PATH``, ``postgresql://…``, ``mysql://…`` or ``grpc://HOST:PORT``.
         directory: the run directory.
         workers: how many processes will write to it.
+        patience: seconds to wait for a server that is away at first; once opened, every operation waits for minutes.
 
     Raises:
         InputError: an unknown scheme, SQLite with more than one worker, or a file on a network file system.
@@ -45,11 +51,11 @@ def open_storage(url: str | None, directory: Path, *, workers: int = 1) -> BaseS
                 "leave --storage out for a journal file on one host, or use postgresql://…"
             )
         _refuse_network_file_system(Path(urlsplit(url).path.removeprefix("/")), "SQLite")
-        return _relational(url)
-    if scheme in _RELATIONAL:
-        return _relational(url)
+        return _relational(url, patience)
+    if scheme in RELATIONAL:
+        return _relational(url, patience)
     if scheme == "grpc":
-        return _grpc(url)
+        return _grpc(url, patience)
     raise InputError(
         f"unknown storage {redact(url)!r}; known: journal:PATH, sqlite:///PATH, postgresql://…, mysql://…, grpc://HOST:PORT"
     )
@@ -63,28 +69,59 @@ def redact(url: str) -> str:
     return url.replace(f":{parts.password}@", ":***@", 1)
 
 
-def _relational(url: str) -> BaseStorage:
+def _relational(url: str, patience: float) -> BaseStorage:
     from sqlalchemy.exc import SQLAlchemyError
 
     if url.startswith("postgresql://"):
         url = "postgresql+psycopg" + url.removeprefix("postgresql")  # the driver of our extra, not SQLAlchemy's older default
-    options = {} if url.startswith("sqlite") else {"pool_pre_ping": True}  # a restarted server costs a reconnect, not a crash
-    try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=options)
-    except ImportError as error:
-        raise InputError(f"storage {redact(url)!r} needs a driver ({error}); pip install 'pepx-nas[postgres]'") from error
-    except SQLAlchemyError as error:
-        detail = str(error).splitlines()[0]
-        raise ToolkitError(f"cannot open storage {redact(url)!r}: {detail}; check that the server runs and the URL") from error
+    options = {} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    shown = redact(url)
+    limit = time.monotonic() + patience
+    while True:
+        try:
+            opened = optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=options))
+            return PatientStorage(opened, f"storage {shown!r}")
+        except ImportError as error:
+            raise InputError(f"storage {shown!r} needs a driver ({error}); pip install 'pepx-nas[postgres]'") from error
+        except SQLAlchemyError as error:
+            if time.monotonic() > limit:
+                detail = str(error).splitlines()[0]
+                raise ToolkitError(
+                    f"cannot open storage {shown!r}: {detail}; check that the server runs and the URL"
+                ) from error
+            time.sleep(1.0)
 
 
-def _grpc(url: str) -> BaseStorage:
+def _grpc(url: str, patience: float) -> BaseStorage:
     parts = urlsplit(url)
     if not parts.hostname or not parts.port:
         raise InputError(f"storage {url!r} must name host and port; for example grpc://127.0.0.1:13000")
+    try:
+        import grpc
+    except ImportError as error:
+        raise InputError(f"storage {url!r} needs gRPC ({error}); pip install 'pepx-nas[grpc]'") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
+        proxy = optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
+    try:
+        proxy.wait_server_ready(timeout=max(_CONNECT_SECONDS, patience))
+    except (ConnectionError, grpc.FutureTimeoutError) as error:
+        raise ToolkitError(f"no proxy answers at {url!r}; start one with: python -m nas.engine.proxy --storage …") from error
+    return PatientStorage(proxy, f"storage {url!r}")
+
+
+def refuse_proxied_file(storage: BaseStorage) -> None:
+    """Raise ``InputError`` for a gRPC proxy before a journal (call it once a study exists there).
+
+    A journal numbers its studies from 0, a database from 1: that is what shows through the proxy.
+    """
+    if not isinstance(getattr(storage, "inner", None), optuna.storages.GrpcStorageProxy):
+        return
+    try:
+        storage.get_study_name_from_id(0)
+    except KeyError:
+        return
+    raise InputError("the gRPC proxy serves a journal file, whose locks do not reach through a proxy; let it serve a database")
 
 
 def _refuse_network_file_system(path: Path, what: str) -> None:

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import datetime
-import os
-import socket
 import time
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from nas.engine.presence import identity, is_dead
 from nas.engine.progress import Progress
-from nas.engine.settings import SearchSettings
+from nas.engine.settings import SearchSettings, parse_settings, refuse_other_settings
+from nas.engine.storage import refuse_proxied_file
 from nas.records import Accounting, TrialRecord
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 
 MAX_ATTEMPTS = 3
 OBJECTIVE_NAMES = {"log_loss": "class-balanced log-loss", "auroc": "1 − AUROC", "balanced_accuracy": "1 − balanced accuracy"}
+_REMEDIES = {
+    "run": "it belongs to another run directory: name that one with --out, or take another --study",
+    "data_fingerprint": "give it the same data files",
+    "classes": "give it the same data files",
+    "space": "give it the same plug-ins and the same version of the toolkit",
+    "space_version": "give it the same version of the toolkit",
+}
 _TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
 CLAIM_SECONDS = 30.0  # longest wait for a rival claim to be confirmed or withdrawn
-HEARTBEAT_SECONDS = 20.0
-STALE_SECONDS = (
-    180.0  # a worker on another host that has been silent for so long is dead (clocks within a minute of each other)
-)
+OWNERLESS_SECONDS = 10.0  # a trial gets its owner in the moment after it is asked for
+LOST = "lost"  # attribute of a trial whose worker died; without an index, it is as if it had never been asked for
+_REFUSED = ("repeated", "over_budget", "surplus")
+_LOCAL_FACTS = ("threads",)  # taken over by whoever joins, so that sums round alike; not compared
 
 
 def open_study(
@@ -49,6 +56,7 @@ def open_study(
     study = optuna.create_study(
         storage=storage, study_name=name, direction="minimize", load_if_exists=True, sampler=sampler, pruner=pruner
     )
+    refuse_proxied_file(storage)
     stored = study.user_attrs
     if "facts" not in stored:
         with warnings.catch_warnings():  # experimental in Optuna, and only a label for people's dashboards
@@ -57,78 +65,37 @@ def open_study(
         study.set_user_attr("settings", settings.model_dump(mode="json"))
         study.set_user_attr("facts", facts)
         return study
+    refuse_other_settings(parse_settings(stored["settings"]), settings.model_dump(mode="json"))
     for key, value in facts.items():
-        if stored["facts"].get(key) != value:
+        if key not in _LOCAL_FACTS and stored["facts"].get(key) != value:
             raise InputError(
-                f"the study was made with {key} = {stored['facts'].get(key)!r}, but this worker has {value!r}; "
-                "give it the same data and the same version of the toolkit"
+                f"the study was made with {key} = {stored['facts'].get(key)!r}, but this worker has {value!r}; {_REMEDIES[key]}"
             )
     return study
 
 
-def identity(worker: str) -> dict[str, Any]:
-    """Who runs a trial: host, boot, process and worker name."""
-    return {
-        "host": socket.gethostname(),
-        "boot": _boot_id(),
-        "pid": os.getpid(),
-        "start": _start_time(os.getpid()),
-        "worker": worker,
-    }
-
-
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
-
-
-def _start_time(pid: int) -> str:
-    """When a process started (clock ticks after boot); tells a live worker from a stranger that got its process id."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-
-
-def is_dead(owner: dict[str, Any], beat: str | None, now: datetime.datetime) -> bool:
-    """Whether the worker that owns a trial is gone: by its process on this host, by its silence elsewhere."""
-    if owner.get("host") == socket.gethostname() and owner.get("boot") == _boot_id():
-        try:
-            os.kill(int(owner["pid"]), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return owner.get("start", "") != _start_time(int(owner["pid"]))
-    if beat is None:
-        return True
-    return (now - datetime.datetime.fromisoformat(beat)).total_seconds() > STALE_SECONDS
-
-
-def beat(study: Study, worker: str) -> None:
-    """Say that a worker lives; read by sweeps on other hosts."""
-    study.set_user_attr(f"beat:{worker}", datetime.datetime.now(datetime.UTC).isoformat())
-
-
-def sweep(study: Study) -> int:
+def sweep(study: Study, patience: float = OWNERLESS_SECONDS) -> int:
     """Fail the RUNNING trials of dead workers and queue each again (at most ``MAX_ATTEMPTS`` times); returns how many.
 
     Optuna's heartbeats exist only for relational storages under ``study.optimize``; on a journal its own sweep does nothing.
+
+    Args:
+        patience: seconds after which a trial without an owner is given up; its worker, if it lives after all, asks again.
     """
     now = datetime.datetime.now(datetime.UTC)
-    swept = 0
     attributes = study.user_attrs
+    stale = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         owner = trial.user_attrs.get("owner")
         if owner is None:
             started = trial.datetime_start
-            age = 0.0 if started is None else (now - _aware(started)).total_seconds()
-            if age < STALE_SECONDS:
-                continue  # between ask and its first attribute: give it time
-        elif not is_dead(owner, attributes.get(f"beat:{owner['worker']}"), now):
-            continue
-        if fail_stale(study, trial):
-            swept += 1
+            dead = started is not None and (now - _aware(started)).total_seconds() >= patience
+        else:
+            dead = is_dead(owner, attributes.get(f"beat:{owner['worker']}"), now)
+        if dead:
+            stale.append(trial)
+    swept = sum(_fail_stale(study, trial) for trial in stale)
+    _requeue(study)
     return swept
 
 
@@ -137,22 +104,63 @@ def _aware(moment: datetime.datetime) -> datetime.datetime:
     return moment if moment.tzinfo else moment.astimezone(datetime.UTC)
 
 
-def fail_stale(study: Study, trial: FrozenTrial) -> bool:
-    """Fail one trial of a dead worker and queue it again; False when another sweeper was faster."""
-    attempt = int(trial.user_attrs.get("attempt", 1))
-    study._storage.set_trial_user_attr(trial._trial_id, "reason", f"its worker died (attempt {attempt})")
-    study._storage.set_trial_user_attr(trial._trial_id, "outcome", "failed")
+def _fail_stale(study: Study, trial: FrozenTrial) -> bool:
+    """Fail one trial of a dead worker; False when another sweeper was faster or its worker lives and has told it."""
+    reason = f"{trial.user_attrs.get('stalled', 'its worker died')} (attempt {_attempt(trial)})"
     try:
+        study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=False)
-    except (ValueError, RuntimeError, optuna.exceptions.UpdateFinishedTrialError):
+    except (ValueError, RuntimeError):  # finished meanwhile (UpdateFinishedTrialError is a RuntimeError)
         return False
-    if attempt < MAX_ATTEMPTS and "architecture" in trial.user_attrs and "index" in trial.user_attrs:
-        kept = {name: trial.user_attrs[name] for name in ("architecture", "key", "index")}
-        study.enqueue_trial(trial.params, user_attrs={**kept, "attempt": attempt + 1, "retry_of": trial.number})
     return True
 
 
-def claim(study: Study, trial: Trial, architecture: Architecture, worker: str) -> int | None:
+def _attempt(trial: FrozenTrial) -> int:
+    return int(trial.user_attrs.get("attempt", 1))
+
+
+def _requeue(study: Study) -> None:
+    """Queue what dead workers had begun and nobody has queued yet.
+
+    Apart from failing them, so that a sweeper may itself be killed in between. Two sweepers may queue the same trial: ``claim``
+    lets the first of them run.
+    """
+    trials = study.get_trials(deepcopy=False)
+    queued = _retried(trials)
+    for trial in trials:
+        attributes = trial.user_attrs
+        lost = trial.state == TrialState.FAIL and LOST in attributes and "index" in attributes
+        if lost and trial.number not in queued and _attempt(trial) < MAX_ATTEMPTS:
+            kept = {name: attributes[name] for name in ("architecture", "key", "index")}
+            study.enqueue_trial(trial.params, user_attrs={**kept, "attempt": _attempt(trial) + 1, "retry_of": trial.number})
+
+
+def _retried(trials: Iterable[FrozenTrial]) -> set[int]:
+    return {t.user_attrs["retry_of"] for t in trials if "retry_of" in t.user_attrs}
+
+
+def own(trial: Trial, worker: str) -> None:
+    """Write down whose trial it is, the first thing after asking for it."""
+    trial.set_user_attr("owner", identity(worker))
+
+
+def check_ours(study: Study, trial: Trial) -> None:
+    """Raise ``UpdateFinishedTrialError`` where others have given the trial up, because its worker was out of reach for long."""
+    if study._storage.get_trial(trial._trial_id).state.is_finished():
+        raise UpdateFinishedTrialError(f"trial {trial.number} was finished by another worker")
+
+
+def tell(study: Study, trial: Trial, state: TrialState, value: float | None = None) -> None:
+    """Finish a trial; one that others have given up raises ``UpdateFinishedTrialError``."""
+    try:
+        study.tell(trial, value, state=state)
+    except ValueError:
+        check_ours(study, trial)
+        raise
+
+
+def claim(study: Study, trial: Trial, architecture: Architecture) -> int | None:
     """Claim an architecture for a trial, without a lock, on any storage.
 
     Each claimant first writes the key, then looks around. It gives way to a claim that is confirmed (has an index); of two that
@@ -162,10 +170,8 @@ def claim(study: Study, trial: Trial, architecture: Architecture, worker: str) -
     Returns the index of this accepted proposal (0, 1, …), from which all of its random streams derive, or None when the same
     network has been proposed before.
     """
-    retried = trial.user_attrs.get("index")
-    trial.set_user_attr("owner", identity(worker))
-    if retried is not None:
-        return int(retried)
+    if "index" in trial.user_attrs:
+        return None if _queued_before(study, trial) else int(trial.user_attrs["index"])
     trial.set_user_attr("architecture", architecture.to_json())
     trial.set_user_attr("key", architecture.key)
     limit = time.monotonic() + CLAIM_SECONDS
@@ -186,29 +192,52 @@ def claim(study: Study, trial: Trial, architecture: Architecture, worker: str) -
     return index
 
 
+def _queued_before(study: Study, retry: Trial) -> bool:
+    """Whether two sweepers have queued the same trial, and the other was first."""
+    source = retry.user_attrs.get("retry_of")
+    return any(t.number < retry.number and t.user_attrs.get("retry_of") == source for t in study.get_trials(deepcopy=False))
+
+
 def _gave_way(trial: FrozenTrial) -> bool:
     """Whether a trial's claim on its network is void: refused, or its worker died before it was confirmed."""
     unconfirmed = trial.state == TrialState.FAIL and "index" not in trial.user_attrs
-    return unconfirmed or trial.user_attrs.get("outcome") in ("repeated", "over_budget", "surplus")
+    return unconfirmed or trial.user_attrs.get("outcome") in _REFUSED
+
+
+def outcome_of(trial: FrozenTrial) -> str:
+    """What became of a finished trial, ``""`` for one that was never accepted.
+
+    Its state decides: attributes are written before it is told, also by a sweeper that takes a living worker for dead.
+    """
+    if trial.state in _TRAINED:
+        return "completed" if trial.state == TrialState.COMPLETE else "pruned"
+    outcome = trial.user_attrs.get("outcome")
+    if outcome in _REFUSED:
+        return str(outcome)
+    return "failed" if "index" in trial.user_attrs else ""
+
+
+def ended(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Finished trials that stand for something: without those that were queued again or never got as far as a network."""
+    trials = list(trials)
+    retried = _retried(trials)
+    return [t for t in trials if t.state.is_finished() and t.number not in retried and outcome_of(t)]
 
 
 def account(trials: Iterable[FrozenTrial]) -> Accounting:
     """Count proposals by what became of them. A trial that was retried after its worker died counts once, as what it became."""
     counts = dict.fromkeys(("repeated", "over_budget", "pruned", "failed", "completed"), 0)
     seconds: dict[str, float] = {}
-    proposed = 0
     trials = list(trials)
-    retried = {t.user_attrs["retry_of"] for t in trials if "retry_of" in t.user_attrs}
-    for trial in trials:
-        if trial.number in retried or trial.state == TrialState.WAITING:
-            continue
-        proposed += 1
-        outcome = trial.user_attrs.get("outcome")
-        if outcome in counts and trial.state.is_finished():
+    finished = ended(trials)
+    for trial in finished:
+        outcome = outcome_of(trial)
+        if outcome in counts:
             counts[outcome] += 1
         for phase, value in trial.user_attrs.get("record", {}).get("seconds", {}).items():
             seconds[phase] = seconds.get(phase, 0.0) + value
-    return Accounting(proposed=proposed, **counts, seconds={k: round(v, 3) for k, v in seconds.items()})
+    running = sum(t.state == TrialState.RUNNING for t in trials)
+    return Accounting(proposed=len(finished) + running, **counts, seconds={k: round(v, 3) for k, v in seconds.items()})
 
 
 def trained(trials: Iterable[FrozenTrial]) -> int:
@@ -220,15 +249,15 @@ def trained(trials: Iterable[FrozenTrial]) -> int:
 
 
 def trial_records(study: Study) -> tuple[TrialRecord, ...]:
-    """The records of all trials that were trained or failed, by number.
-
-    A trial whose worker died between writing its record and telling it is left to its retry.
-    """
+    """The records of all trials that were trained or failed, by number; of a retried one, the last attempt's."""
     records = []
-    for trial in study.get_trials(deepcopy=False):
-        record = trial.user_attrs.get("record")
-        if record is not None and trial.state.is_finished() and record["outcome"] == trial.user_attrs.get("outcome"):
-            records.append(TrialRecord.model_validate(record))
+    for trial in ended(study.get_trials(deepcopy=False)):
+        record, outcome = trial.user_attrs.get("record"), outcome_of(trial)
+        if record is None:
+            continue
+        if record["outcome"] != outcome:  # its worker died in the last attempt that it had
+            record = {**record, "outcome": outcome, "reason": trial.user_attrs.get("reason", "")}
+        records.append(TrialRecord.model_validate(record))
     return tuple(records)
 
 

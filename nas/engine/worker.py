@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
+from nas.engine import presence
 from nas.engine import study as studies
 from nas.engine.context import Context
-from nas.engine.objective import Pruned, cost_record, failure_record, run_trial
+from nas.engine.objective import Pruned, failure_record, run_trial
+from nas.engine.patience import StorageLostError
 from nas.engine.progress import Progress
+from nas.files import read_json
 from nas.generator.history import PROPOSAL
 from nas.records import EpochRecord, TrialRecord
 from search_spaces import Architecture, load_architecture
@@ -22,6 +28,7 @@ from search_spaces.errors import OverBudgetError, ToolkitError
 
 MAX_BARREN = 200  # proposals in a row that were all known or over the budget: the sampler has run dry
 SAME_FAILURES = 5
+STALLED = 75  # exit code of a process that ends itself because its trial hangs
 
 
 class Worker:
@@ -30,14 +37,28 @@ class Worker:
     Args:
         name: unique among the study's workers.
         deadline: ``time.time()`` after which no further trial is started; None: none.
+        dedicated: the process is this worker's own, and is ended when a trial makes no progress for ``stall_minutes``: a hanging
+            call cannot be interrupted otherwise.
     """
 
-    def __init__(self, context: Context, study: Study, progress: Progress, *, name: str, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        study: Study,
+        progress: Progress,
+        *,
+        name: str,
+        deadline: float | None = None,
+        dedicated: bool = False,
+    ) -> None:
         self.context = context
         self.study = study
         self.progress = progress
         self.name = name
         self.deadline = deadline
+        self.dedicated = dedicated
+        self._current: Trial | None = None
+        self._moved = time.monotonic()
 
     def run(self, at_most: int | None = None) -> int:
         """Work until the target is reached, time is up, or the space is used up; returns the trials run.
@@ -51,20 +72,21 @@ class Worker:
         barren = done = 0
         with self._beating():
             while (at_most is None or done < at_most) and self._wanted():
+                self._moved = time.monotonic()
                 studies.sweep(self.study)
                 if not self._room():
                     time.sleep(0.2)
                     continue
                 if self._one():
                     barren, done = 0, done + 1
-                else:
-                    barren += 1
+                    self._diagnose()
+                    continue
+                barren += 1
                 if barren >= MAX_BARREN:
                     self.progress.message(
                         f"{barren} proposals in a row were known already: the space or the sampler is used up"
                     )
                     break
-                self._diagnose()
         return done
 
     def _wanted(self) -> bool:
@@ -81,13 +103,25 @@ class Worker:
 
     def _one(self) -> bool:
         """One proposal; returns whether it was accepted."""
-        trial = self.study.ask()
+        self._current = trial = self.study.ask()
+        try:
+            studies.own(trial, self.name)
+            return self._propose(trial)
+        except UpdateFinishedTrialError:
+            self.progress.message(
+                f"trial {trial.number} was given up by others while this worker was out of reach; its result is left to its retry"
+            )
+            return True
+        finally:
+            self._current = None
+
+    def _propose(self, trial: Trial) -> bool:
         try:
             architecture = self._suggest(trial)
         except OverBudgetError as error:
             self._refuse(trial, "over_budget", str(error))
             return False
-        index = studies.claim(self.study, trial, architecture, self.name)
+        index = studies.claim(self.study, trial, architecture)
         if index is None:
             self._refuse(trial, "repeated", f"the network {architecture.key} was proposed before")
             return False
@@ -116,25 +150,31 @@ class Worker:
         """Told as FAIL, which leaves no trace in any sampler's model: the budget's edge must not look bad."""
         trial.set_user_attr("outcome", outcome)
         trial.set_user_attr("reason", reason)
-        self.study.tell(trial, state=TrialState.FAIL)
+        studies.tell(self.study, trial, TrialState.FAIL)
 
     def _evaluate(self, trial: Trial, architecture: Architecture, index: int) -> None:
         history: list[EpochRecord] = []
 
         def on_epoch(record: EpochRecord) -> None:
             history.append(record)
+            self._moved = time.monotonic()
             self.progress.epoch(trial.number, record)
+            studies.check_ours(self.study, trial)
             if not self.context.settings.prune or record.epoch >= self.context.settings.epochs:
                 return
             trial.report(record.validation["log_loss"], record.epoch)
             if trial.should_prune():
                 raise Pruned(f"pruned after epoch {record.epoch}: log-loss {record.validation['log_loss']:.4f}")
 
-        self.progress.trial_started(trial.number, architecture.key, cost_record(self.context, architecture).flops)
+        begun = self._ended(trial, architecture, "running", "", [])
+        trial.set_user_attr("record", begun.model_dump(mode="json"))  # what is left of it if this process dies
+        self.progress.trial_started(trial.number, architecture.key, begun.cost.flops)
         try:
             record = run_trial(self.context, architecture, number=trial.number, index=index, on_epoch=on_epoch)
         except Pruned as reason:
             record = self._ended(trial, architecture, "pruned", str(reason), history)
+        except (UpdateFinishedTrialError, StorageLostError):  # nothing that the candidate has done
+            raise
         except Exception as error:  # one bad candidate never ends a search: whatever it raised is recorded with its reason
             record = self._ended(trial, architecture, "failed", f"{type(error).__name__}: {error}", history)
         self._tell(trial, record)
@@ -153,32 +193,33 @@ class Worker:
         for name, value in record.constraints.items():
             trial.set_constraint(name, value)
         state = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[record.outcome]
-        self.study.tell(trial, record.quality if state == TrialState.COMPLETE else None, state=state)
+        studies.tell(self.study, trial, state, record.quality if state == TrialState.COMPLETE else None)
         self.progress.trial_finished(record)
 
     def _diagnose(self) -> None:
-        ended = [
-            t for t in self.study.get_trials(deepcopy=False) if t.user_attrs.get("outcome") in ("completed", "pruned", "failed")
-        ]
-        last = [t.user_attrs.get("reason", "") for t in ended[-SAME_FAILURES:] if t.user_attrs["outcome"] == "failed"]
-        if len(last) == SAME_FAILURES and len(set(last)) == 1:
+        trained = [t for t in studies.ended(self.study.get_trials(deepcopy=False)) if "index" in t.user_attrs]
+        last = [t for t in trained[-SAME_FAILURES:] if studies.outcome_of(t) == "failed"]
+        reasons = [t.user_attrs.get("reason", "") for t in last]
+        if len(last) == SAME_FAILURES and len({re.sub(r"\d+", "#", reason) for reason in reasons}) == 1:
             raise ToolkitError(
-                f"the last {SAME_FAILURES} trials failed in the same way ({last[0]}); mend that, then resume with --resume"
+                f"the last {SAME_FAILURES} trials failed in the same way ({reasons[-1]}); mend that, then resume with --resume"
             )
 
     @contextlib.contextmanager
     def _beating(self) -> Iterator[None]:
-        """Say in the study that this worker lives, from a thread, while trials run."""
+        """Say in the study that this worker lives, from a thread, while trials run; end the process if one of them hangs."""
         stop = threading.Event()
 
         def pulse() -> None:
-            while not stop.wait(studies.HEARTBEAT_SECONDS):
+            while not stop.wait(presence.HEARTBEAT_SECONDS):
                 try:
-                    studies.beat(self.study, self.name)
+                    if self.dedicated and time.monotonic() - self._moved > 60 * self.context.settings.stall_minutes:
+                        self._give_up()
+                    presence.beat(self.study, self.name)
                 except Exception as error:  # a storage that is away for a moment must not silence the pulse for good
                     self.progress.message(f"heartbeat not written ({type(error).__name__}: {error}); trying again")
 
-        studies.beat(self.study, self.name)
+        presence.beat(self.study, self.name)
         thread = threading.Thread(target=pulse, daemon=True)
         thread.start()
         try:
@@ -186,6 +227,16 @@ class Worker:
         finally:
             stop.set()
             thread.join(timeout=5)
+
+    def _give_up(self) -> None:
+        """End this process, whose trial hangs: the trial is swept and retried by whoever asks next."""
+        reason = f"no progress for {self.context.settings.stall_minutes:g} minutes"
+        self.progress.message(f"worker {self.name}: {reason}; it ends, and its trial is retried")
+        try:
+            if self._current is not None:
+                self._current.set_user_attr("stalled", reason)
+        finally:
+            os._exit(STALLED)
 
 
 def attributes(context: Context, record: TrialRecord) -> dict[str, Any]:
@@ -208,7 +259,5 @@ def attributes(context: Context, record: TrialRecord) -> dict[str, Any]:
             values[metric.name] = round(metric.value, 4)
     importances = context.directory.trial(record.key) / "block_importances.json"
     if record.outcome == "completed" and importances.exists():
-        from nas.files import read_json
-
         values["block_importances"] = read_json(importances)
     return values

@@ -69,7 +69,7 @@ class HistoryReader:
         """The history as the trial ``current`` may know it."""
         observations, pending, seen, unnamed = [], [], set(), 0
         for trial in sorted(study.get_trials(deepcopy=False), key=_order):
-            if current is not None and trial.number == current.number:
+            if (current is not None and trial.number == current.number) or _abandoned(trial):
                 continue
             architecture, observation = self._parse(study, trial)
             if observation is not None:
@@ -106,6 +106,11 @@ class HistoryReader:
             block_importances={str(k): _number(v) for k, v in (attributes.get("block_importances") or {}).items()},
             complete=trial.state == TrialState.COMPLETE,
         )
+
+
+def _abandoned(trial: FrozenTrial) -> bool:
+    """Whether its worker died before the network was accepted: the engine then goes on as if it had never been asked for."""
+    return "lost" in trial.user_attrs and "index" not in trial.user_attrs
 
 
 def architecture_of(trial: FrozenTrial, space: SearchSpace) -> Architecture | None:

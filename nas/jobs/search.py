@@ -59,6 +59,7 @@ def search(
     directory = RunDirectory(Path(out) if out is not None else _fresh_directory())
     with directory.owned():
         chosen = _settle(directory, settings, resume)
+        directory.unseal()
         started = time.time()
         context = _open(chosen, directory, watching)
         opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
@@ -76,6 +77,8 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
     if not directory.settings.exists():
         if resume:
             raise InputError(f"there is no search to resume in {directory.path}; leave --resume out to start one there")
+        for left in (directory.parts, directory.data):  # by a search that was killed before it had begun
+            left.unlink(missing_ok=True)
         return parse_settings(asked)
     if not resume:
         raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
@@ -140,7 +143,7 @@ def _run_trials(context: Context, *, storage: str | None, name: str, engine: str
             )
         else:
             raise InputError(f"unknown engine {engine!r}; known: local, ray")
-    sweep(opened)
+    sweep(opened, patience=0.0)  # no trial is wanted any more: one that a dead worker had only asked for is over
     return opened
 
 
@@ -248,6 +251,7 @@ def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
     for candidate in record.front:
         write_card(record, candidate, directory.candidate(candidate.key) / "card")
     write_json(directory.record, record.model_dump(mode="json"))
+    directory.seal()
     return record
 
 
