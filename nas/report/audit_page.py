@@ -7,7 +7,7 @@ from typing import Any
 
 from nas.records import AuditRecord
 from nas.report import formatting as fmt
-from nas.report.cells import metrics_table
+from nas.report.cells import metrics_by_part
 from nas.report.views import data_view, finding_view, picture_folders, reproduce
 
 _LEADS = {
@@ -20,6 +20,7 @@ _LEADS = {
 def audit_context(record: AuditRecord, directory: Path) -> dict[str, Any]:
     """What the audit's template prints."""
     hashes = {f"Hash of {name}": value for name, value in record.finding.hashes.items()}
+    overall, by_class = metrics_by_part(record.metrics)
     sections = [("finding", "Finding"), ("metrics", "Performance"), ("data", "Data"), ("reproduce", "Reproduce")]
     return {
         "kind": "Audit",
@@ -28,7 +29,8 @@ def audit_context(record: AuditRecord, directory: Path) -> dict[str, Any]:
         "sections": sections,
         "lead": _LEADS[record.verdict],
         "view": finding_view(record.model, record.finding, picture_folders(directory)),
-        "metrics": metrics_table(record.metrics),
+        "metrics": overall,
+        "class_metrics": by_class,
         "data": data_view(record.data),
         "reproduce": reproduce(record, record.finding.seed, hashes | {"Duration": fmt.duration(record.seconds)}),
     }

@@ -10,6 +10,8 @@ from markupsafe import Markup
 from nas.records import Comparison, DataSummary, Metric, TestResult
 from nas.report import formatting as fmt
 
+PARTS = ("test", "audit", "validation")  # of several figures of one name, the most independent comes first
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -78,6 +80,44 @@ def metrics_table(metrics: Iterable[Metric]) -> Table:
         ("Interval by", False), ("Note", False),
     )  # fmt: skip
     return table(columns, rows)
+
+
+def metrics_by_part(metrics: Sequence[Metric]) -> tuple[Table, Table]:
+    """One row a metric and one column a part, the test first: of all classes together, and class by class."""
+    parts = sorted(
+        {metric.part for metric in metrics}, key=lambda part: (PARTS.index(part) if part in PARTS else len(PARTS), part)
+    )
+    found = {(metric.name, metric.part): metric for metric in metrics}
+    names = list(dict.fromkeys(metric.name for metric in metrics))
+    columns = [("Metric", False), *((f"{part.capitalize()} (95 %)", True) for part in parts), ("Interval by", False)]
+    tables = [
+        table(
+            columns,
+            [_metric_row(name, [found.get((name, part)) for part in parts]) for name in names if ("[" in name) is by_class],
+        )
+        for by_class in (False, True)
+    ]
+    return tables[0], tables[1]
+
+
+def _metric_row(name: str, metrics: Sequence[Metric | None]) -> list[Cell]:
+    known = [metric for metric in metrics if metric is not None]
+    methods = dict.fromkeys(metric.interval.method for metric in known if metric.interval)
+    notes = dict.fromkeys(metric.note for metric in known if metric.note)
+    return [
+        Cell(fmt.metric_title(name), class_="key"),
+        *(_basis_cell(metric) for metric in metrics),
+        Cell("; ".join(methods) or fmt.MISSING, sub="; ".join(notes), class_="text"),
+    ]
+
+
+def _basis_cell(metric: Metric | None) -> Cell:
+    """A metric with its interval, and what it rests on below."""
+    if metric is None:
+        return Cell(fmt.MISSING)
+    basis = f"n = {metric.n}, {metric.groups} {fmt.plural(metric.groups, 'group')}"
+    interval = fmt.metric_interval(metric)
+    return Cell(fmt.metric_value(metric), sub=f"{interval}\n{basis}" if interval else basis)
 
 
 def comparisons_table(comparisons: Iterable[Comparison]) -> Table:

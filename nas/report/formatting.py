@@ -52,6 +52,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return text
 
 
+def plain(value: float | None) -> str:
+    """A figure that may be a count: whole numbers without decimals."""
+    return number(value, 0 if value is not None and math.isfinite(value) and value == round(value) else 3)
+
+
 def si(value: float | None, digits: int = 3) -> str:
     """A count with an SI prefix and ``digits`` significant digits: 38 400 000 → ``38.4 M``."""
     if value is None or not math.isfinite(value):

@@ -10,12 +10,14 @@ from typing import Any
 from nas.records import CandidateRecord, Finding, Metric, SearchRecord
 from nas.report import formatting as fmt
 from nas.report.cells import (
+    PARTS,
     Cell,
     Row,
     Table,
     comparisons_table,
     count_cell,
     metric_cell,
+    metrics_by_part,
     metrics_table,
     settings_table,
     table,
@@ -23,8 +25,6 @@ from nas.report.cells import (
 from nas.report.search_charts import course_charts, decision_charts, front_charts, training_charts
 from nas.report.structure import choices_table, winner_diagram
 from nas.report.views import FindingView, data_view, finding_view, openings_warning, picture_folders, reproduce
-
-PARTS = ("test", "audit", "validation")  # of several figures of one name, the most independent comes first
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def search_context(record: SearchRecord, directory: Path) -> dict[str, Any]:
     """What the search's template prints."""
     subject = subject_of(record)
     decisions = decision_charts(record, subject)
+    overall, by_class = metrics_by_part(subject.metrics if subject else ())
     sections = [
         ("front", "Front"), ("course", "Course"), ("decisions", "Decisions"), ("architecture", "Architecture"),
         ("training", "Training"), ("audit", "Audit"), ("data", "Data"), ("use", "Use"), ("reproduce", "Reproduce"),
@@ -75,7 +76,8 @@ def search_context(record: SearchRecord, directory: Path) -> dict[str, Any]:
         "diagram": winner_diagram(subject) if subject else None,
         "choices": choices_table(subject) if subject else Table((), ()),
         "training_charts": training_charts(record, subject),
-        "metrics": metrics_table(subject.metrics if subject else ()),
+        "metrics": overall,
+        "class_metrics": by_class,
         "findings": findings(record, directory),
         "data": data_view(record.data),
         "controls": metrics_table(record.controls),

@@ -68,7 +68,7 @@ def _gate_rows(finding: Finding) -> list[Row]:
             (
                 Cell(gate.name, class_="key"),
                 Cell("✓ yes" if gate.passed else "✕ no", class_="key"),
-                count_cell(gate.value, fmt.number(gate.value)),
+                count_cell(gate.value, fmt.plain(gate.value)),
                 Cell(gate.rule, class_="text"),
                 Cell(gate.note, class_="text"),
             )
@@ -84,7 +84,7 @@ def _test_row(test: TestResult) -> Row:
                 f"{test.test} {test.title}", sub=test.statistic + (f", fill: {test.fill}" if test.fill else ""), class_="text"
             ),
             Cell(verdict=test.verdict, class_="key"),
-            Cell(html=interval_plot(test), sub=margins_text(test)),
+            Cell(html=interval_plot(test) if test.fail_margin is not None else None, sub=margins_text(test), class_="plot"),
             effect_cell(test),
             Cell(str(test.n), sub=f"{test.groups} groups"),
             Cell(test_reason(test), class_="text"),
@@ -105,14 +105,19 @@ def test_reason(test: TestResult) -> str:
 
 
 def _attributions(finding: Finding) -> Table | None:
-    """Free-form rows: the union of their printable columns."""
-    keys = list(
-        dict.fromkeys(k for row in finding.attributions for k, v in row.items() if isinstance(v, str | int | float | bool))
-    )
-    if not keys:
+    """Free-form rows: the union of their printable columns, words before figures; a column that says nothing is left out."""
+    rows = finding.attributions
+    keys = dict.fromkeys(k for row in rows for k, v in row.items() if isinstance(v, int | float) or (isinstance(v, str) and v))
+    numeric = {key: any(isinstance(row.get(key), float | int) for row in rows) for key in keys}
+    ordered = sorted(keys, key=lambda key: (key != "method", key != "status", numeric[key]))
+    if not ordered:
         return None
-    columns = [(key.replace("_", " "), False) for key in keys]
-    return table(columns, ([Cell(_plain(row.get(key))) for key in keys] for row in finding.attributions))
+    columns = [(_words(key).capitalize().replace(" auc", " AUC"), numeric[key]) for key in ordered]
+    return table(columns, ([Cell(_plain(row.get(k)), class_="" if numeric[k] else "text") for k in ordered] for row in rows))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _plain(value: object) -> str:
@@ -120,7 +125,7 @@ def _plain(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return fmt.number(value)
-    return fmt.MISSING if value is None else str(value)
+    return fmt.MISSING if value in (None, "") else _words(str(value))
 
 
 def _block_chart(finding: Finding) -> Markup | None:

@@ -40,7 +40,7 @@ def diagram(
 
     def draw(frame: Frame) -> Markup:
         frame = Frame(frame.width, height, left=30 if chains else 10, right=8)
-        box = (float(frame.left), frame.width * (0.54 if frame.narrow else 0.6))
+        box = (float(frame.left), frame.width * (0.54 if frame.narrow else 0.68))
         middle = (box[0] + box[1]) / 2
         columns = (box[1] + 12, float(frame.x1 - 56))
         parts = [*_legend(columns[0]), text(middle, 15, f"input {first}", "tick", "middle")]
@@ -58,7 +58,7 @@ def diagram(
         return Markup("").join(parts)
 
     legend = [("skipline", "line", "long-range additions within a stage")] if chains else []
-    return figure(draw, title, caption, height=height, wide=680, legend=legend)
+    return figure(draw, title, caption, height=height, wide=960, legend=legend)
 
 
 def _tops(blocks: Sequence[Block]) -> list[int]:

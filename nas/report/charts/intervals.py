@@ -59,7 +59,7 @@ def margins_text(test: TestResult) -> str:
     """The rule in words: ``passes within ±0.10, fails beyond ±0.25 σ``."""
     zones = zones_of(test)
     if zones is None:
-        return ""
+        return "" if test.pass_margin is None else f"passes unless wholly above {number(test.pass_margin, 2)}; cannot fail"
     sign = "" if zones.upper_only else "±"
     around = f"{number(zones.centre, 2)} " if zones.centre else ""
     sign = "+" if zones.upper_only and around else sign

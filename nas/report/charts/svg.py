@@ -132,7 +132,8 @@ def _wrapped(x: float, y: float, label: str, width: float) -> list[Markup]:
 def drawing(frame: Frame, body: Markup, label: str, variant: str = "") -> Markup:
     """The ``<svg>`` itself, focusable, with its spoken name."""
     return element(
-        "svg", body, viewBox=f"0 0 {frame.width} {frame.height}", role="img", aria_label=label, tabindex=0, class_=variant
+        "svg", body, viewBox=f"0 0 {frame.width} {frame.height}", role="img", aria_label=label, tabindex=0, class_=variant,
+        style=f"max-width:{max(frame.width, 760)}px",
     )  # fmt: skip
 
 
