@@ -14,11 +14,15 @@ from search_spaces.errors import InputError, ToolkitError
 MAX_JSON_BYTES = 256 * 2**20
 
 
+class WriteError(ToolkitError):
+    """A file cannot be written: the place's fault, not that of what was to be written."""
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` atomically: a reader sees the old file or the new one, never a part.
 
     Raises:
-        ToolkitError: the file cannot be written (disk full, no permission, read-only); names the file, the old one is intact.
+        WriteError: disk full, no permission, read-only; names the file, the old one is intact.
     """
     temporary: str | None = None
     try:
@@ -34,7 +38,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise ToolkitError(f"cannot write {path}: {error.strerror or error}; free space or choose another --out") from error
+        raise WriteError(f"cannot write {path}: {error.strerror or error}; free space or choose another --out") from error
 
 
 def _sync_directory(path: Path) -> None:

@@ -17,6 +17,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock  # not re-exported in Optuna 5
 
+from nas.files import WriteError
 from search_spaces.errors import ToolkitError
 
 
@@ -72,11 +73,11 @@ class JournalFile(JournalFileBackend):
         super().__init__(str(path), lock_obj=self._own_lock)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append, or raise ``ToolkitError`` with every earlier line intact (a torn one is cut off by the next who appends)."""
+        """Append, or raise ``WriteError`` with every earlier line intact (a torn one is cut off by the next who appends)."""
         try:
             super().append_logs(logs)
         except OSError as error:
-            raise ToolkitError(
+            raise WriteError(
                 f"cannot write {self._file_path}: {error.strerror or error}; free space or mend its permissions, then --resume"
             ) from error
 

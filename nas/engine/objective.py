@@ -40,6 +40,7 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     import torch
 
     from nas.evaluation import metrics, quality, save_candidate, train
+    from nas.evaluation.checkpoint import remove_checkpoint
 
     settings, data = context.settings, context.dataset
     seed = derived_seed(settings.seed, index)
@@ -85,7 +86,7 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     write_json(directory / "trial.json", record.model_dump(mode="json"))
     if importances:
         write_json(directory / "block_importances.json", importances)
-    (directory / "checkpoint.safetensors").unlink(missing_ok=True)
+    remove_checkpoint(directory / "checkpoint.safetensors")
     seal(directory)
     return record
 

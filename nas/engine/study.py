@@ -120,6 +120,15 @@ def _attempt(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get("attempt", 1))
 
 
+def release(study: Study, trial: Trial) -> None:
+    """Give a trial back that was interrupted: it is queued again, without counting as an attempt."""
+    trial.set_user_attr("reason", "interrupted")
+    trial.set_user_attr("released", True)
+    trial.set_user_attr(LOST, True)
+    tell(study, trial, TrialState.FAIL)
+    _requeue(study)
+
+
 def _requeue(study: Study) -> None:
     """Queue what dead workers had begun and nobody has queued yet.
 
@@ -131,9 +140,10 @@ def _requeue(study: Study) -> None:
     for trial in trials:
         attributes = trial.user_attrs
         lost = trial.state == TrialState.FAIL and LOST in attributes and "index" in attributes
-        if lost and trial.number not in queued and _attempt(trial) < MAX_ATTEMPTS:
+        attempt = _attempt(trial) + ("released" not in attributes)
+        if lost and trial.number not in queued and attempt <= MAX_ATTEMPTS:
             kept = {name: attributes[name] for name in ("architecture", "key", "index")}
-            study.enqueue_trial(trial.params, user_attrs={**kept, "attempt": _attempt(trial) + 1, "retry_of": trial.number})
+            study.enqueue_trial(trial.params, user_attrs={**kept, "attempt": attempt, "retry_of": trial.number})
 
 
 def _retried(trials: Iterable[FrozenTrial]) -> set[int]:

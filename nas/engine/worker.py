@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from nas.engine.context import Context
 from nas.engine.objective import Pruned, failure_record, run_trial
 from nas.engine.patience import StorageLostError
 from nas.engine.progress import Progress
-from nas.files import read_json
+from nas.files import WriteError, read_json
 from nas.generator.history import PROPOSAL
 from nas.records import EpochRecord, TrialRecord
 from search_spaces import Architecture, load_architecture
@@ -70,7 +72,7 @@ class Worker:
             ToolkitError: the same failure again and again: a diagnosis instead of a night of failed trials.
         """
         barren = done = 0
-        with self._beating():
+        with self._beating(), _terminated_in_order(self.dedicated):
             while (at_most is None or done < at_most) and self._wanted():
                 self._moved = time.monotonic()
                 studies.sweep(self.study)
@@ -112,6 +114,10 @@ class Worker:
                 f"trial {trial.number} was given up by others while this worker was out of reach; its result is left to its retry"
             )
             return True
+        except BaseException:  # interrupted, or the storage or the disk is at fault: the trial is queued again
+            with contextlib.suppress(Exception):  # where the storage is what failed, the sweep does it later
+                studies.release(self.study, trial)
+            raise
         finally:
             self._current = None
 
@@ -173,7 +179,7 @@ class Worker:
             record = run_trial(self.context, architecture, number=trial.number, index=index, on_epoch=on_epoch)
         except Pruned as reason:
             record = self._ended(trial, architecture, "pruned", str(reason), history)
-        except (UpdateFinishedTrialError, StorageLostError):  # nothing that the candidate has done
+        except (UpdateFinishedTrialError, StorageLostError, WriteError):  # nothing that the candidate has done
             raise
         except Exception as error:  # one bad candidate never ends a search: whatever it raised is recorded with its reason
             record = self._ended(trial, architecture, "failed", f"{type(error).__name__}: {error}", history)
@@ -237,6 +243,19 @@ class Worker:
                 self._current.set_user_attr("stalled", reason)
         finally:
             os._exit(STALLED)
+
+
+@contextlib.contextmanager
+def _terminated_in_order(dedicated: bool) -> Iterator[None]:
+    """In a process of its own, SIGTERM (a preempted job, a pod that moves) hands the trial back instead of leaving it to the sweep."""
+    if not dedicated or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def attributes(context: Context, record: TrialRecord) -> dict[str, Any]:

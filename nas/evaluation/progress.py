@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines.recipe import Recipe
-from nas.evaluation.checkpoint import checkpoint_file, load_checkpoint, load_optimiser, optimiser_tensors, save_checkpoint
+from nas.evaluation.checkpoint import (
+    checkpoint_file,
+    load_checkpoint,
+    load_optimiser,
+    optimiser_tensors,
+    recover_checkpoint,
+    save_checkpoint,
+)
 from nas.evaluation.profile import Account
 from nas.records import EpochRecord
 from search_spaces.errors import InputError
@@ -102,13 +109,16 @@ class Progress:
         self._saving_took = self._saved_at - now
 
     def restore(self, path: Path | None) -> None:
-        """Continue from a checkpoint, if there is one.
+        """Continue from the last good checkpoint, if there is one.
 
         Raises:
             InputError: it belongs to another training (other network, recipe, seed or images).
         """
-        found = None if path is None else load_checkpoint(path)
-        if path is None or found is None:
+        if path is None:
+            return
+        recover_checkpoint(path)
+        found = load_checkpoint(path)
+        if found is None:
             return
         groups, state = found
         if state["identity"] != self.identity:

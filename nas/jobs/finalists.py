@@ -100,6 +100,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, answers: t
 
     from nas.engine.context import derived_seed
     from nas.evaluation import metrics, save_candidate, train
+    from nas.evaluation.checkpoint import remove_checkpoint
     from nas.jobs.reference import make_reference, save_reference
 
     settings, data, held_out = context.settings, context.dataset, context.parts.validation
@@ -120,7 +121,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, answers: t
     )  # fmt: skip
     save_reference(make_reference(model, data, context.parts, training.validation_logits), directory)
     write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})
-    (directory / "checkpoint.safetensors").unlink(missing_ok=True)
+    remove_checkpoint(directory / "checkpoint.safetensors")
     seal(directory)
 
 

@@ -89,10 +89,28 @@ def test_a_checkpoint_of_another_training_is_refused(tiny, striped, tmp_path):
         train(tiny(), striped, TRAIN, HELD_OUT, RECIPE, seed=4, checkpoint=tmp_path / "c")
 
 
-def test_a_damaged_checkpoint_is_refused(tiny, striped, tmp_path):
-    (tmp_path / "c.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(InputError, match="damaged"):
-        train(tiny(), striped, TRAIN, HELD_OUT, RECIPE, seed=3, checkpoint=tmp_path / "c")
+@pytest.mark.parametrize("damaged", [("c.safetensors",), ("c.safetensors", "c.previous.safetensors")], ids=["last", "both"])
+@pytest.mark.parametrize("harm", ["a flipped bit", "a cut", "rubbish", "gone"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_ends_the_same(tiny, striped, tmp_path, damaged, harm):
+    whole, parted = tiny(), tiny()
+    expected = train(whole, striped, TRAIN, HELD_OUT, RECIPE, seed=3)
+    for epochs in (1, 2):
+        train(parted, striped, TRAIN, HELD_OUT, RECIPE, seed=3, checkpoint=tmp_path / "c", max_epochs=epochs)
+    for name in damaged:
+        content = bytearray((tmp_path / name).read_bytes())
+        content[-100] ^= 1  # in the last tensor, which safetensors itself does not check
+        changed = {"a flipped bit": bytes(content), "a cut": bytes(content[:-1]), "rubbish": b"rubbish"}
+        (tmp_path / name).unlink()
+        if harm in changed:
+            (tmp_path / name).write_bytes(changed[harm])
+    seen = []
+    resumed = tiny()  # with nothing left it trains from these weights
+    result = train(
+        resumed, striped, TRAIN, HELD_OUT, RECIPE, seed=3, checkpoint=tmp_path / "c", on_epoch=lambda r: seen.append(r.epoch)
+    )
+    assert seen == list(range(3 - len(damaged), 5))
+    assert torch.equal(weights(whole), weights(resumed))
+    np.testing.assert_array_equal(expected.validation_logits, result.validation_logits)
 
 
 def test_divergence_is_named(tiny, striped):
