@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,24 +9,39 @@ from typing import Annotated, Any, Literal
 import typer
 
 from nas.cli_options import (
+    DATA,
+    FINALISTS,
+    MACHINE,
+    OUTPUT,
     Classes,
     Crop,
     Data,
     DataRoot,
     Device,
+    Imports,
     Json,
+    Log,
+    ModelSpec,
     Out,
+    Quiet,
+    Resume,
     Seed,
+    Weights,
+    Workers,
     command,
     emit,
+    load,
     merge,
     names,
+    option,
     parse_duration,
     read_config,
+    say,
     text,
 )
 from search_spaces.errors import InputError
 
+SPACE, SEARCH, AUDIT, PROTOCOL = "What may be built", "The search", "The audit", "The protocol"
 EXIT = {"pass": 0, "fail": 3, "undecided": 4}
 
 
@@ -37,46 +51,46 @@ def search(
     classes: Classes = None,
     data_root: DataRoot = None,
     crop: Crop = None,
-    space: Annotated[str | None, typer.Option(help="Search space; see: nas list spaces.")] = None,
+    image_size: Annotated[int | None, option("Pixels a side (96; phantom: 64).", SPACE)] = None,
+    space: Annotated[str | None, option("Search space; see: nas list spaces.", SPACE)] = None,
     prototype: Annotated[
-        str | None, typer.Option(help="Start from a published design by name, or from an architecture's JSON file.")
+        str | None, option("Start from a published design by name, or from an architecture's JSON file.", SPACE)
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="40M, or flops=50M,params=2M,memory=64MiB.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels a side.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Distinct candidates to train.")] = None,
-    time: Annotated[str | None, typer.Option(help="Start no further trial after this time, for example 8h.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of a trial.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="generator, tpe, gp, nsga2, evolution or random.")] = None,
-    objective: Annotated[str | None, typer.Option(help="log_loss, auroc or balanced_accuracy.")] = None,
-    require: Annotated[
-        list[str] | None, typer.Option(help="Requirement, for example 'sensitivity[covid]>=0.8'; repeat for more.")
-    ] = None,
-    finalists: Annotated[int | None, typer.Option(help="Members of the front to retrain and audit.")] = None,
-    final_seeds: Annotated[int | None, typer.Option(help="Seeds each finalist is retrained with.")] = None,
+    budget: Annotated[str | None, option("40M, or flops=50M,params=2M,memory=64MiB (50M; phantom: 8M).", SPACE)] = None,
+    trials: Annotated[int | None, option("Distinct candidates to train (20; phantom: 10).", SEARCH)] = None,
+    time: Annotated[str | None, option("Start no further trial after this time, for example 8h.", SEARCH)] = None,
+    epochs: Annotated[int | None, option("Epochs of a trial (8; phantom: 4).", SEARCH)] = None,
+    sampler: Annotated[str | None, option("generator, tpe, gp, nsga2, evolution or random.", SEARCH)] = None,
+    objective: Annotated[str | None, option("log_loss, auroc or balanced_accuracy.", SEARCH)] = None,
+    pretrained: Annotated[str | None, option("none, or shared: train every candidate on phantom images first.", SEARCH)] = None,
     control: Annotated[
-        str | None, typer.Option(help="random: also train as many candidates by random search, and compare.")
+        str | None, option("random: also train as many candidates by random search, and compare.", SEARCH)
     ] = None,
+    require: Annotated[
+        list[str] | None,
+        option(r"What a winner must reach, for example 'sensitivity\[covid]>=0.8'; repeat for more.", FINALISTS),
+    ] = None,
+    finalists: Annotated[int | None, option("Members of the front to retrain and audit (2).", FINALISTS)] = None,
+    final_seeds: Annotated[int | None, option("Seeds each finalist is retrained with (2).", FINALISTS)] = None,
     answer_findings: Annotated[
-        bool, typer.Option("--answer-findings", help="Retrain a failing finalist by the options that its verdict names.")
+        bool, option("Retrain a failing finalist by the options that its verdict names.", FINALISTS, "--answer-findings")
     ] = False,
-    profile: Annotated[bool, typer.Option("--profile", help="Print where the time went, phase by phase.")] = False,
-    storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL; default: a journal file in the run directory.")
-    ] = None,
-    study: Annotated[str, typer.Option(help="Name of the study.")] = "search",
-    workers: Annotated[int | None, typer.Option(help="Worker processes on this machine.")] = None,
-    engine: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    storage: Annotated[str | None, option("Optuna storage URL; default: a journal file in the run directory.", MACHINE)] = None,
+    study: Annotated[str, option("Name of the study.", MACHINE)] = "search",
+    workers: Workers = None,
+    engine: Annotated[str, option("local or ray.", MACHINE)] = "local",
     device: Device = None,
-    imports: Annotated[
-        list[str] | None, typer.Option("--import", help="Python module with your own plug-ins; repeat for more.")
-    ] = None,
+    imports: Imports = None,
     seed: Seed = None,
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --out.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    resume: Resume = False,
+    profile: Annotated[bool, option("Print where the time went, phase by phase.", OUTPUT, "--profile")] = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Search for a small network; without options: the phantom preset."""
+    from nas.engine.settings import preset
     from nas.jobs.search import search as run
     from nas.report.live import make_progress
     from nas.report.terminal import print_search
@@ -85,8 +99,9 @@ def search(
         "data": tuple(data or ()), "classes": names(classes), "data_root": text(data_root), "crop": crop, "space": space,
         "prototype": prototype and _prototype(prototype, space), "budget": budget, "image_size": image_size, "trials": trials,
         "time": time and parse_duration(time), "epochs": epochs, "sampler": sampler, "objective": objective,
-        "require": tuple(require or ()), "finalists": finalists, "answer_findings": answer_findings or None, "control": control, "final_seeds": final_seeds, "workers": workers,
-        "device": device, "imports": tuple(imports or ()), "seed": seed,
+        "require": tuple(require or ()), "finalists": finalists, "answer_findings": answer_findings or None, "control": control,
+        "final_seeds": final_seeds, "workers": workers,
+        "device": device, "imports": tuple(imports or ()), "seed": seed, "pretrained": pretrained,
     }  # fmt: skip
     values = merge(read_config(config) if config else {}, line)
     for name in ("out", "storage", "study", "engine"):
@@ -94,7 +109,8 @@ def search(
             raise InputError(f"{name} belongs on the command line (--{name}), not in {config}")
     if not values.get("data") and not resume:
         print("no --data: searching on the built-in phantom; your own images: nas search --data folder:PATH", file=sys.stderr)
-    with make_progress(quiet=quiet, trials=None if resume else values.get("trials", 10)) as progress:
+    wanted = {**preset(values), **values}.get("trials", 10)
+    with make_progress(quiet=quiet, log=log, trials=None if resume else wanted) as progress:
         record = run(
             out=out, resume=resume, storage=storage, study=study, engine=engine, progress=progress, command=command(), **values
         )  # fmt: skip
@@ -109,75 +125,66 @@ def audit(
     data: Data = None,
     classes: Classes = None,
     data_root: DataRoot = None,
-    image: Annotated[Path | None, typer.Option(help="Audit the decision about this one image instead.")] = None,
-    level: Annotated[str, typer.Option(help="full or screen.")] = "full",
-    model_spec: Annotated[
-        Path | None, typer.Option(help="What a foreign model expects (TOML: classes, image_size, channels, mean, std).")
+    image: Annotated[Path | None, option("Audit the decision about this one image instead.", AUDIT)] = None,
+    level: Annotated[str, option("full or screen.", AUDIT)] = "full",
+    cross_fit: Annotated[
+        int | None,
+        option("Few images: train a candidate's architecture anew on K folds, pool over out-of-fold images.", AUDIT),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights for package.module:factory (.safetensors).")] = None,
-    seed: Seed = None,
-    device: Device = None,
-    out: Out = None,
+    exit_zero: Annotated[bool, option("Exit 0 whatever the verdict.", AUDIT, "--exit-zero")] = False,
     self_test: Annotated[
-        bool, typer.Option("--self-test", help="Audit the auditor: plant shortcuts, train honest and cheating models, report.")
+        bool, option("Audit the auditor: plant shortcuts, train honest and cheating models, report.", AUDIT, "--self-test")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="With --self-test: a few minutes.")] = False,
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever the verdict.")] = False,
+    quick: Annotated[bool, option("With --self-test: a few minutes.", AUDIT, "--quick")] = False,
+    model_spec: ModelSpec = None,
+    weights: Weights = None,
+    device: Device = None,
+    imports: Imports = None,
+    seed: Seed = None,
+    out: Out = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Cross-examine a model. Exit code 0: pass, 3: fail, 4: undecided."""
     from nas.jobs.audit import audit as run
     from nas.report.terminal import print_audit
 
+    progress = None if quiet else _show
     if self_test:
-        _self_test(quick, out, as_json)
+        from nas.inquisitor.self_test import self_test as test
+
+        card = test(quick, out=out, progress=progress)
+        say(card.record, as_json, card.table())
         return
     if model is None:
         raise InputError("nothing to audit; name a run, a candidate's directory, a .onnx file or package.module:factory")
     if level not in ("full", "screen"):
         raise InputError(f"--level must be full or screen, but got {level!r}")
+    load(imports)
+    how: dict[str, Any] = {
+        "model_spec": model_spec, "weights": weights, "data_root": text(data_root), "seed": seed or 0, "device": device or "auto",
+    }  # fmt: skip
     if image is not None:
-        _decision(model, image, data, data_root, model_spec, weights, seed, device, out, as_json)
+        from nas.jobs.audit_image import audit_image
+        from nas.report.decision import decision_text
+
+        if cross_fit is not None:
+            raise InputError("--cross-fit pools over many images and --image asks about one; give one of them")
+        found = audit_image(model, image, data or None, out=out or _beside(model) / image.stem, **how).record()
+        say(found, as_json, decision_text(found))
         return
     record = run(
-        model, data or None, classes=names(classes), level=_level(level), model_spec=model_spec, weights=weights, data_root=text(data_root),
-        seed=seed or 0, device=device or "auto", out=out or _beside(model), command=command(),
+        model, data or None, classes=names(classes), level=_level(level), out=out or _beside(model), cross_fit=cross_fit,
+        command=command(), progress=progress, **how,
     )  # fmt: skip
     emit(record, as_json, lambda: print_audit(record))
     if not exit_zero:
         raise typer.Exit(EXIT[record.verdict])
 
 
-def _decision(
-    model: str,
-    image: Path,
-    data: list[str] | None,
-    data_root: Path | None,
-    model_spec: Path | None,
-    weights: Path | None,
-    seed: int | None,
-    device: str | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    from nas.jobs.audit_image import audit_image
-    from nas.report.decision import decision_text
-
-    answer = audit_image(
-        model, image, data or None, model_spec=model_spec, weights=weights, data_root=text(data_root), seed=seed or 0,
-        device=device or "auto", out=out or _beside(model) / image.stem,
-    )  # fmt: skip
-    print(json.dumps(answer.record(), indent=1) if as_json else decision_text(answer.record()))
-
-
-def _self_test(quick: bool, out: Path | None, as_json: bool) -> None:
-    from nas.inquisitor.self_test import self_test
-
-    def show(model: str, share: float) -> None:
-        print(f"{share:5.0%} {model}", file=sys.stderr)
-
-    card = self_test(quick, out=out, progress=show)
-    print(json.dumps(card.record, indent=1) if as_json else card.table())
+def _show(doing: str, share: float) -> None:
+    """A line of progress, apart from the answer."""
+    print(f"{share:5.0%} {doing}", file=sys.stderr)
 
 
 def _level(text: str) -> Literal["screen", "full"]:
@@ -198,33 +205,31 @@ def benchmark(
     classes: Classes = None,
     data_root: DataRoot = None,
     crop: Crop = None,
-    baselines: Annotated[str | None, typer.Option(help="all, or names from: nas list baselines.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Folds inside the non-test part (5).")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Trainings of each model on each fold (1).")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs; default: the recipe's own, with early stopping.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels a side.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="shared: one for all; paper: each its own.")] = None,
-    pretrained: Annotated[str | None, typer.Option(help="none, shared, imagenet or imagenet:WEIGHTS_FOLDER.")] = None,
-    audit_level: Annotated[str | None, typer.Option("--audit", help="none, screen or full.")] = None,
+    image_size: Annotated[int | None, option("Pixels a side; default: the run's.", DATA)] = None,
+    baselines: Annotated[str | None, option("all, none, or names from: nas list baselines.", PROTOCOL)] = None,
+    folds: Annotated[int | None, option("Folds inside the non-test part (5).", PROTOCOL)] = None,
+    seeds: Annotated[int | None, option("Trainings of each model on each fold (1).", PROTOCOL)] = None,
+    epochs: Annotated[int | None, option("Epochs; default: the recipe's own, with early stopping.", PROTOCOL)] = None,
+    recipe: Annotated[str | None, option("shared: one for all; paper: each its own.", PROTOCOL)] = None,
+    pretrained: Annotated[str | None, option("none, shared, imagenet or imagenet:WEIGHTS_FOLDER.", PROTOCOL)] = None,
+    audit_level: Annotated[str | None, option("none, screen or full.", PROTOCOL, "--audit")] = None,
     leave_one_source_out: Annotated[
-        bool, typer.Option("--leave-one-source-out", help="Also train without each source and test on it.")
+        bool, option("Also train without each source and test on it.", PROTOCOL, "--leave-one-source-out")
     ] = False,
     survey: Annotated[
-        bool, typer.Option("--survey", help="Print the survey's tables and questions with our measurements beside them.")
+        bool, option("Print the survey's tables and questions with our measurements beside them.", PROTOCOL, "--survey")
     ] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    workers: Workers = None,
     device: Device = None,
-    imports: Annotated[
-        list[str] | None, typer.Option("--import", help="Python module with your own plug-ins; repeat for more.")
-    ] = None,
+    imports: Imports = None,
     seed: Seed = None,
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the benchmark in --out.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Train candidates and published systems alike, and compare them."""
-    from nas.engine.context import import_plugins
     from nas.jobs.benchmark import benchmark as run
     from nas.report.live import make_progress
     from nas.report.terminal import print_benchmark
@@ -235,8 +240,8 @@ def benchmark(
         "leave_one_source_out": leave_one_source_out or None, "survey": survey or None, "workers": workers, "device": device,
         "imports": tuple(imports or ()), "seed": seed,
     }  # fmt: skip
-    import_plugins(tuple(imports or ()))
-    with make_progress(quiet=quiet) as progress:
+    load(imports)
+    with make_progress(quiet=quiet, log=log) as progress:
         record = run(
             models or (), data or None, baselines=baselines, out=out, resume=resume, progress=progress, command=command(),
             **merge({}, line),

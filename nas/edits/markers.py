@@ -29,8 +29,7 @@ def detect_markers(
     m⁺, cleaned of single pixels, joined to blocks. It finds bright marks; dark ones only if they contain bright strokes.
     """
     k = 2 * pixels(_STROKE, images) + 1
-    opened = -functional.max_pool2d(-images, k, 1, k // 2)
-    opened = functional.max_pool2d(opened, k, 1, k // 2)
+    opened = _largest(-_largest(-images, k), k)
     bright = images > images.flatten(1).quantile(_BRIGHT, dim=1)[:, None, None, None]
     relief = images - opened
     thin = (((relief > contrast) & bright) | (relief > _STARK)) & _outer(images, border)
@@ -41,6 +40,12 @@ def detect_markers(
     blocks = dilate(thin & crowded, pixels(0.025, images))
     too_much = blocks.flatten(1).to(torch.float32).mean(1) > _LARGEST
     return blocks & ~too_much[:, None, None, None]
+
+
+def _largest(images: Tensor, side: int) -> Tensor:
+    """The largest value in a square around each pixel: along rows, then along columns, which costs less than at once."""
+    across = functional.max_pool2d(images, (1, side), 1, (0, side // 2))
+    return functional.max_pool2d(across, (side, 1), 1, (side // 2, 0))
 
 
 def _long(thin: Tensor, length: int) -> Tensor:

@@ -33,8 +33,8 @@ class Settings:
         permutations: shuffles of donor labels. map_recipients, map_cells: size of the regional map.
     """
 
-    recipients: int = 1000
-    entries: int = 1600
+    recipients: int = 500
+    entries: int = 2000
     blocks_per_recipient: int = 4
     fills: tuple[str, ...] = ("ring", "laplace")
     permutations: int = 999
@@ -100,9 +100,14 @@ class Case:
         count = max(1, min(self.settings.recipients, len(self.exhibits)))
         each = max(1, min(self.settings.blocks_per_recipient, -(-self.settings.entries // count)))
         return build_design(
-            roster(self.exhibits), roster(self.donors), classes=len(self.classes), count=count,
+            self._roster(self.exhibits), self._roster(self.donors), classes=len(self.classes), count=count,
             blocks_per_recipient=each, rng=self.rng("design"),
         )  # fmt: skip
+
+    def _roster(self, exhibits: Exhibits) -> Roster:
+        """What the design needs to know: donors and recipients are matched on the lungs' area."""
+        area = exhibits.masks.flatten(1).float().mean(dim=1).double().cpu().numpy()
+        return Roster(exhibits.labels, exhibits.groups, area, self.engine.strata(exhibits.rows))
 
     @cached_property
     def regions(self) -> Tensor:
@@ -141,12 +146,6 @@ class Case:
     def tensor(self, positions: Integers) -> Tensor:
         """Positions as an index on the engine's device."""
         return torch.as_tensor(positions, device=self.engine.device)
-
-
-def roster(exhibits: Exhibits) -> Roster:
-    """Labels, groups and lung area of some images: donors and recipients are matched on the area."""
-    area = exhibits.masks.flatten(1).float().mean(dim=1).double().cpu().numpy()
-    return Roster(exhibits.labels, exhibits.groups, area)
 
 
 def _digits(names: tuple[object, ...]) -> list[int]:

@@ -1,6 +1,6 @@
-"""Who gives to whom: blocks of donors, one of each class, matched in geometry, and the recipients of every block.
+"""Who gives to whom: blocks of donors, one group of each class, matched in geometry, and the recipients of every block.
 
-A block is the unit of the null hypothesis: if nothing that a swap carries over tells the classes apart, the donors of a block
+A block is the unit of the null hypothesis: if nothing that a swap carries over tells the classes apart, the groups of a block
 are exchangeable, so shuffling the class labels *within blocks* gives an exact test, whatever artefacts the edit leaves.
 """
 
@@ -16,11 +16,21 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Roster:
-    """What the design needs to know of some images: labels int64 (n,), groups str (n,), geometry float (n,) to match on."""
+    """What the design needs to know of some images.
+
+    Attributes:
+        labels: int64 (n,). groups: str (n,). geometry: float (n,), to match on.
+        strata: int64 (n,); donors give within their own stratum only (a fold of a cross-fitted audit).
+    """
 
     labels: Integers
     groups: NDArray[np.str_]
     geometry: NDArray[np.float64]
+    strata: Integers
+
+    def take(self, positions: Integers) -> Roster:
+        """Some of them, in the given order."""
+        return Roster(self.labels[positions], self.groups[positions], self.geometry[positions], self.strata[positions])
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +38,17 @@ class SwapDesign:
     """A crossed design of recipients and donor blocks.
 
     Attributes:
-        donors: int64 (blocks, classes), position of the donor of each class in each block.
+        donors: int64 (entries, classes), position of the donor of each class of each entry: an image of the block's group of
+            that class, its images in turn.
         recipient: int64 (entries,), position of the recipient of each entry.
         block: int64 (entries,), its donor block. No recipient shares a group with a donor of its block.
+        blocks: how many blocks there are.
     """
 
     donors: Integers
     recipient: Integers
     block: Integers
+    blocks: int
 
     @property
     def entries(self) -> int:
@@ -43,24 +56,19 @@ class SwapDesign:
         return len(self.recipient)
 
     @property
-    def blocks(self) -> int:
-        """Blocks of donors."""
-        return len(self.donors)
-
-    @property
     def slots(self) -> int:
-        """Donors in a block: one a class."""
+        """Donors of an entry: one a class."""
         return int(self.donors.shape[1])
 
     def pairs(self) -> tuple[Integers, Integers]:
         """Recipient and donor positions of every forward pass, entry by entry, slot by slot: int64 (entries · classes,)."""
-        return np.repeat(self.recipient, self.slots), self.donors[self.block].reshape(-1)
+        return np.repeat(self.recipient, self.slots), self.donors.reshape(-1)
 
     def first(self, recipients: int) -> SwapDesign:
         """The part of the design with so many recipients, evenly spread, and one block each."""
         _, entry = np.unique(self.recipient, return_index=True)
         kept = entry[np.linspace(0, len(entry) - 1, min(recipients, len(entry))).astype(np.int64)]
-        return SwapDesign(self.donors, self.recipient[kept], self.block[kept])
+        return SwapDesign(self.donors[kept], self.recipient[kept], self.block[kept], self.blocks)
 
 
 def build_design(
@@ -68,13 +76,32 @@ def build_design(
 ) -> SwapDesign:
     """Blocks of donors matched by rank of their geometry, and recipients near them in it.
 
-    One donor a group, so that donors are independent; as many blocks as the rarest class has groups. Recipients are drawn
+    One group a slot, so that blocks are independent; as many blocks as the rarest class has groups. Recipients are drawn
     evenly over the classes as far as they reach.
 
     Args:
         count: how many images receive; blocks_per_recipient: how many blocks each (K donors of every class).
     """
-    blocks = _blocks(donors, classes, rng)
+    found = []
+    strata = np.unique(recipients.strata)
+    for stratum in strata:
+        to, of = np.flatnonzero(recipients.strata == stratum), np.flatnonzero(donors.strata == stratum)
+        part = _within(recipients.take(to), donors.take(of), classes, -(-count // len(strata)), blocks_per_recipient, rng)
+        found.append(SwapDesign(of[part.donors], to[part.recipient], part.block, part.blocks))
+    starts = np.cumsum([0, *(part.blocks for part in found)])
+    return SwapDesign(
+        np.concatenate([part.donors for part in found]),
+        np.concatenate([part.recipient for part in found]),
+        np.concatenate([part.block + start for part, start in zip(found, starts, strict=False)]),
+        int(starts[-1]),
+    )
+
+
+def _within(
+    recipients: Roster, donors: Roster, classes: int, count: int, blocks_per_recipient: int, rng: np.random.Generator
+) -> SwapDesign:
+    """The design of one stratum."""
+    blocks, members = _blocks(donors, classes, rng)
     chosen = balanced(recipients.labels, count, classes, rng)
     chosen = chosen[np.argsort(recipients.geometry[chosen], kind="stable")]
     reach = max(4, len(blocks) // 4)
@@ -86,17 +113,34 @@ def build_design(
         unique = near[~kin][np.sort(np.unique(near[~kin], return_index=True)[1])]
         entries += [(int(recipient), int(block)) for block in unique[:blocks_per_recipient]]
     table = np.array(entries, np.int64).reshape(-1, 2)
-    return SwapDesign(blocks, table[:, 0], table[:, 1])
+    turn = _turns(table[:, 1])
+    giving = [[members[donor][k % len(members[donor])] for donor in blocks[b]] for b, k in zip(table[:, 1], turn, strict=True)]
+    return SwapDesign(np.array(giving, np.int64).reshape(-1, classes), table[:, 0], table[:, 1], len(blocks))
 
 
-def _blocks(donors: Roster, classes: int, rng: np.random.Generator) -> Integers:
+def _turns(block: Integers) -> Integers:
+    """How many entries of the same block came before each entry, int64 (entries,)."""
+    order = np.argsort(block, kind="stable")
+    sorted_block = block[order]
+    first = np.searchsorted(sorted_block, sorted_block)
+    turns = np.empty(len(block), np.int64)
+    turns[order] = np.arange(len(block)) - first
+    return turns
+
+
+def _blocks(donors: Roster, classes: int, rng: np.random.Generator) -> tuple[Integers, dict[int, Integers]]:
+    """One image of each group of each block, int64 (blocks, classes), and for each of them all images of its group and class."""
     order = rng.permutation(len(donors.labels))
     _, first = np.unique(donors.groups[order], return_index=True)  # one random image of each group
     pool = order[np.sort(first)]
     columns = [pool[donors.labels[pool] == index] for index in range(classes)]
     count = min(len(column) for column in columns)
     kept = [column[:count] for column in columns]  # the pool is in random order already
-    return np.stack([column[np.argsort(donors.geometry[column], kind="stable")] for column in kept], axis=1)
+    blocks = np.stack([column[np.argsort(donors.geometry[column], kind="stable")] for column in kept], axis=1)
+    alike = {
+        int(k): np.flatnonzero((donors.groups == donors.groups[k]) & (donors.labels == donors.labels[k])) for k in blocks.flat
+    }
+    return blocks, alike
 
 
 def balanced(labels: Integers, wanted: int, classes: int, rng: np.random.Generator) -> Integers:

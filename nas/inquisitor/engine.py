@@ -58,26 +58,35 @@ class Engine:
         """Images in a batch at this many pixels a side; at least one."""
         return max(1, self.pixels // (image_size * image_size))
 
-    def logits(self, edit: Edit, pairs: int, image_size: int) -> NDArray[np.float32]:
-        """Logits of ``pairs`` edited images, float32 (pairs, classes)."""
+    def strata(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which network answers for each row of the data set, int64 (n,): donors must be of the recipient's."""
+        return np.zeros(len(rows), np.int64)
+
+    def answer(self, images: Tensor, rows: NDArray[np.int64] | None) -> Tensor:
+        """Logits (b, classes) of edited images (b, 1, H, W); ``rows`` (b,) say which row of the data set each one shows."""
+        return self.model(images)
+
+    def logits(self, edit: Edit, pairs: int, image_size: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Logits of ``pairs`` edited images, float32 (pairs, classes); ``rows`` (pairs,) as in :meth:`answer`."""
         size = self.batch_size(image_size)
-        rows: list[Tensor] = []
+        parts: list[Tensor] = []
         with evaluating(self.model), torch.inference_mode():
             for start in range(0, pairs, size):
                 numbers = torch.arange(start, min(start + size, pairs), device=self.device)
-                rows.append(self.model(edit(numbers)).float().cpu())
+                shown = None if rows is None else rows[start : start + size]
+                parts.append(self.answer(edit(numbers), shown).float().cpu())
         self.passes += pairs
-        if not rows:
+        if not parts:
             return np.zeros((0, 0), np.float32)
-        found = torch.cat(rows).numpy()
+        found = torch.cat(parts).numpy()
         if not np.isfinite(found).all():
             bad = int((~np.isfinite(found)).any(axis=1).sum())
             raise InputError(f"the model returned NaN or infinite logits for {bad} of {pairs} images; it cannot be audited")
         return found
 
-    def on_images(self, images: Tensor) -> NDArray[np.float32]:
+    def on_images(self, images: Tensor, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Logits of images as they are, uint8 or float (n, 1, H, W)."""
-        return self.logits(lambda numbers: to_float(images[numbers]), len(images), images.shape[-1])
+        return self.logits(lambda numbers: to_float(images[numbers]), len(images), images.shape[-1], rows)
 
 
 def to_float(images: Tensor) -> Tensor:

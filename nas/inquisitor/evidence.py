@@ -18,6 +18,7 @@ from nas.inquisitor.attribution.localisation import excess_mass, localisation_au
 from nas.inquisitor.attribution.methods import METHODS, Maps, UnavailableError, differentiable
 from nas.inquisitor.attribution.validity import randomised, verdict_on
 from nas.inquisitor.context import Case
+from nas.inquisitor.crossfit import FoldEngine
 from nas.inquisitor.engine import Engine, probabilities, to_float
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.pictures import Flip, Panel, draw_flips, draw_gallery
@@ -39,6 +40,10 @@ class Evidence:
 
 def attribute(case: Case, images: int = IMAGES) -> Evidence:
     """Maps of rightly decided images by every method, each with its gates, its localisation and its region's impact."""
+    if isinstance(case.engine, FoldEngine):
+        return Evidence(
+            ({"method": "all", "status": "unavailable", "reason": "maps are of one network, and each fold has its own"},)
+        )
     rows = _rightly_decided(case, images)
     if len(rows) < 8:
         return Evidence(({"method": "all", "status": "unavailable", "reason": "fewer than 8 images are decided rightly"},))
@@ -149,7 +154,12 @@ def _shown(case: Case, test: SwapTest, pair: int) -> Flip:
     position = int(recipients[pair])
     edited = test.edit(case, case.tensor(recipients[pair : pair + 1]), number, case.settings.fills[0])
     original = to_float(case.exhibits.images[position : position + 1])
-    logits = case.engine.logits(lambda numbers: torch.cat([original, edited])[numbers], 2, case.exhibits.image_size)
+    logits = case.engine.logits(
+        lambda numbers: torch.cat([original, edited])[numbers],
+        2,
+        case.exhibits.image_size,
+        case.exhibits.rows[[position, position]],
+    )
     shares = probabilities(logits)
     donor = case.classes[int(case.donors.labels[positions[pair]])]
     return Flip(

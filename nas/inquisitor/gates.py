@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.edits import bounds, box_warp, dilate
+from nas.edits import bounds, dilate, inner_warp
 from nas.inquisitor.context import Case
 from nas.inquisitor.engine import margins, to_float
 from nas.inquisitor.judge import rounded
@@ -126,7 +126,7 @@ def _batch_features(behind: Tensor, inside: Tensor, filled: Tensor) -> Tensor:
 
     All are relative to the donor's own picture: a donor's style is evidence that T3 is meant to see, not an artefact.
     """
-    warped = box_warp(filled.float(), bounds(filled), bounds(inside), mode="nearest") > 0.5
+    warped = inner_warp(filled.float(), bounds(filled), bounds(inside), mode="nearest") > 0.5
     share = (warped & ~inside).flatten(1).float().mean(dim=1)
     around = dilate(filled, max(2, round(0.06 * behind.shape[-1]))) & ~filled
     level = _mean(behind, filled) - _mean(behind, around)

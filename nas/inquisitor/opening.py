@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nas.data.dataset import Dataset, Indices
 from nas.inquisitor.context import Case, Level, Settings
+from nas.inquisitor.crossfit import CrossFitted, FoldEngine
 from nas.inquisitor.design import balanced
 from nas.inquisitor.engine import Engine, Exhibits
 from nas.inquisitor.gates import usable_masks
@@ -36,6 +37,8 @@ def in_data_order(model: nn.Module, classes: Sequence[str] | None, dataset: Data
     """The model itself, or wrapped so that its logits follow ``dataset.classes``; other classes are an error."""
     if classes is None or tuple(classes) == dataset.classes:
         return model
+    if isinstance(model, CrossFitted):
+        return CrossFitted([in_data_order(network, classes, dataset) for network in model.models], model.fold)
     if sorted(classes) != sorted(dataset.classes):
         raise InputError(
             f"the model's classes {', '.join(classes)} are not the data's ({', '.join(dataset.classes)}); "
@@ -59,7 +62,7 @@ def open_case(
     donor_rows: Indices | None = None,
 ) -> Case:
     """Images on the device, clean answers, donors; ``rows`` have usable masks."""
-    engine = Engine(model, device)
+    engine = FoldEngine(model, device) if isinstance(model, CrossFitted) else Engine(model, device)
     donors = Exhibits.gather(dataset, rows, device) if donor_dataset is None else _other(donor_dataset, donor_rows, device)
     case = Case(
         engine=engine, exhibits=donors, donors=donors, classes=dataset.classes, logits=np.zeros((0, 0), np.float32),
@@ -72,7 +75,9 @@ def open_case(
         case.exhibits = case.exhibits.take(
             np.sort(balanced(case.exhibits.labels, count, len(dataset.classes), case.rng("screen")))
         )
-    case.logits = engine.on_images(case.exhibits.images)
+    if isinstance(engine, FoldEngine):
+        engine.calibrate(case.exhibits)
+    case.logits = engine.on_images(case.exhibits.images, case.exhibits.rows)
     if case.logits.shape[1] != len(dataset.classes):
         raise InputError(
             f"the model returns {case.logits.shape[1]} logits for the data's {len(dataset.classes)} classes; they must match"

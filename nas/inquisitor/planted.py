@@ -125,14 +125,25 @@ class Truth:
 
 def truth_about(model: nn.Module, plant: Plant, audited: Dataset) -> Truth:
     """Measured with images that show the same patients with and without the cue."""
-    free, present, absent = _reference(plant.kind)
+    free, known = _reference(plant.kind)[0], _scores(model, audited)
+    effect = _moved(model, plant.kind) / float(known.std())
+    return Truth(auc(known, audited.labels == 1), auc(_scores(model, free), free.labels == 1), effect)
 
-    def scores(data: Dataset) -> np.ndarray:
-        return margins(predict_logits(model, data.images, "cpu"))[:, -1]
 
-    known = scores(audited)
-    effect = float((scores(present) - scores(absent)).mean() / known.std())
-    return Truth(auc(known, audited.labels == 1), auc(scores(free), free.labels == 1), effect)
+def reliance(model: nn.Module, kind: str) -> float:
+    """What the cue does to the log-odds of its class, in units of their spread over images with the cue drawn freely."""
+    return _moved(model, kind) / float(_scores(model, _reference(kind)[0]).std())
+
+
+def _moved(model: nn.Module, kind: str) -> float:
+    """Log-odds with the cue minus without, averaged over the same patients."""
+    _, present, absent = _reference(kind)
+    return float((_scores(model, present) - _scores(model, absent)).mean())
+
+
+def _scores(model: nn.Module, data: Dataset) -> np.ndarray:
+    """Log-odds of the last class, float64 (n,)."""
+    return margins(predict_logits(model, data.images, "cpu"))[:, -1]
 
 
 @cache

@@ -31,17 +31,23 @@ def marker_candidates(images: Tensor, masks: Tensor) -> Tensor:
     """Where a marker is, or would be: found marks, and the window outside the chest with the strongest local contrast.
 
     Every picture has such a window, so both arms of a transplant carry patches of one kind, and a mark of a style that
-    no detector was made for is taken along as long as it stands out. Bool (n, 1, H, W).
+    no detector was made for is taken along as long as it stands out. A mark that was found counts up to the lungs themselves:
+    tags are stuck over the chest's margin too. Bool (n, 1, H, W).
     """
     outside = ~chest_region(masks)
     side = max(3, round(_WINDOW * images.shape[-1]) | 1)
     detail = (images - avg_pool2d(images, 5, 1, 2, count_include_pad=False)).abs() * outside
-    room = avg_pool2d(outside.float(), side, 1, side // 2)
-    energy = avg_pool2d(detail, side, 1, side // 2) * (room > 0.5)
+    room, energy = _window_mean(outside.float(), side), _window_mean(detail, side)
+    energy = energy * (room > 0.5)
     best = energy.flatten(1).argmax(dim=1)
     row, column, half = best // images.shape[-1], best % images.shape[-1], side // 2
     window = boxes(torch.stack([row - half, row + half + 1, column - half, column + half + 1], dim=1), *images.shape[2:])
-    return (window | detect_markers(images, masks)) & outside
+    return (window & outside) | (detect_markers(images, masks) & ~masks[:, None])
+
+
+def _window_mean(values: Tensor, side: int) -> Tensor:
+    """Mean over a square window, zeros beyond the border: along rows, then along columns."""
+    return avg_pool2d(avg_pool2d(values, (1, side), 1, (0, side // 2)), (side, 1), 1, (side // 2, 0))
 
 
 def cell_masks(image_size: int, cells: int, device: torch.device) -> Tensor:

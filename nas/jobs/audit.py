@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from nas.data.dataset import Dataset, Indices
     from nas.evaluation import LoadedModel
+    from nas.inquisitor.audit import Progress
 
 
 def audit(
@@ -34,8 +35,9 @@ def audit(
     model_spec: Path | None = None,
     weights: Path | None = None,
     data_root: str | None = None,
+    cross_fit: int | None = None,
     command: str = "",
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> AuditRecord:
     """Audit one model and return the record, with ``.verdict``, ``.tests`` and ``.to_json()``.
 
@@ -45,6 +47,9 @@ def audit(
         data: a data set or specs; none, for a run: the part of its own data that no model trained on and no test sealed.
         classes: the model's classes in logit order; none: its own, else the data's.
         out: where pictures, record and page go; none: no files.
+        cross_fit: train a candidate's architecture anew on so many folds and audit every image with the network that never
+            saw it. What is judged is then the architecture with its recipe and data, not the one set of weights.
+        progress: called with what is being done and the share of it that is behind (0 … 1).
 
     Raises:
         InputError: no such model or data, classes that differ from the data's, images that the model was trained on only.
@@ -54,28 +59,37 @@ def audit(
     from nas.engine.context import resolve_device
     from nas.evaluation import metrics, predict_logits
     from nas.inquisitor import audit_model
+    from nas.jobs.crossfit import cross_fit as cross_fitted
+    from nas.jobs.crossfit import run_recipe
 
     started = time.time()
     loaded = _as_loaded(model, classes, data, model_spec, weights)
-    dataset = data_for(loaded, model, data, data_root)
+    dataset = data_for(loaded, model, data, data_root, pool=cross_fit is not None)
     names = tuple(classes) if classes is not None else (loaded.classes or dataset.classes)
     if names != dataset.classes:
         raise InputError(
             f"the model's classes {list(names)} differ from the data's {list(dataset.classes)}; choose and order them with --classes {','.join(names)}"
         )
-    indices = unseen(dataset, loaded.training_hashes)
+    indices = unseen(dataset, loaded.training_hashes) if cross_fit is None else np.arange(len(dataset))
     dataset = with_masks(dataset, indices)
     where = resolve_device(device)
-    network = loaded.model.to(where)
+    if cross_fit is None:
+        network = loaded.model.to(where)
+        logits = predict_logits(network, dataset.images[indices], where)
+    else:
+        network, logits = cross_fitted(
+            loaded, dataset, run_recipe(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress
+        )
     pictures = None if out is None else Path(out) / "pictures"
-    finding = audit_model(network, dataset, indices, level=level, seed=seed, device=where, pictures_dir=pictures)
-    logits = predict_logits(network, dataset.images[indices], where)
+    finding = audit_model(
+        network, dataset, indices, level=level, seed=seed, device=where, pictures_dir=pictures, progress=progress
+    )
     record = AuditRecord(
         toolkit=toolkit_version(),
         versions=versions(),
         command=command,
         created=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
-        model=loaded.name,
+        model=loaded.name if cross_fit is None else f"{loaded.name}, trained anew on {cross_fit} folds",
         verdict=finding.verdict,
         finding=finding,
         metrics=metrics(logits, dataset.labels[indices], dataset.group[indices], dataset.classes, part="audited images"),
@@ -126,21 +140,24 @@ def _as_loaded(
     return resolve_model(str(model), model_spec=model_spec, weights=weights)
 
 
-def data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None) -> Dataset:
-    """The images to audit on: the given data, or those of the run that the model belongs to."""
+def data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None, *, pool: bool = False) -> Dataset:
+    """The images to audit on: the given data, or those of the run that the model belongs to.
+
+    With ``pool``, of a run all but its sealed test: no network that is audited on an image has trained on it.
+    """
     from nas.data import load
     from nas.data.dataset import Dataset
+    from nas.jobs.crossfit import run_of, run_pool
 
     if isinstance(data, Dataset):
         return data
     if data is not None:
         how, names = loaded.preprocessing, loaded.selection or loaded.classes
         return load(data, classes=names, image_size=how.image_size, crop=how.crop, root=None if root is None else Path(root))
-    path = Path(str(model))
-    run = next((p for p in (path, *path.parents) if (p / "settings.json").exists()), None)
+    run = run_of(str(model))
     if run is None:
         raise InputError(f"{model} does not say on which images to audit it; add --data SPEC")
-    return run_audit_data(run)
+    return run_pool(run) if pool else run_audit_data(run)
 
 
 def run_audit_data(run: Path) -> Dataset:

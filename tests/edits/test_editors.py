@@ -18,6 +18,7 @@ from nas.edits import (
     frame_region,
     gamma,
     geometry_features,
+    inner_warp,
     jpeg_like,
     lung_region,
     marker_box,
@@ -170,6 +171,24 @@ def test_crop_makes_the_lungs_fill_the_picture(batch):
     assert (sizes > 0.8 * 64).all()
     untouched = crop_to_body(batch.images, torch.zeros_like(batch.masks))
     torch.testing.assert_close(untouched, batch.images, atol=1e-5, rtol=0)
+
+
+def test_inner_warp_moves_the_box_and_leaves_the_border_where_it_is():
+    picture = torch.zeros(1, 1, 48, 48)
+    picture[:, :, 8:16, 12:24] = 0.5
+    picture[:, :, :, :2] = 1  # a stripe along an edge
+    picture[:, :, 46:, 46:] = 1  # a mark in a corner
+    moved = inner_warp(picture, torch.tensor([[8, 16, 12, 24]]), torch.tensor([[16, 32, 6, 30]]), mode="nearest")
+    expected = torch.zeros(1, 1, 48, 48)
+    expected[:, :, 16:32, 6:30] = 0.5
+    inside = (slice(None), slice(None), slice(4, 44), slice(2, 44))
+    torch.testing.assert_close(moved[inside], expected[inside])
+    assert (moved[:, :, :, 0] == 1).all()
+    assert moved[0, 0, 47, 47] == 1
+    same = torch.rand(2, 1, 48, 48)
+    none = torch.zeros(2, 4, dtype=torch.int64)
+    torch.testing.assert_close(inner_warp(same, none, torch.tensor([[8, 16, 4, 12]] * 2)), same)
+    torch.testing.assert_close(inner_warp(same, torch.tensor([[8, 16, 4, 12]] * 2), torch.tensor([[8, 16, 4, 12]] * 2)), same)
 
 
 def test_box_warp_moves_boxes_exactly():

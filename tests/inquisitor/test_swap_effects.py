@@ -21,13 +21,13 @@ from nas.inquisitor.effects import (
 def _design(n=120, classes=3, seed=0, count=60, each=2):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
-    roster = Roster(labels, np.array([f"g{k // 2}" for k in range(n)]), rng.random(n))
+    roster = Roster(labels, np.array([f"g{k // 2}" for k in range(n)]), rng.random(n), np.zeros(n, np.int64))
     return labels, build_design(roster, roster, classes=classes, count=count, blocks_per_recipient=each, rng=rng), roster
 
 
 def _null_responses(design, rng, donor_spread=1.0, noise=0.5):
     """Responses in which donors differ, but their class tells nothing."""
-    donor = rng.normal(0, donor_spread, design.donors.shape)
+    donor = rng.normal(0, donor_spread, (design.blocks, design.slots))
     recipient = rng.normal(0, 2, 1000)[design.recipient]
     return recipient[:, None] + donor[design.block] + rng.normal(0, noise, (design.entries, design.slots))
 
@@ -35,20 +35,29 @@ def _null_responses(design, rng, donor_spread=1.0, noise=0.5):
 def test_every_block_has_one_donor_of_each_class_and_donors_are_independent():
     labels, design, roster = _design()
     assert (labels[design.donors] == np.arange(3)).all()
-    groups = roster.groups[design.donors].ravel()
-    assert len(set(groups)) == len(groups)
+    given = {(block, group) for block, row in zip(design.block, roster.groups[design.donors], strict=True) for group in row}
+    groups = [group for _, group in given]
+    assert len(set(groups)) == len(groups)  # no group gives in two blocks
+    assert len(groups) == design.blocks * design.slots
+
+
+def test_the_images_of_a_donor_give_in_turn():
+    _, design, roster = _design(classes=1, count=120, each=3)  # two images a group
+    uses = [design.donors[design.block == block, 0] for block in range(design.blocks)]
+    assert all(roster.groups[images[0]] == group for images in uses for group in roster.groups[images])
+    assert all((images[1:] != images[:-1]).all() for images in uses if len(images) > 1)
 
 
 def test_no_recipient_receives_from_its_own_group():
     _, design, roster = _design(each=4)
     own = roster.groups[design.recipient][:, None]
-    assert not (roster.groups[design.donors[design.block]] == own).any()
+    assert not (roster.groups[design.donors] == own).any()
 
 
 def test_recipients_are_balanced_and_blocks_near_in_geometry():
     labels, design, roster = _design(n=600, count=90)
     assert np.bincount(labels[np.unique(design.recipient)]).tolist() == [30, 30, 30]
-    near = np.abs(roster.geometry[design.recipient] - roster.geometry[design.donors[design.block]].mean(axis=1)).mean()
+    near = np.abs(roster.geometry[design.recipient] - roster.geometry[design.donors].mean(axis=1)).mean()
     assert near < 0.25  # of a range of 1; random pairs would differ by 0.33
 
 

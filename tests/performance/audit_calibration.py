@@ -29,14 +29,14 @@ Reject = Callable[[np.random.Generator], bool]
 def _design(classes: int) -> tuple[SwapDesign, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = np.arange(240) % classes
-    roster = Roster(labels, np.array([f"g{k // 2}" for k in range(240)]), rng.random(240))
+    roster = Roster(labels, np.array([f"g{k // 2}" for k in range(240)]), rng.random(240), np.zeros(240, np.int64))
     design = build_design(roster, roster, classes=classes, count=120, blocks_per_recipient=2, rng=rng)
     return design, np.unique(roster.groups, return_inverse=True)[1][design.recipient]
 
 
 def _responses(design: SwapDesign, rng: np.random.Generator) -> np.ndarray:
     """Heavy-tailed donors, so that nothing rests on normality."""
-    donor = rng.standard_t(4, design.donors.shape)
+    donor = rng.standard_t(4, (design.blocks, design.slots))
     recipient = rng.normal(0, 2, 240)[design.recipient]
     return recipient[:, None] + donor[design.block] + rng.normal(0, 0.7, (design.entries, design.slots))
 

@@ -93,6 +93,7 @@ class SwapTest(AuditTest):
             lambda numbers: self.edit(case, recipients[numbers], donors[numbers], fill),
             len(recipients),
             case.exhibits.image_size,
+            case.exhibits.rows[design.pairs()[0]],
         )
         return margins(logits).reshape(design.entries, design.slots, -1)
 

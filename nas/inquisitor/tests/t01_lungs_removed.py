@@ -50,7 +50,7 @@ class LungsRemoved(AuditTest):
             region = elsewhere(chest, generator, margin=0.0, box=True) if control else bounding_box(chest)
             return get_fill(how)(images, region, generator)
 
-        return case.engine.logits(edit, len(shown), shown.image_size)
+        return case.engine.logits(edit, len(shown), shown.image_size, shown.rows)
 
     def _judged(self, case: Case, index: int, how: str) -> TestResult:
         truth, groups = case.exhibits.labels == index, case.exhibits.groups

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nas.edits import bounds, box_warp, feathered
+from nas.edits import bounds, feathered, inner_warp
 from nas.inquisitor.context import Case
 from nas.inquisitor.engine import to_float
 from nas.inquisitor.margins import Margin
@@ -19,7 +19,8 @@ _SEAM = 0.03  # width of the soft seam, in shares of the side
 class BackgroundSwap(SwapTest):
     """Class evidence in everything outside the chest region.
 
-    The donor's picture is first warped so that its chest lies where the recipient's does: little of the fill then shows.
+    The donor's picture is first stretched so that its chest lies where the recipient's does, and little of the fill shows; its
+    border stays in place, and with it whatever stands in a corner or along an edge.
     """
 
     name = "T3"
@@ -35,7 +36,7 @@ class BackgroundSwap(SwapTest):
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
         images, chest = to_float(case.exhibits.images[recipients]), case.regions[recipients]
         own, other = case.once((self.name, "bounds"), lambda: (bounds(case.regions), bounds(chest_region(case.donor_masks))))
-        behind = box_warp(to_float(case.backgrounds(fill)[donors]), other[donors], own[recipients])
+        behind = inner_warp(to_float(case.backgrounds(fill)[donors]), other[donors], own[recipients])
         weight = feathered(chest, max(1, round(_SEAM * images.shape[-1])))
         return behind + weight * (images - behind)
 

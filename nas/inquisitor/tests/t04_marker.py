@@ -32,7 +32,7 @@ class MarkerTransplant(SwapTest):
 
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
         images, number = case.once((self.name, "cleaned"), lambda: self._clean(case))
-        where = self._candidates(case)[donors] & ~case.regions[recipients]
+        where = self._candidates(case)[donors] & ~case.exhibits.masks[recipients][:, None]
         return transplant(to_float(images[number[recipients]]), to_float(case.donor_images[donors]), where)
 
     def _clean(self, case: Case) -> tuple[Tensor, Tensor]:
@@ -96,8 +96,8 @@ class MarkerTransplant(SwapTest):
             images = to_float(shown.images[numbers])
             return remove_markers(images, random_patch(images, marks[numbers], shown.masks[numbers], generator), generator)
 
-        removed = margins(case.engine.logits(without, len(shown), shown.image_size))
+        removed = margins(case.engine.logits(without, len(shown), shown.image_size, shown.rows))
         return (
             marks.flatten(1).any(1).cpu().numpy(), removed,
-            margins(case.engine.logits(control, len(shown), shown.image_size)),
+            margins(case.engine.logits(control, len(shown), shown.image_size, shown.rows)),
         )  # fmt: skip

@@ -95,7 +95,9 @@ class RegionalMap(AuditTest):
             where = cells[numbers // pairs][:, None] & ~case.regions[to[row]]
             return to_float(torch.where(where, background[of[row]], case.exhibits.images[to[row]]))
 
-        logits = case.engine.logits(edit, len(cells) * pairs, case.exhibits.image_size)
+        logits = case.engine.logits(
+            edit, len(cells) * pairs, case.exhibits.image_size, np.tile(case.exhibits.rows[recipients], len(cells))
+        )
         return design, margins(logits).reshape(len(cells), design.entries, design.slots, -1)
 
 

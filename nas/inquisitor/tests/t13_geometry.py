@@ -71,6 +71,7 @@ class GeometrySwap(SwapTest):
                     lambda numbers: silhouettes(shown.masks[numbers], to_float(shown.images[numbers])),
                     len(shown),
                     shown.image_size,
+                    shown.rows,
                 )
             ),
         )[:, index]

@@ -1,0 +1,79 @@
+"""Cross-fitting: where images are few, each is answered by a network that saw neither it nor its group in training.
+
+K networks of one recipe answer for one fold each; effects of edits are pooled over all out-of-fold images. Donors come from the
+recipient's own fold: a network may know a training image by heart, background included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nas.inquisitor.engine import Engine, Exhibits
+from search_spaces.errors import InputError
+
+
+class CrossFitted(nn.Module):
+    """Networks of one recipe, and which of them may answer for each row of a data set.
+
+    Attributes:
+        models: float (n, 1, H, W) in [0, 1] → logits (n, classes), one a fold.
+        fold: int64 (rows of the data set,), the number of the network that never saw the row; −1 where there is none.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], fold: NDArray[np.int64]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+        self.fold = fold
+
+    def forward(self, images: Tensor) -> Tensor:
+        """No image says by itself which network may answer for it."""
+        raise NotImplementedError("a cross-fitted model answers for rows of its data set only; call its networks instead")
+
+
+class FoldEngine(Engine):
+    """An engine that hands each image to the network of its fold.
+
+    Networks differ in the scale and offset of their logits, so each is standardised on its own fold's clean images first:
+    logits minus their means, over their common spread. Within a fold no order of answers changes.
+    """
+
+    def __init__(self, model: CrossFitted, device: str | torch.device = "cpu", pixels: int | None = None) -> None:
+        super().__init__(model, device, pixels)
+        self.networks, self.fold = list(model.models), model.fold
+        self._scales: list[tuple[Tensor | float, Tensor | float]] = [(0.0, 1.0)] * len(self.networks)
+
+    def strata(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.fold[rows]
+
+    def calibrate(self, shown: Exhibits) -> None:
+        """Standardise every network on its fold's share of these images.
+
+        Raises:
+            InputError: an image belongs to no fold.
+        """
+        folds = self.strata(shown.rows)
+        if (folds < 0).any():
+            raise InputError(f"{int((folds < 0).sum())} images belong to no fold; audit the rows that were cross-fitted")
+        clean = torch.from_numpy(self.on_images(shown.images, shown.rows))
+        for number in np.unique(folds):
+            own = clean[torch.from_numpy(folds == number)]
+            spread = (own - own.mean(0)).square().mean().sqrt()
+            self._scales[number] = (own.mean(0).to(self.device), max(float(spread), 1e-6))
+
+    def answer(self, images: Tensor, rows: NDArray[np.int64] | None) -> Tensor:
+        if rows is None:
+            raise ValueError("a cross-fitted audit needs to know which row of the data set each edited image shows")
+        folds = self.strata(rows)
+        logits: Tensor | None = None
+        for number in np.unique(folds):
+            here = torch.from_numpy(np.flatnonzero(folds == number)).to(self.device)
+            offset, scale = self._scales[number]
+            found = (self.networks[number](images[here]) - offset) / scale
+            logits = found.new_empty(len(images), found.shape[1]) if logits is None else logits
+            logits[here] = found
+        return self.networks[0](images) if logits is None else logits

@@ -1,0 +1,115 @@
+"""Cross-fit a candidate's architecture for an audit: few images, each judged by a network that never saw its group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.errors import InputError
+
+if TYPE_CHECKING:
+    from baselines.recipe import Recipe
+    from nas.data.dataset import Dataset
+    from nas.evaluation import LoadedModel
+    from nas.inquisitor.audit import Progress
+    from nas.inquisitor.crossfit import CrossFitted
+
+_STREAM = 2_000_000  # first word of the folds' seed path: apart from every trial's and finalist's
+
+
+def run_of(model: str | Path) -> Path | None:
+    """The run directory that a run or candidate directory belongs to."""
+    path = Path(model)
+    return next((p for p in (path, *path.parents) if (p / "settings.json").exists()), None)
+
+
+def run_recipe(model: str | Path) -> Recipe:
+    """How the search trains its finalists; for a candidate outside a run, the shared recipe."""
+    from baselines.recipe import Recipe
+    from nas.engine.settings import parse_settings
+    from nas.files import read_json
+
+    run = run_of(model)
+    if run is None:
+        return Recipe()
+    settings = parse_settings(read_json(run / "settings.json"))
+    return settings.recipe.model_copy(update={"epochs": settings.full_epochs})
+
+
+def run_pool(run: Path) -> Dataset:
+    """A run's own images without its sealed test: what its folds are dealt from."""
+    from nas.engine.context import Context
+    from nas.engine.directory import RunDirectory
+    from nas.engine.settings import parse_settings
+    from nas.files import read_json
+
+    directory = RunDirectory(run)
+    context = Context.open(parse_settings(read_json(directory.settings)), directory)
+    parts = context.parts
+    return context.dataset.subset(np.sort(np.concatenate([parts.train, parts.validation, parts.audit])))
+
+
+def cross_fit(
+    loaded: LoadedModel,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    folds: int,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> tuple[CrossFitted, NDArray[np.float32]]:
+    """Train the candidate's architecture anew on every fold's complement.
+
+    Args:
+        dataset: all of it is dealt into folds, stratified by class, whole groups only; a seventh of what trains a network
+            picks its epoch.
+        progress: called with what is being done and the share that is behind.
+
+    Returns:
+        The networks, and out-of-fold logits of every image, float32 (n, classes).
+
+    Raises:
+        InputError: the model has no architecture of a search space, or the data too few groups for so many folds.
+    """
+    import torch
+
+    from nas.data.dataset import Parts
+    from nas.engine.context import derived_seed
+    from nas.evaluation import DeviceData, predict_logits, train
+    from nas.inquisitor.crossfit import CrossFitted
+    from nas.jobs.benchmark_folds import make_folds
+
+    if folds < 2:
+        raise InputError(f"--cross-fit needs at least 2 folds, but got {folds}; 5 is usual")
+    if loaded.architecture is None:
+        raise InputError(
+            f"--cross-fit trains an architecture anew, and {loaded.name} has none of a search space; give a run or a candidate's directory"
+        )
+    none = np.arange(0)
+    parts = Parts(train=np.arange(len(dataset)), validation=none, audit=none, test=none)
+    data, fold = DeviceData(dataset, device), np.full(len(dataset), -1, np.int64)
+    models: list[torch.nn.Module] = []
+    logits = np.zeros((len(dataset), len(dataset.classes)), np.float32)
+    for part in make_folds(dataset, parts, folds=folds, seeds=1, seed=seed):
+        if progress is not None:
+            said = f"fold {part.number + 1} of {folds}: training on {len(part.train):,} images, {recipe.epochs} epochs"
+            progress(said, part.number / folds)
+        stream = derived_seed(seed, _STREAM, part.number)
+        torch.manual_seed(stream)
+        models.append(_fresh(loaded.architecture, dataset))
+        train(models[-1], data, part.train, part.validation, recipe, seed=stream, image_size=dataset.image_size)
+        fold[part.held_out] = part.number
+        logits[part.held_out] = predict_logits(models[-1], data, indices=part.held_out)
+    return CrossFitted(models, fold), logits
+
+
+def _fresh(architecture: dict[str, Any], dataset: Dataset) -> Any:
+    from search_spaces import get_space, load_architecture
+
+    known = load_architecture(architecture)
+    space = get_space(known.space, classes=len(dataset.classes), in_channels=known.in_channels, image_size=dataset.image_size)
+    return space.build(known, dataset.image_size)

@@ -1,0 +1,84 @@
+"""``--cross-fit``: folds by group, each image answered by a network that never saw its patient, plain refusals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from torch import nn
+
+from baselines.recipe import Recipe
+from nas.data import Preprocessing
+from nas.data.phantom import phantom
+from nas.evaluation import load_candidate, predict_logits, save_candidate
+from nas.jobs.audit import audit
+from nas.jobs.crossfit import cross_fit, run_recipe
+from search_spaces import Budget, get_space
+from search_spaces.errors import InputError
+
+SIZE, RECIPE = 32, Recipe(epochs=1)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return phantom(72, SIZE, 3, ("normal", "pneumonia"))
+
+
+@pytest.fixture(scope="module")
+def candidate(data, tmp_path_factory):
+    """A saved candidate whose weights are those of no training."""
+    directory = tmp_path_factory.mktemp("candidate")
+    space = get_space("pepx", classes=2, in_channels=1, image_size=SIZE)
+    architecture = space.sample(np.random.default_rng(0), Budget.parse("1M", image_size=SIZE))
+    save_candidate(
+        directory, model=space.build(architecture, SIZE), architecture=architecture, preprocessing=Preprocessing(image_size=SIZE),
+        classes=data.classes, training_hashes=data.image_hashes, name="a candidate",
+    )  # fmt: skip
+    return directory
+
+
+def test_each_fold_is_answered_by_the_network_that_trained_on_the_other_groups(data, candidate):
+    told = []
+    model, logits = cross_fit(
+        load_candidate(candidate), data, RECIPE, folds=2, progress=lambda text, share: told.append((text, share))
+    )
+    assert set(model.fold) == {0, 1}
+    for group in np.unique(data.group):
+        assert len(set(model.fold[data.group == group])) == 1
+    for number in (0, 1):
+        rows = np.flatnonzero(model.fold == number)
+        np.testing.assert_allclose(logits[rows], predict_logits(model.models[number], data.images[rows]), atol=1e-5)
+    assert [share for _, share in told] == [0.0, 0.5]
+    again, _ = cross_fit(load_candidate(candidate), data, RECIPE, folds=2)
+    for first, second in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(first.numpy(), second.numpy())
+
+
+def test_an_audit_by_cross_fitting_takes_every_image_though_the_weights_on_disk_saw_them_all(data, candidate, monkeypatch):
+    monkeypatch.setattr("nas.jobs.crossfit.run_recipe", lambda model: RECIPE)
+    with pytest.raises(InputError, match="trained on every one"):
+        audit(candidate, data)
+    record = audit(candidate, data, cross_fit=2, level="screen")
+    assert record.finding.n == len(data)
+    assert record.model == "a candidate, trained anew on 2 folds"
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"), [(1, "at least 2 folds, but got 1"), (50, "too few for 50 folds"), (0, "at least 2 folds, but got 0")]
+)
+def test_folds_that_cannot_be_are_refused(data, candidate, folds, message):
+    with pytest.raises(InputError, match=message):
+        audit(candidate, data, cross_fit=folds)
+
+
+def test_a_model_without_an_architecture_of_a_space_is_refused(data):
+    with pytest.raises(InputError, match="has none of a search space"):
+        audit(nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 2)), data, cross_fit=2)
+
+
+def test_a_runs_own_recipe_trains_the_folds(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"epochs": 3, "recipe": {"learning_rate": 0.5}}))
+    recipe = run_recipe(tmp_path / "candidates" / "x")
+    assert (recipe.epochs, recipe.learning_rate) == (6, 0.5)  # finalists train twice as long as trials
+    assert run_recipe(tmp_path.parent) == Recipe()
