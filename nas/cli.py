@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,7 +18,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 app = typer.Typer(
     name="nas",
-    help="Search, audit and benchmark chest X-ray classifiers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -28,6 +27,20 @@ for job in (cli_jobs.search, cli_jobs.audit, cli_jobs.benchmark):
 for tool in (cli_tools.generate, cli_tools.predict, cli_tools.cost, cli_tools.export, cli_tools.report, cli_tools.worker):
     app.command()(tool)
 app.command("list")(cli_tools.list_)
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Search, audit and benchmark chest X-ray classifiers. Research software, not a medical device."""
+    if version:
+        from nas.versions import toolkit_version
+
+        print(f"pepx-nas {toolkit_version()}")
+        raise typer.Exit
+
+
 data_app = typer.Typer(help="Look at data, or make phantom data.", no_args_is_help=True)
 data_app.command("inspect")(cli_tools.inspect)
 data_app.command("phantom")(cli_tools.write_phantom)

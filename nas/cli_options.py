@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -13,22 +14,36 @@ import typer
 
 from search_spaces.errors import InputError
 
+DATA, FINALISTS, MACHINE, OUTPUT = "The images", "The finalists", "Where it runs", "What it writes"  # headings in --help
+
+
+def option(help: str, panel: str, *flags: str) -> Any:
+    """An option under one of the headings of ``--help``; ``flags`` where its name is not the parameter's."""
+    return typer.Option(*flags, help=help, rich_help_panel=panel)
+
+
 Data = Annotated[
     list[str] | None,
-    typer.Option("--data", help="Data SPEC: READER:PATH, a bare PATH, or phantom[:key=value,…]; repeat to join several."),
+    option("Data SPEC: READER:PATH, a bare PATH, or phantom[:key=value,…]; repeat to join several.", DATA, "--data"),
 ]
 Classes = Annotated[
-    str | None, typer.Option(help="Classes to keep, in order: covid,pneumonia,normal; merge with abnormal=covid+pneumonia.")
+    str | None, option("Classes to keep, in order: covid,pneumonia,normal; merge with abnormal=covid+pneumonia.", DATA)
 ]
-DataRoot = Annotated[Path | None, typer.Option(help="Refuse files of a data set that lie outside this folder.")]
-Crop = Annotated[str | None, typer.Option(help="none, square, pad, covidnet, covidnet-sixth, top=SHARE or top=SHARE+square.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of every random stream (0).")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
-Out = Annotated[Path | None, typer.Option(help="Directory to write to.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output; progress goes to standard error.")
+DataRoot = Annotated[Path | None, option("Refuse files of a data set that lie outside this folder.", DATA)]
+Crop = Annotated[str | None, option("none, square, pad, covidnet, covidnet-sixth, top=SHARE or top=SHARE+square.", DATA)]
+ModelSpec = Annotated[
+    Path | None, option("What a foreign model expects (TOML: classes, image_size, channels, mean, std).", "A foreign model")
 ]
-Imports = Annotated[list[str] | None, typer.Option("--import", help="Python module with your own plug-ins; repeat for more.")]
+Weights = Annotated[Path | None, option("Weights for package.module:factory (.safetensors).", "A foreign model")]
+Workers = Annotated[int | None, option("Worker processes on this machine (1).", MACHINE)]
+Device = Annotated[str | None, option("auto, cpu or cuda (auto).", MACHINE)]
+Imports = Annotated[list[str] | None, option("Python module with your own plug-ins; repeat for more.", MACHINE, "--import")]
+Seed = Annotated[int | None, option("Seed of every random stream (0).", MACHINE)]
+Out = Annotated[Path | None, option("Directory to write to.", OUTPUT)]
+Resume = Annotated[bool, option("Go on with what --out holds.", OUTPUT, "--resume")]
+Quiet = Annotated[bool, option("No progress, for batch systems.", OUTPUT, "--quiet")]
+Log = Annotated[Path | None, option("Also append progress to this file, a line an event.", OUTPUT, "--log")]
+Json = Annotated[bool, option("Print one JSON document on standard output; progress goes to standard error.", OUTPUT, "--json")]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -82,6 +97,19 @@ def emit(record: Any, as_json: bool, show: Callable[[], None]) -> None:
         print(record.to_json())
     else:
         show()
+
+
+def say(facts: Any, as_json: bool, *lines: str) -> None:
+    """Print facts as one JSON document, or the lines that say the same to a person."""
+    print(json.dumps(facts, indent=1) if as_json else "\n".join(lines))
+
+
+def load(imports: list[str] | None) -> None:
+    """Import the user's plug-in modules, so that their names are known."""
+    if imports:
+        from nas.engine.context import import_plugins
+
+        import_plugins(tuple(imports))
 
 
 def command() -> str:

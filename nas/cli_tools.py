@@ -9,7 +9,24 @@ from typing import Annotated
 
 import typer
 
-from nas.cli_options import Classes, DataRoot, Device, Json, Out, Seed, emit, names, text
+from nas.cli_options import (
+    Classes,
+    DataRoot,
+    Device,
+    Imports,
+    Json,
+    Log,
+    ModelSpec,
+    Out,
+    Quiet,
+    Seed,
+    Weights,
+    emit,
+    load,
+    names,
+    say,
+    text,
+)
 from search_spaces.errors import ToolkitError
 
 
@@ -24,11 +41,8 @@ def generate(
     from nas.jobs.generate import generate as run_job
 
     rows = run_job(run, n=n, budget=budget, out=out)
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        print(f"{row['key']}  {row['flops'] / 1e6:8.2f} MFLOPs  {row['parameters'] / 1e6:7.3f} M parameters")
+    lines = (f"{row['key']}  {row['flops'] / 1e6:8.2f} MFLOPs  {row['parameters'] / 1e6:7.3f} M parameters" for row in rows)
+    say(rows, as_json, *lines)
 
 
 def cost(
@@ -38,11 +52,13 @@ def cost(
     image_size: Annotated[int | None, typer.Option(help="Pixels a side; default: the design's own paper size.")] = None,
     channels: Annotated[int | None, typer.Option(help="Input channels of a factory's module (1).")] = None,
     classes: Annotated[int | None, typer.Option(help="Classes of a baseline or a space.")] = None,
+    imports: Imports = None,
     as_json: Json = False,
 ) -> None:
     """Parameters, FLOPs and memory, per layer and in total."""
     from nas.jobs.cost import cost as run
 
+    load(imports)
     table = run(name, image_size=image_size, in_channels=channels, classes=classes)
     if as_json:
         print(json.dumps(table, indent=1))
@@ -55,21 +71,22 @@ def cost(
 def report(
     directory: Annotated[Path, typer.Argument(help="Directory of a search, an audit or a benchmark.")],
     verify: Annotated[bool, typer.Option("--verify", help="Check every file against its checksum instead.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a page anew, or check every file."""
     from nas.jobs import report as job
 
     if not verify:
-        print(f"page: {job.rewrite(directory)}")
+        page = job.rewrite(directory)
+        say({"page": str(page)}, as_json, f"page: {page}")
         return
     damaged = job.verify(directory)
-    for line in damaged:
-        print(f"damaged: {line}")
+    lines = [f"damaged: {line}" for line in damaged] or [f"every recorded file of {directory} is whole"]
+    say({"directory": str(directory), "damaged": damaged}, as_json, *lines)
     if damaged:
         raise ToolkitError(
             f"{len(damaged)} files of {directory} are damaged or missing; restore them, or delete their folders and --resume"
         )
-    print(f"every recorded file of {directory} is whole")
 
 
 def worker(
@@ -78,29 +95,30 @@ def worker(
     out: Annotated[
         Path | None, typer.Option(help="The run directory as this machine sees it; default: where the search said it is.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
+    log: Log = None,
+    as_json: Json = False,
 ) -> None:
     """Join a running search from any machine that reaches its storage and its run directory; stop it at will."""
     from nas.jobs.worker import worker as run
     from nas.report.live import make_progress
 
-    with make_progress(quiet=quiet) as progress:
+    with make_progress(quiet=quiet, log=log) as progress:
         done = run(storage, study, directory=out, progress=progress, dedicated=True)
-    print(f"ran {done} trials; the search has what it wants, or no time is left", file=sys.stderr)
+    say({"trials": done}, as_json, f"ran {done} trials; the search has what it wants, or no time is left")
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help="spaces, baselines, samplers, readers or audits.")], as_json: Json = False
+    kind: Annotated[str, typer.Argument(help="spaces, baselines, samplers, readers or audits.")],
+    imports: Imports = None,
+    as_json: Json = False,
 ) -> None:
     """List what is installed of one kind, plug-ins included."""
     from nas.jobs.listing import listing
 
+    load(imports)
     rows = listing(kind)
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        print(f"{row['name']:<22}{row['description']}")
+    say(rows, as_json, *(f"{row['name']:<22}{row['description']}" for row in rows))
 
 
 def inspect(
@@ -108,6 +126,7 @@ def inspect(
     classes: Classes = None,
     data_root: DataRoot = None,
     image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 96,
+    imports: Imports = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -115,6 +134,7 @@ def inspect(
     from nas.jobs.inspect import inspect as run
     from nas.report.terminal import print_data
 
+    load(imports)
     summary = run(spec, classes=names(classes), image_size=image_size, root=text(data_root), out=out)
     emit(summary, as_json, lambda: print_data(summary))
 
@@ -125,27 +145,34 @@ def write_phantom(
     image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 128,
     shortcut: Annotated[str | None, typer.Option(help="A planted shortcut, for example marker@0.8.")] = None,
     seed: Seed = None,
+    as_json: Json = False,
 ) -> None:
     """Write phantom chest X-rays as PNG files with a table, to try the toolkit with."""
     from nas.jobs.inspect import write_phantom as write
 
     path = write(out, n=n, image_size=image_size, shortcut=shortcut, seed=seed or 0)
-    print(f"wrote {n} images; use them with: nas search --data table:{path}")
+    say({"images": n, "table": str(path)}, as_json, f"wrote {n} images; look at them with: nas data inspect table:{path}")
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="A run or candidate directory, a baseline's directory, or a .onnx file.")],
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    evidence: Annotated[Path | None, typer.Option(help="Folder for one evidence picture an image.")] = None,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Also draw what carried each answer, one picture an image.")
+    ] = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the answers to this CSV file.")] = None,
-    model_spec: Annotated[Path | None, typer.Option(help="What a foreign model expects (TOML).")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures of --evidence.")] = Path("evidence"),
+    model_spec: ModelSpec = None,
+    weights: Weights = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Probabilities for images; research software, not a medical device."""
     from nas.jobs.predict import predict as run
 
-    result = run(model, images, evidence=evidence, csv_file=csv, device=device or "auto", model_spec=model_spec)
+    result = run(
+        model, images, evidence=out if evidence else None, csv_file=csv, device=device or "auto", model_spec=model_spec, weights=weights
+    )  # fmt: skip
     emit(result, as_json, lambda: print(result.to_csv(), end=""))
     if not as_json:
         for note in result.notes:
@@ -154,14 +181,16 @@ def predict(
 
 def export(
     model: Annotated[str, typer.Argument(help="A run or candidate directory, or a baseline's directory.")],
-    out: Annotated[Path, typer.Option(help="File to write; for source, a directory.")],
+    out: Annotated[Path, typer.Option(help="File to write (.onnx; .pt2 for torch); for source, a directory.")],
     format_: Annotated[str, typer.Option("--format", help="onnx, torch or source.")] = "onnx",
+    model_spec: ModelSpec = None,
+    weights: Weights = None,
     as_json: Json = False,
 ) -> None:
     """Take a model out of the toolkit; the export is checked against the model before it is handed over."""
     from nas.jobs.export import export as run
 
-    result = run(model, format_, out)
+    result = run(model, format_, out, model_spec=model_spec, weights=weights)
     emit(
         result, as_json, lambda: print(f"wrote {', '.join(result.files)}; logits differ by at most {result.max_difference:.1e}")
     )

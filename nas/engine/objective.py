@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.engine.context import Context, derived_seed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 OnEpoch = Callable[[EpochRecord], None]
+_PRETRAINING = 1  # seed path of a network's pretraining, apart from its training
 _SCREEN = {"pass": -1.0, "undecided": 0.0, "fail": 1.0}
 
 
@@ -37,16 +39,13 @@ def run_trial(context: Context, architecture: Architecture, *, number: int, inde
 
 
 def _train(context: Context, architecture: Architecture, *, number: int, index: int, on_epoch: OnEpoch) -> TrialRecord:
-    import torch
-
     from nas.evaluation import metrics, quality, save_candidate, train
     from nas.evaluation.checkpoint import remove_checkpoint
 
     settings, data = context.settings, context.dataset
     seed = derived_seed(settings.seed, index)
     directory = context.directory.trial(architecture.key)
-    torch.manual_seed(seed)  # initial weights only: modules draw them from the global generator
-    model = context.space.build(architecture, settings.image_size)
+    model = start(context, architecture, seed, directory)
     recipe = settings.recipe.model_copy(update={"epochs": settings.epochs})
     training = train(
         model, context.device_data, context.parts.train, context.parts.validation, recipe,
@@ -89,6 +88,23 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     remove_checkpoint(directory / "checkpoint.safetensors")
     seal(directory)
     return record
+
+
+def start(context: Context, architecture: Architecture, seed: int, directory: Path) -> torch.nn.Module:
+    """The network with its first weights: drawn by ``seed`` and, where the settings ask for it, trained on the phantom."""
+    import torch
+
+    settings = context.settings
+    torch.manual_seed(seed)  # modules draw their weights from the global generator
+    model = context.space.build(architecture, settings.image_size)
+    if context.pretrained and not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
+        from nas.evaluation.pretraining import pretrain
+
+        pretrain(
+            model, len(context.dataset.classes), settings.image_size, settings.recipe, seed=derived_seed(seed, _PRETRAINING),
+            device=context.device, checkpoint=directory / "pretraining.safetensors",
+        )  # fmt: skip
+    return model
 
 
 def objective_value(objective: str, log_loss: float, scores: tuple[Metric, ...]) -> float:

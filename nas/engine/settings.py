@@ -33,6 +33,7 @@ class SearchSettings(BaseModel):
     epochs: int = Field(4, ge=1)
     recipe: Recipe = Recipe()
     sampler: str = "generator"
+    pretrained: Literal["none", "shared", "imagenet"] = "none"
     control: Literal["none", "random"] = "none"
     objective: Objective = "log_loss"
     require: tuple[str, ...] = ()
@@ -54,6 +55,14 @@ class SearchSettings(BaseModel):
     def full_epochs(self) -> int:
         """Epochs of the finalists' training."""
         return self.final_epochs or 2 * self.epochs
+
+
+OWN_DATA: dict[str, Any] = {"budget": "50M", "image_size": 96, "trials": 20, "epochs": 8}
+
+
+def preset(values: dict[str, Any]) -> dict[str, Any]:
+    """What is not asked for, by the data: the fields' own defaults suit the phantom, a user's images want larger ones."""
+    return {} if all(spec.partition(":")[0] == "phantom" for spec in values.get("data", ())) else dict(OWN_DATA)
 
 
 def parse_settings(values: dict[str, Any]) -> SearchSettings:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baselines.recipe import Initialise, leave_as_built
 from nas.engine.context import derived_seed
+from nas.evaluation.pretraining import copy_trunk
 from nas.files import write_bytes
-from search_spaces.errors import ToolkitError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from nas.jobs.benchmark_arena import Arena
     from nas.jobs.benchmark_entrants import Entrant
 
-PHANTOM_IMAGES = 2_000
-PHANTOM_EPOCHS = 8
 _STREAM = 7_001  # first word of the pretraining's seed path: apart from every fold's
 
 
@@ -51,22 +50,6 @@ def initialiser(arena: Arena, entrant: Entrant, seed: int) -> Start:
     return Start("none", leave_as_built)
 
 
-def copy_trunk(state: dict[str, Tensor], model: nn.Module) -> None:
-    """Copy every tensor that has the same name and shape, but the last layer's, which learns the task's own classes."""
-    from baselines.layers import last_layer
-
-    own = model.state_dict(keep_vars=True)
-    last = {id(tensor) for tensor in last_layer(model).state_dict(keep_vars=True).values()}
-    fitting = {
-        key: state[key]
-        for key, tensor in own.items()
-        if key in state and id(tensor) not in last and state[key].shape == tensor.shape
-    }
-    if not fitting:
-        raise ToolkitError("the pretrained weights fit no layer of this network; delete its pretraining file and resume")
-    model.load_state_dict(fitting, strict=False)
-
-
 def phantom_weights(arena: Arena, entrant: Entrant, seed: int) -> dict[str, Tensor]:
     """Weights of the entrant's network trained on phantom radiographs with the shared recipe; kept for resuming.
 
@@ -86,23 +69,15 @@ def pretraining_file(arena: Arena, entrant: Entrant, seed: int) -> Path:
     return arena.home(entrant) / f"pretraining-seed{seed}.safetensors"
 
 
-def _train_on_phantom(arena: Arena, entrant: Entrant, seed: int, path: Path) -> dict[str, Tensor]:
-    import numpy as np
-
+def _train_on_phantom(arena: Arena, entrant: Entrant, seed: int, path: Path) -> Mapping[str, Tensor]:
     from baselines.decomposition import Composed
     from baselines.layers import seeded
-    from nas.data import load
-    from nas.evaluation import DeviceData, train
+    from nas.evaluation.pretraining import phantom_state
 
-    classes = ("normal", "pneumonia", "covid")[: max(2, min(3, len(arena.dataset.classes)))]
-    stream = derived_seed(arena.settings.seed, _STREAM, seed)
-    data = load(f"phantom:n={PHANTOM_IMAGES},seed={stream % 2**31}", classes=classes, image_size=arena.settings.image_size)
-    model = seeded(stream, lambda: entrant.build(arena.settings.image_size))
+    size, stream = arena.settings.image_size, derived_seed(arena.settings.seed, _STREAM, seed)
+    model = seeded(stream, lambda: entrant.build(size))
     if isinstance(model, Composed):  # the phantom's classes are not decomposed: train what stands under the composition
         model = model.net
-    rows = np.arange(len(data))
-    recipe = arena.settings.shared.model_copy(update={"epochs": PHANTOM_EPOCHS, "early_stopping": 0})
-    checkpoint = path.with_suffix(".checkpoint")
-    train(model, DeviceData(data, arena.device), rows, rows[:0], recipe, seed=stream, checkpoint=checkpoint)
-    checkpoint.unlink(missing_ok=True)
-    return model.state_dict()
+    return phantom_state(
+        model, len(arena.dataset.classes), size, arena.settings.shared, seed=stream, device=arena.device, checkpoint=path.with_suffix(".checkpoint")
+    )  # fmt: skip

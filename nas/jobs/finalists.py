@@ -96,17 +96,15 @@ def _retrain(context: Context, architecture: Architecture, seed: int, answers: t
     """Train one seed at full fidelity; a sealed directory is kept, an interrupted one goes on from its checkpoint."""
     if is_sealed(directory):
         return
-    import torch
-
     from nas.engine.context import derived_seed
+    from nas.engine.objective import start
     from nas.evaluation import metrics, save_candidate, train
     from nas.evaluation.checkpoint import remove_checkpoint
     from nas.jobs.reference import make_reference, save_reference
 
     settings, data, held_out = context.settings, context.dataset, context.parts.validation
     stream = derived_seed(settings.seed, _FINAL, seed)
-    torch.manual_seed(stream)
-    model = context.space.build(architecture, settings.image_size)
+    model = start(context, architecture, stream, directory)
     recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs, "answers": answers})
     training = train(
         model, context.device_data, context.parts.train, held_out, recipe,

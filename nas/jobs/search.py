@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.engine.directory import RunDirectory, read_search
 from nas.engine.progress import Progress, Silent
-from nas.engine.settings import SearchSettings, parse_settings, refuse_other_settings
+from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, write_json
 from nas.records import CandidateRecord, Comparison, SearchRecord, TrialRecord
 from nas.versions import toolkit_version, versions
@@ -79,7 +79,7 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
             raise InputError(f"there is no search to resume in {directory.path}; leave --resume out to start one there")
         for left in (directory.parts, directory.data):  # by a search that was killed before it had begun
             left.unlink(missing_ok=True)
-        return parse_settings(asked)
+        return parse_settings({**preset(asked), **asked})
     if not resume:
         raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
     stored = parse_settings(read_json(directory.settings))
@@ -93,7 +93,13 @@ def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress)
     from nas.engine.sampling import build_sampler
 
     context = Context.open(settings, directory)
-    _ = context.budget, context.requirements, context.device, context.prototype  # bad ones raise before anything is written
+    _ = (
+        context.budget,
+        context.requirements,
+        context.device,
+        context.prototype,
+        context.pretrained,
+    )  # bad ones raise before anything is written
     build_sampler(context)
     write_json(directory.settings, settings.model_dump(mode="json"))
     if not directory.data.exists():

@@ -228,8 +228,8 @@ def test_a_candidate_is_rebuilt_and_trained_like_everyone(tmp_path: Path) -> Non
 
 
 def test_shared_pretraining_starts_everyone_from_the_phantom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.jobs.benchmark_pretraining.PHANTOM_IMAGES", 30)
-    monkeypatch.setattr("nas.jobs.benchmark_pretraining.PHANTOM_EPOCHS", 1)
+    monkeypatch.setattr("nas.evaluation.pretraining.PHANTOM_IMAGES", 30)
+    monkeypatch.setattr("nas.evaluation.pretraining.PHANTOM_EPOCHS", 1)
     record = run(tmp_path, baselines="tiny,detrac:backbone=squeezenet", pretraining="shared")
     assert [row.pretraining for row in record.rows[:2]] == ["shared", "shared"]
     assert not record.rows[1].failed

@@ -51,7 +51,11 @@ def fit(values: Iterable[float], start: float, end: float, *, log: bool = False,
         ratio = max(high / low, 1.5) ** margin
         low, high = (low / ratio, high * ratio) if high / low >= 1.5 else (low / 1.5, high * 1.5)
         return Scale(low, high, start, end, log=True)
-    width = (high - low) or max(abs(high), 1.0) * 0.2
+    size = max(abs(low), abs(high))
+    if high - low <= 0.02 * size:  # differences that small are not worth four decimals
+        middle, half = (low + high) / 2, 0.1 * (size or 1.0)
+        low, high = middle - half, middle + half
+    width = high - low
     return Scale(low - margin * width, high + margin * width, start, end)
 
 
