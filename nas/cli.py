@@ -29,16 +29,21 @@ for tool in (cli_tools.generate, cli_tools.predict, cli_tools.cost, cli_tools.ex
 app.command("list")(cli_tools.list_)
 
 
-@app.callback()
-def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Search, audit and benchmark chest X-ray classifiers. Research software, not a medical device."""
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         from nas.versions import toolkit_version
 
         print(f"pepx-nas {toolkit_version()}")
         raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Search, audit and benchmark chest X-ray classifiers. Research software, not a medical device."""
 
 
 data_app = typer.Typer(help="Look at data, or make phantom data.", no_args_is_help=True)
@@ -67,7 +72,8 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if _is_usage_error(error):
-            print(f"error: {error.format_message()}", file=sys.stderr)  # type: ignore[attr-defined]
+            if message := error.format_message():  # type: ignore[attr-defined]  # empty: help was asked for by saying nothing
+                print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
         raise
     sys.exit(code if isinstance(code, int) else 0)

@@ -59,7 +59,7 @@ def execute(block: Block, directory: Path) -> None:
         if block.language == "python":
             compile(block.text, block.file, "exec")
         return
-    environment = {**os.environ, "PYTHONPATH": str(directory)}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}  # as a user would: none is set
     if block.language == "python":
         subprocess.run([sys.executable, "-c", block.text], cwd=directory, env=environment, check=True)
     elif block.language == "bash":

@@ -8,6 +8,7 @@ from PIL import Image
 
 from nas.cli import main
 from nas.cli_options import parse_duration
+from nas.engine.settings import parse_settings, preset
 from search_spaces.errors import InputError
 
 TINY = ["--data", "phantom:n=120", "--image-size", "32", "--budget", "1M", "--epochs", "1", "--trials", "2"]
@@ -58,6 +59,7 @@ BAD = [
     (["--device", "tpu"], ["device", "tpu"]),
     (["--import", "no_such_module"], ["--import no_such_module"]),
     (["--trials", "0"], ["trials", "0"]),
+    (["--pretrained", "imagenet"], ["pretrained = 'imagenet'", "choose none or shared"]),
     (["--resume", "--out", "nothing-here"], ["no search to resume in nothing-here"]),
     (["nosuch.toml"], ["cannot read nosuch.toml"]),
     (["--bogus"], ["--bogus"]),
@@ -126,6 +128,7 @@ def test_a_search_from_data_to_page_then_resume_report_audit_predict(nas, tmp_pa
     assert [t["key"] for t in json.loads(again)["trials"]] == [t["key"] for t in record["trials"]]
 
     assert nas("report", "run", "--verify")[0] == 0
+    assert json.loads(nas("report", "run", "--json")[1])["page"] == "run/index.html"
     weights = next((tmp_path / "run" / "trials").rglob("weights.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     code, out, err = nas("report", "run", "--verify")
@@ -142,6 +145,10 @@ def test_a_search_from_data_to_page_then_resume_report_audit_predict(nas, tmp_pa
     assert code == 0
     probabilities = json.loads(out)["predictions"][0]["probabilities"]
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+    code, out, _ = nas("predict", "run", "new/a.png", "--evidence", "--out", "drawn", "--csv", "answers.csv")
+    assert code == 0
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["0000-a.png"]
+    assert (tmp_path / "answers.csv").read_text() == out
 
     code, out, _ = nas("cost", f"{record['best']['path']}/architecture.json", "--json")
     assert json.loads(out)["flops"] == record["best"]["cost"]["flops"]
@@ -155,6 +162,30 @@ def test_the_command_line_wins_over_the_configuration_file(nas, tmp_path):
     assert code == 0, err
     assert json.loads(out)["settings"]["epochs"] == 1
     assert json.loads(out)["settings"]["image_size"] == 32
+
+
+def test_the_bare_command_shows_its_help_and_version_its_version(nas):
+    code, out, err = nas()
+    assert (code, err) == (2, "")
+    assert "benchmark" in out
+    code, out, _ = nas("--version")
+    assert code == 0
+    assert out.startswith("pepx-nas ")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"), [((), (64, 10, 4, "8M")), (("phantom:n=90",), (64, 10, 4, "8M")), (("folder:x",), (96, 20, 8, "50M"))]
+)
+def test_defaults_fit_the_data(data, expected):
+    found = parse_settings({**preset({"data": data}), **({"data": data} if data else {})})
+    assert (found.image_size, found.trials, found.epochs, found.budget) == expected
+
+
+def test_tools_answer_in_one_json_document(nas, tmp_path):
+    code, out, _ = nas("data", "phantom", "--n", "24", "--image-size", "32", "--out", "made", "--json")
+    assert (code, json.loads(out)) == (0, {"images": 24, "table": "made/metadata.csv"})
+    code, out, _ = nas("data", "inspect", "made/metadata.csv", "--image-size", "32", "--json")
+    assert (code, json.loads(out)["images"]) == (0, 24)
 
 
 @pytest.mark.parametrize("kind", ["spaces", "baselines", "samplers", "readers", "audits"])

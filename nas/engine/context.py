@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,10 +30,17 @@ if TYPE_CHECKING:
 def import_plugins(modules: tuple[str, ...]) -> None:
     """Import the user's own modules, whose spaces, samplers and audits register themselves."""
     for name in modules:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise InputError(f"--import {name}: {error}; check PYTHONPATH") from error
+        import_here(name, f"--import {name}")
+
+
+def import_here(name: str, asked: str) -> ModuleType:
+    """Import a module by name, also from the working directory, as ``python -m`` would; ``asked`` is what the error quotes."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"{asked}: {error}; run it in the module's folder, or name that in PYTHONPATH") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +97,16 @@ class Context:
     def prototype(self) -> Architecture | None:
         """Where the search starts, if a prototype was asked for."""
         return None if self.settings.prototype is None else load_architecture(self.settings.prototype)
+
+    @cached_property
+    def pretrained(self) -> bool:
+        """Whether each network is trained on phantom images first."""
+        if self.settings.pretrained == "imagenet":
+            raise InputError(
+                "pretrained = 'imagenet' needs published weights, and a searched network has none; choose none or shared, "
+                "and give the baselines theirs with: nas benchmark --pretrained imagenet"
+            )
+        return self.settings.pretrained == "shared"
 
     @cached_property
     def requirements(self) -> tuple[Requirement, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.engine.settings import explain
+from nas.files import read_json
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
 
     path = Path(name)
     if path.is_dir():
+        _import_plugins_of(path)
         if (path / "settings.json").exists():
             return load_candidate(Path(winner_or_best(path).path))
         return load_candidate(path)
@@ -63,6 +64,15 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
     raise InputError(
         f"no model {name!r}; give a run or candidate directory, a .onnx file, or package.module:factory with --weights FILE.safetensors"
     )
+
+
+def _import_plugins_of(path: Path) -> None:
+    """Import the modules that the run at or above ``path`` was started with: its space may be the user's own."""
+    from nas.engine.context import import_plugins
+
+    run = next((folder for folder in (path, *path.absolute().parents) if (folder / "settings.json").is_file()), None)
+    if run is not None:
+        import_plugins(tuple(read_json(run / "settings.json").get("imports") or ()))
 
 
 def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> LoadedModel:
@@ -109,13 +119,12 @@ def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
     import torch
     from safetensors.torch import load_file
 
+    from nas.engine.context import import_here
+
     module_name, _, attribute = name.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"cannot import {name!r} ({error}); it must read package.module:factory and be on PYTHONPATH"
-        ) from error
+    factory = getattr(import_here(module_name, f"model {name!r}"), attribute, None)
+    if not callable(factory):
+        raise InputError(f"model {name!r}: {module_name} has no function {attribute!r}; name it as package.module:factory")
     model = factory()
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"{name} returned {type(model).__name__}; it must return a torch.nn.Module")
