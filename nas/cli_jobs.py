@@ -150,6 +150,8 @@ def audit(
     from nas.report.terminal import print_audit
 
     progress = None if quiet else _show
+    if quick and not self_test:
+        raise InputError("--quick shortens --self-test; give both, or --level screen for a short audit of a model")
     if self_test:
         from nas.inquisitor.self_test import self_test as test
 

@@ -42,7 +42,9 @@ def competence(
                 passed=low > bounds.competence,
                 value=rounded(low),
                 rule=f"lower 95 % bound of the clean AUC above {bounds.competence:g}",
-                note="" if low > bounds.competence else "a model that cannot tell the classes apart shows no shortcuts either",
+                note=""
+                if low > bounds.competence
+                else f"the bound is {low:.2f}: a model that hardly tells {names[index]} from the rest cannot be cleared, train it better first",
             )
         )
     return tuple(found)
@@ -53,7 +55,7 @@ def enough_groups(auditable: tuple[int, ...], names: tuple[str, ...], least: int
     missing = [name for index, name in enumerate(names) if index not in auditable]
     return Gate(
         name="groups", passed=not missing, value=float(len(auditable)), rule=f"at least {least} groups in every class",
-        note=f"not auditable: {', '.join(missing)}" if missing else "",
+        note=f"not auditable: {', '.join(missing)}; audit on images of more patients, or by --cross-fit" if missing else "",
     )  # fmt: skip
 
 

@@ -96,6 +96,24 @@ def result(
     )  # fmt: skip
 
 
+def also_by_flips(item: TestResult, flips: Effect, margin: Margin) -> TestResult:
+    """The result, failed as well where donors turn more decisions than the margin allows, with the whole interval.
+
+    A fail by either counts, so the smaller p-value is doubled; the larger score leads. A pass stays a matter of σ alone: an
+    effect too small to pass over in σ turns few decisions.
+    """
+    said, (low, high) = judge(flips, margin), flips.bounds()
+    details = {
+        **item.details, "net_flips": rounded(flips.value), "net_flips_low": rounded(low), "net_flips_high": rounded(high),
+        "p_fail": rounded(min(1.0, 2 * min(said.p_fail, item.details["p_fail"]))),
+    }  # fmt: skip
+    found = item.model_copy(update={"details": details, "score": rounded(max(said.score, item.score or said.score))})
+    if said.verdict != "fail" or item.verdict == "fail":
+        return found
+    text = f"it turns {abs(flips.value):.0%} of the decisions ({abs(flips.value) - (high - flips.value):.0%} at least), beyond {margin.failing:.0%}"
+    return found.model_copy(update={"verdict": "fail", "reason": text, "groups_needed": None})
+
+
 def unavailable(*, test: str, title: str, class_name: str, statistic: str, margin: Margin, reason: str) -> TestResult:
     """A test that could not be run: undecided, with the reason."""
     return TestResult(
@@ -179,7 +197,7 @@ def sentence(item: TestResult) -> str:
     if item.effect is None or item.interval is None:
         return f"{head}: {item.reason}"
     figure = f"{item.statistic} {item.effect:+.2f} {item.unit} ({item.interval.low:+.2f} to {item.interval.high:+.2f})"
-    if item.verdict == "fail":
+    if item.verdict == "fail" and not item.reason:
         region = item.details.get("region")
         place = f", mostly {region}" if region else ""
         bound = item.details.get("centre", 0.0) + (item.fail_margin or 0.0)

@@ -44,6 +44,7 @@ class Margins(BaseModel):
     source: Margin = _DROP  # T8
     reversal: Margin = Margin(passing=0.05, failing=0.15, upper_only=True, unit="AUC")  # T9
     geometry: Margin = _SWAP  # T13
+    flips: Margin = Margin(passing=0.02, failing=0.05, unit="of the decisions")  # T4, T5, T6, T13 fail beyond it as well
     silhouette: Margin = Margin(passing=0.05, failing=0.10, centre=0.5, unit="AUC")  # T13's control
     availability: float = 0.70  # T0: above it the data offer a shortcut
     competence: float = 0.65  # lower bound of the clean AUC

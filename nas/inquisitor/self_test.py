@@ -105,10 +105,12 @@ def self_test(
 
     Args:
         quick: 24 models (a few minutes) instead of 390.
-        out: a JSON-lines file; models that stand in it are not trained again, new ones are appended one by one.
+        out: a JSON-lines file, or a directory to keep one in; models that stand in it are not trained again, new ones are appended one by one.
         shard: (k, m): only every m-th model from the k-th on, so that m processes share the work (each its own file).
         limit: at most so many models in this call.
     """
+    if out is not None and (out.is_dir() or not out.suffix):
+        out = out / "self_test.jsonl"
     rows = read_rows([out]) if out else []
     done = {row["key"] for row in rows}
     wanted = [plant for plant in plants(quick)[shard[0] :: shard[1]] if plant.key not in done][:limit]

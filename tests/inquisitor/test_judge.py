@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
 from nas.inquisitor.effects import Effect
-from nas.inquisitor.judge import agree, judge, result, rule, sentence
+from nas.inquisitor.judge import agree, also_by_flips, judge, result, rule, sentence
 from nas.inquisitor.margins import Margin, Margins
 
 SWAP = Margin(passing=0.10, failing=0.25)
@@ -112,3 +113,28 @@ def test_sentences_name_figure_margin_and_place():
     item = item.model_copy(update={"details": {**item.details, "region": "upper right"}})
     assert "+0.50 sigma" in sentence(item)
     assert "fail margin of 0.25, mostly upper right" in sentence(item)
+
+
+FLIPS = Margin(passing=0.02, failing=0.05, unit="of the decisions")
+
+
+def _item(value, error):
+    return result(
+        test="T4", title="marker transplant", class_name="covid", statistic="signed marker effect",
+        effect=Effect(value, error, 200), margin=Margin(passing=0.10, failing=0.25), n=400, groups=200,
+    )  # fmt: skip
+
+
+def test_a_model_whose_decisions_donors_turn_fails_however_wide_its_log_odds_spread():
+    item = also_by_flips(_item(0.2, 0.02), Effect(-0.11, 0.01, 200), FLIPS)
+    assert item.verdict == "fail"
+    assert item.score == pytest.approx((0.11 - 0.05) / 0.05)
+    assert item.details["p_fail"] == pytest.approx(2 * stats.t.sf(6, 200), rel=1e-4)
+    assert sentence(item).endswith("it turns 11% of the decisions (9% at least), beyond 5%")
+
+
+@pytest.mark.parametrize(("value", "error", "verdict"), [(0.0, 0.01, "pass"), (0.2, 0.02, "undecided"), (0.5, 0.02, "fail")])
+def test_few_turned_decisions_leave_the_verdict_in_sigma(value, error, verdict):
+    item = also_by_flips(_item(value, error), Effect(0.055, 0.01, 200), FLIPS)
+    assert item.verdict == verdict
+    assert item.details["net_flips_low"] < 0.05 < item.details["net_flips_high"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.inquisitor.context import Case, Level
-from nas.inquisitor.effects import Effect, contrasts, split_half_share, swap_effect
+from nas.inquisitor.effects import Effect, contrasts, split_half_share, swap_effect, two_way_error
 from nas.inquisitor.engine import margins
-from nas.inquisitor.judge import agree, result, rounded, test_number
+from nas.inquisitor.judge import agree, also_by_flips, result, rounded, test_number
 from nas.inquisitor.margins import Margin
 from nas.records import TestResult
 from search_spaces.registry import Registry
@@ -69,6 +69,7 @@ class SwapTest(AuditTest):
     can_fail = True
     needed = True
     fills_matter: ClassVar[bool] = False
+    flips_count: ClassVar[bool] = True  # donors that turn too many decisions fail a model, however wide its log-odds spread
 
     @abstractmethod
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
@@ -105,14 +106,22 @@ class SwapTest(AuditTest):
             case.rng(self.name, index, fill, "permutation"), case.settings.permutations,
         ).scaled(float(case.sigma[index]))  # fmt: skip
 
+    def flips(self, case: Case, index: int, fill: str) -> Effect:
+        """Decisions for the class with its own donors minus those with the others': −1 … 1, 0 where donors decide nothing."""
+        design, codes = case.design, case.exhibits.group_codes
+        decided = (self.responses(case, fill).argmax(axis=2) == index).astype(np.float64)
+        turned = contrasts(decided, index)
+        return Effect(float(turned.mean()), *two_way_error(turned, codes[design.recipient], design.block))
+
     def _judged(self, case: Case, index: int, fill: str) -> TestResult:
         design = case.design
-        return result(
+        item = result(
             test=self.name, title=self.title, class_name=case.classes[index], statistic=self.statistic,
             effect=self.effect(case, index, fill), margin=self.margin(case), n=len(np.unique(design.recipient)),
             groups=min(design.blocks, len(np.unique(case.exhibits.groups[design.recipient]))),
             fill=fill if self.fills_matter else "", details=self.details(case, index, fill),
         )  # fmt: skip
+        return also_by_flips(item, self.flips(case, index, fill), case.margins.flips) if self.flips_count else item
 
     def details(self, case: Case, index: int, fill: str) -> dict[str, object]:
         """What else a person wants to know; information, no evidence."""
@@ -129,7 +138,6 @@ class SwapTest(AuditTest):
                     case.rng(self.name, index, "halves"),
                 )
             ),
-            "net_flips": rounded(net_flips(self.responses(case, fill), index)),
         }  # fmt: skip
 
 
@@ -140,9 +148,3 @@ def lung_effect(case: Case, responses: NDArray[np.float64], index: int) -> float
         return 0.0
     means = responses.mean(axis=1)
     return float((means[own].mean() - means[~own].mean()) / case.sigma[index])
-
-
-def net_flips(responses: NDArray[np.float64], index: int) -> float:
-    """Decisions for the class with its own donors minus those with the others': −1 … 1, 0 where donors decide nothing."""
-    decided = (responses.argmax(axis=2) == index).astype(np.float64)
-    return float(contrasts(decided, index).mean())

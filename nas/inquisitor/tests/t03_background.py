@@ -29,6 +29,7 @@ class BackgroundSwap(SwapTest):
     cost = "recipients × donors, twice at the full level (two fills)"
     levels = ("screen", "full")
     fills_matter = True
+    flips_count = False
 
     def margin(self, case: Case) -> Margin:
         return case.margins.background
