@@ -27,6 +27,8 @@ def benchmark_context(record: BenchmarkRecord, directory: Path) -> dict[str, Any
         "lead": lead(record),
         "warnings": [*openings_warning(record.test_openings), *_pretraining_warning(record)],
         "main": main_table(record),
+        "training": training_table(record),
+        "speed": speed_table(record),
         "metrics": every_metric(record),
         "cost_charts": cost_charts(record),
         "comparisons": comparisons_table(record.comparisons),
@@ -76,38 +78,66 @@ def row_metric(row: BenchmarkRow, name: str) -> Metric | None:
     return fmt.find_metric(row.test, name) or fmt.find_metric(row.folds, name)
 
 
-def main_table(record: BenchmarkRecord, *, brief: bool = False) -> Table:
-    """One line a model: cost, headline metrics, each class's sensitivity, audit; ``brief``: what fits a terminal."""
+def main_table(record: BenchmarkRecord) -> Table:
+    """One line a model: audit, cost, headline metrics, each class's sensitivity."""
     names = ["balanced_accuracy", "auroc", *(f"sensitivity[{name}]" for name in record.classes)]
     columns = [
         ("Model", False), ("Audit", False), ("FLOPs", True), ("Parameters", True),
         *((f"{fmt.metric_title(name)} (95 %)", True) for name in names),
-        ("Latency (ms)", True), ("Images a second", True), ("NetScore (dB)", True), ("Weights", True), ("Layer kinds", True),
     ]  # fmt: skip
-    shown = len(columns) - 5 if brief else len(columns)
-    rows = [Row(_main_row(row, names, brief)[:shown], highlight=row.kind == "candidate") for row in record.rows]
-    caption = "Sealed test part; intervals respect groups. Candidates of this toolkit are shaded; click a heading to sort."
-    return table(columns[:shown], rows, caption)
+    rows = [Row(_main_row(row, names), highlight=row.kind == "candidate") for row in record.rows]
+    return table(columns, rows, "Sealed test part; intervals respect groups. Candidates of this toolkit are shaded.")
 
 
-def _main_row(row: BenchmarkRow, names: list[str], brief: bool) -> tuple[Cell, ...]:
+def _main_row(row: BenchmarkRow, names: list[str]) -> tuple[Cell, ...]:
     cost = row.cost
-    recipe = f"{row.kind}, recipe {row.recipe}, pretraining {row.pretraining}" if row.kind != "control" else "control"
-    parts = [recipe, f"failed: {row.failed}" if row.failed else "", row.note]
-    if brief:  # a terminal has no room: only what sets a row apart
-        parts = ["failed" if row.failed else "", f"pretraining {row.pretraining}" if row.pretraining != "none" else ""]
+    apart = ["failed" if row.failed else "", f"pretraining {row.pretraining}" if row.pretraining != "none" else ""]
     return (
-        Cell(row.name, sub="; ".join(filter(None, parts)), class_="text"),
+        Cell(row.name, sub="; ".join(filter(None, apart)), class_="text"),
         Cell(verdict=row.finding.verdict if row.finding else "none"),
         count_cell(cost.flops if cost else None, fmt.flops(cost.flops) if cost else fmt.MISSING),
         count_cell(cost.parameters if cost else None, fmt.si(cost.parameters) if cost else fmt.MISSING),
         *(metric_cell(row_metric(row, name)) for name in names),
-        metric_cell(row.latency_ms),
-        metric_cell(row.throughput),
-        count_cell(row.net_score, fmt.number(row.net_score, 1)),
-        count_cell(row.weight_bytes, fmt.size(row.weight_bytes)),
-        count_cell(row.diversity, fmt.MISSING if row.diversity is None else str(row.diversity)),
     )
+
+
+def speed_table(record: BenchmarkRecord) -> Table:
+    """What each network takes: time, memory, NetScore; controls have none."""
+    rows = [
+        Row(
+            (
+                Cell(row.name, class_="text"),
+                metric_cell(row.latency_ms),
+                metric_cell(row.throughput),
+                count_cell(row.net_score, fmt.number(row.net_score, 1)),
+                count_cell(row.weight_bytes, fmt.size(row.weight_bytes)),
+                count_cell(row.diversity, fmt.MISSING if row.diversity is None else str(row.diversity)),
+            ),
+            highlight=row.kind == "candidate",
+        )
+        for row in record.rows
+        if row.kind != "control"
+    ]
+    columns = (
+        ("Model", False), ("Latency, one image (ms)", True), ("Images a second", True), ("NetScore (dB)", True), ("Weights", True),
+        ("Layer kinds", True),
+    )  # fmt: skip
+    return table(columns, rows)
+
+
+def training_table(record: BenchmarkRecord) -> Table:
+    """How each row came about: kind, recipe, pretraining, and what a reader must know."""
+    rows = [
+        (
+            Cell(row.name, class_="text"),
+            Cell(row.kind),
+            Cell(row.recipe if row.kind != "control" else fmt.MISSING),
+            Cell(row.pretraining if row.kind != "control" else fmt.MISSING),
+            Cell("; ".join(filter(None, (f"failed: {row.failed}" if row.failed else "", row.note))), class_="text"),
+        )
+        for row in record.rows
+    ]
+    return table((("Model", False), ("Kind", False), ("Recipe", False), ("Pretraining", False), ("Note", False)), rows)
 
 
 def every_metric(record: BenchmarkRecord) -> Table:

@@ -125,7 +125,7 @@ def metric_value(metric: Metric | None) -> str:
     """The point estimate alone: ``87.4 %`` or ``0.912``."""
     if metric is None or metric.value is None:
         return MISSING
-    return f"{number(100 * metric.value, 1)} %" if is_share(metric.name) else number(metric.value)
+    return f"{number(100 * metric.value, 1)} %" if is_share(metric.name) else number(metric.value, _digits(metric.value))
 
 
 def metric_interval(metric: Metric | None) -> str:
@@ -134,7 +134,12 @@ def metric_interval(metric: Metric | None) -> str:
         return ""
     if is_share(metric.name):
         return span(100 * metric.interval.low, 100 * metric.interval.high, 1)
-    return span(metric.interval.low, metric.interval.high, 3)
+    return span(metric.interval.low, metric.interval.high, _digits(metric.interval.high))
+
+
+def _digits(value: float) -> int:
+    """Three decimals for what lies around one, fewer for larger figures (milliseconds, images a second)."""
+    return 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0
 
 
 def metric_text(metric: Metric | None) -> str:

@@ -27,7 +27,7 @@ def html(record: SearchRecord | AuditRecord | BenchmarkRecord) -> str:
     elif isinstance(record, AuditRecord):
         body = _audit(record)
     else:
-        body = Markup("<p>{}</p>{}").format(fmt.clean(benchmark_lead(record)), _table(main_table(record, brief=True)))
+        body = Markup("<p>{}</p>{}").format(fmt.clean(benchmark_lead(record)), _table(main_table(record)))
     page = Markup("<p><small>page: {}</small></p>").format(fmt.clean(record.page)) if record.page else Markup("")
     return str(Markup("<div class='pn'>{}{}{}</div>").format(_STYLE, body, page))
 

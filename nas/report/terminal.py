@@ -136,7 +136,7 @@ def _tests(finding: Finding) -> RichTable:
 def print_benchmark(record: BenchmarkRecord, *, console: Console | None = None) -> None:
     """The table with intervals and verdicts, the paired comparisons, the notes, the survey where it was asked for, the page."""
     out = console or default_console()
-    out.print(rich_table(main_table(record, brief=True), "Sealed test"))
+    out.print(rich_table(main_table(record), "Sealed test"))
     comparisons = comparisons_table(record.comparisons)
     if comparisons.rows:
         out.print(rich_table(comparisons, "Paired comparisons"))
