@@ -28,18 +28,24 @@ class Card:
         """Lines of text."""
         head = self.record["models"]
         lines = [
-            f"{head['honest']} honest models, {head['cheats']} cheats (AUC lost ≥ {CHEAT:g}), {head['between']} planted between",
-            f"{'':18}{'ROC AUC':>9}{'power':>8}{'size':>8}  (95 % interval of size)",
+            f"{head['all']} of {head['planned']} models: {head['honest']} honest, {head['cheats']} cheats (AUC lost ≥ {CHEAT:g}), "
+            f"{head['between']} planted between, {head['incompetent']} stopped at the competence gate",
+            f"{'':28}{'ROC AUC':>9}{'power':>8}{'size':>8}  (95 % interval of size)",
         ]
         for name, figures in self.record["statistics"].items():
             size = figures.get("size")
             shown = "" if size is None else f"{size:8.3f}  ({figures['size_low']:.3f} to {figures['size_high']:.3f})"
-            lines.append(f"{name:18}{_text(figures['auc']):>9}{_text(figures['power']):>8}{shown}")
-        lines.append(f"{'':18}{'pass':>9}{'undecided':>11}{'fail':>8}   n")
+            lines.append(f"{name:28}{_text(figures['auc']):>9}{_text(figures['power']):>8}{shown}")
+        lines.append(f"{'':28}{'pass':>9}{'undecided':>11}{'fail':>8}{'n':>5}{'ROC AUC':>9}")
         for name, counts in self.record["verdicts"].items():
             total = max(sum(counts.values()), 1)
             shares = [f"{counts[word] / total:.2f}" for word in ("pass", "undecided", "fail")]
-            lines.append(f"{name:18}{shares[0]:>9}{shares[1]:>11}{shares[2]:>8}   {sum(counts.values())}")
+            area = self.record["by_cue"].get(name.removeprefix("cheats: "))
+            shown = _text(area["auc"]) if area else ""
+            lines.append(f"{name:28}{shares[0]:>9}{shares[1]:>11}{shares[2]:>8}{sum(counts.values()):>5}{shown:>9}")
+        for name, share in self.record["intervals"].items():
+            if share["n"]:
+                lines.append(f"{name}: {share['share']:.3f} ({share['low']:.3f} to {share['high']:.3f})")
         return "\n".join(lines)
 
 
@@ -47,8 +53,8 @@ def _text(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def report_card(rows: Sequence[Row]) -> Card:
-    """Figures over all models that are competent (the others are stopped at the gate, and counted)."""
+def report_card(rows: Sequence[Row], planned: int) -> Card:
+    """Figures over all models that are competent (the others are stopped at the gate, and counted) out of ``planned``."""
     able = [row for row in rows if row["tests"]]
     honest = [row for row in able if row["strength"] == 0]
     planted = [row for row in able if row["strength"] > 0]
@@ -71,7 +77,7 @@ def report_card(rows: Sequence[Row]) -> Card:
     return Card(
         {
             "models": {
-                "all": len(rows), "incompetent": len(rows) - len(able), "honest": len(honest), "cheats": len(cheats),
+                "planned": planned, "all": len(rows), "incompetent": len(rows) - len(able), "honest": len(honest), "cheats": len(cheats),
                 "between": len(planted) - len(cheats),
             },
             "statistics": statistics, "by_cue": by_cue,

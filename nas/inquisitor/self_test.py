@@ -119,10 +119,16 @@ def self_test(
             progress(plant.key, number / len(wanted))
         rows.append(question(plant))
         if out:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-    return report_card(rows)
+            _append(out, rows[-1])
+    return report_card(rows, len(plants(quick)))
+
+
+def _append(path: Path, row: Row) -> None:
+    """Add a line; what a kill left of the line before is closed first, so that it spoils nothing else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cut = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if cut else "") + json.dumps(row) + "\n")
 
 
 def read_rows(files: Iterable[Path]) -> list[Row]:
@@ -148,7 +154,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.summary:
-        card = report_card(read_rows(arguments.out))
+        card = report_card(read_rows(arguments.out), len(plants(arguments.quick)))
         write_json(arguments.summary, card.record)
     else:
         card = self_test(arguments.quick, out=arguments.out[0], shard=tuple(arguments.shard), limit=arguments.limit)
