@@ -149,9 +149,9 @@ def _dilated(masks: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 def _part_warnings(dataset: Dataset, parts: Parts) -> list[str]:
     found = []
     for name, indices in parts.items():
-        for label, count in _per_class(dataset, indices).items():
-            if count < 10:
-                found.append(f"part {name} has {count} images of class {clean(label)!r}; figures on it will be wide")
+        few = [f"{count} of {clean(label)!r}" for label, count in _per_class(dataset, indices).items() if count < 10]
+        if few:
+            found.append(f"part {name} has only {', '.join(few)}; intervals of figures on it will be wide")
     cluster = dataset.metadata.get("duplicate_cluster")
     if cluster is not None:
         part = np.full(len(dataset), -1)

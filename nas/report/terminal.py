@@ -168,7 +168,7 @@ def print_data(data: DataSummary, *, console: Console | None = None) -> None:
         trivial = data.trivial_features
         _line(out, f"seven trivial features alone: {fmt.metric_title(trivial.name)} {fmt.metric_text(trivial)}")
     for reason, count in data.skipped.items():
-        _line(out, f"skipped: {count} files, {reason}", "yellow")
+        _line(out, f"skipped: {count} {fmt.plural(count, 'file')}, {reason}", "yellow")
     for warning in data.warnings:
         _line(out, f"warning: {warning}", "yellow")
     if data.next_command:

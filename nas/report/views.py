@@ -163,7 +163,7 @@ def data_view(data: DataSummary) -> DataView:
                 f"{fmt.metric_title(data.trivial_features.name)} {fmt.metric_text(data.trivial_features)}",
             )
         )
-    facts += [("Skipped", f"{count} files: {reason}") for reason, count in data.skipped.items()]
+    facts += [("Skipped", f"{count} {fmt.plural(count, 'file')}: {reason}") for reason, count in data.skipped.items()]
     return DataView(tuple(facts), data.warnings, parts_table(data), sources_table(data))
 
 
