@@ -72,6 +72,25 @@ def test_compressed_pixels_are_read(tmp_path: Path):
     assert np.abs(decoded(path) - GREY).mean() < 3
 
 
+@pytest.mark.parametrize("syntax", ["RLELossless", "JPEG2000Lossless"])
+def test_lossless_compression_loses_nothing(tmp_path: Path, syntax: str):
+    from pydicom import dcmread, uid
+    from pydicom.encaps import encapsulate
+
+    path = save_dicom(tmp_path / "a.dcm", GREY)
+    found = dcmread(path)
+    if syntax == "RLELossless":
+        found.compress(uid.RLELossless)
+    else:
+        content = io.BytesIO()
+        Image.fromarray(GREY).save(content, "JPEG2000", irreversible=False, no_jp2=True)
+        found.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
+        found.PixelData = encapsulate([content.getvalue()])
+        found["PixelData"].VR = "OB"
+    found.save_as(path)
+    assert (decoded(path) == GREY).all()
+
+
 def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path):
     with pytest.raises(UnreadableError, match="several frames"):
         read_image(save_dicom(tmp_path / "film.dcm", np.stack([GREY] * 2), NumberOfFrames=2))
@@ -84,6 +103,14 @@ def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path):
     (tmp_path / "cut.dcm").write_bytes(whole[:-500])
     with pytest.raises(UnreadableError, match="damaged DICOM"):
         read_image(tmp_path / "cut.dcm")
+
+
+def _inspected(folder: Path, out: Path) -> list[Path]:
+    """What looking at a folder writes, apart from the contact sheet."""
+    from nas.jobs.inspect import inspect
+
+    inspect(str(folder), image_size=32, out=out)
+    return sorted(out.glob("*.json"))
 
 
 def test_nothing_personal_reaches_the_data_set(tmp_path: Path):
@@ -108,6 +135,8 @@ def test_nothing_personal_reaches_the_data_set(tmp_path: Path):
     text = " ".join(str(value) for column in columns for value in column)
     assert not any(word in text for word in ("SECRET", "Roe", "ROE", "Hospital"))
     assert len(set(found.patient)) == 4
+    written = "".join(path.read_text() for path in _inspected(tmp_path / "set", tmp_path / "out"))
+    assert not any(word in written for word in ("SECRET", "Roe", "ROE", "Hospital"))
     assert any("8 files declare burned-in annotation" in note for note in found.notes)
 
 

@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 import pytest
 from report_factories import CLASSES, audit_record, benchmark_record, data_summary, finding, search_record
 
+from nas.records import Interval, Metric
 from nas.report.card import escaped, model_card, write_card
-from nas.report.cells import Cell, table
+from nas.report.cells import Cell, metrics_by_part, table
 from nas.report.notebook import html
 from nas.report.tables import (
     as_csv,
@@ -66,6 +67,21 @@ def test_a_benchmark_is_a_long_table_and_a_paper_table():
     first = record.rows[0]
     metric = next(m for m in first.test if m.name == "balanced_accuracy")
     assert f"{metric.value:.3f} ({metric.interval.low:.3f}--{metric.interval.high:.3f})" in tex
+
+
+def test_metrics_are_laid_out_by_part_the_test_first():
+    def metric(name, part, value):
+        return Metric(name=name, value=value, interval=Interval(low=0.1, high=0.9, method="m"), n=20, groups=7, part=part)
+
+    overall, by_class = metrics_by_part(
+        [metric("auroc", "validation", 0.5), metric("auroc", "test", 0.75), metric("sensitivity[covid]", "audit", 0.4)]
+    )
+    assert [title for title, _ in overall.columns] == [
+        "Metric", "Test (95 %)", "Audit (95 %)", "Validation (95 %)", "Interval by",
+    ]  # fmt: skip
+    assert [[cell.text for cell in row.cells] for row in overall.rows] == [["AUROC", "0.750", "–", "0.500", "m"]]
+    assert overall.rows[0].cells[1].sub == "0.100–0.900\nn = 20, 7 groups"
+    assert [[cell.text for cell in row.cells] for row in by_class.rows] == [["Sensitivity, covid", "–", "40.0 %", "–", "m"]]
 
 
 def test_formulas_become_text():
