@@ -1,100 +1,109 @@
 """Fits the widths of many networks to a budget at once: the same bisection as one by one, on arrays.
 
-While widths are fitted the structure of a network stays, and with it the chain of operations of each block. So blocks with
-the same chain, from all networks, are counted together, with their widths as arrays.
+While widths are fitted the structure of a network stays, and with it the make of each block. So blocks of one make, from
+all networks, are counted together, with their widths as arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from search_spaces.budget import Budget
-from search_spaces.network import BYTES, held_elements
-from search_spaces.operations import Shape, many_block_tallies
+from search_spaces.formulas import Formula
+from search_spaces.network import BYTES, BlockOperations, Spec, block_formula, held_elements, split
 from search_spaces.space import Values
 
 if TYPE_CHECKING:
-    from search_spaces.networked import NetworkSpace, Spec
+    from search_spaces.fitting import Fit
+    from search_spaces.networked import NetworkSpace
 
 STEPS = 64
-_Row = tuple[int, int, int, tuple[int, ...]]  # network, size, elements held beside the block's own, the spec's numbers
-_REMEMBERED = 200_000  # marked specs kept
+_REMEMBERED = 200_000  # blocks known
 _PROBE = 8  # stands for any width where only the size of an output is asked for
 
 
-class _Group(NamedTuple):
-    """Blocks of one kind: the spec's fixed items, and for each other item where its numbers come from."""
+class KnownBlocks:
+    """The blocks that a space has met, as specs with their widths left open (``Widths``), numbered; what each is, as arrays."""
 
-    fixed: dict[int, Any]  # place in the spec → what all blocks share
-    constants: np.ndarray  # int64 (items, blocks): numbers that are not fitted
-    sources: np.ndarray  # int64 (items, blocks): column of the width that an item takes, or -1: the constant
-    places: tuple[int, ...]  # items' places in the spec
+    def __init__(self, operations: BlockOperations) -> None:
+        self._operations = operations
+        self.found: dict[tuple[Spec, int], tuple[int, int]] = {}  # spec and size → its number, and the size of its output
+        self.formulas: list[Formula] = []
+        self._places: dict[Spec, int] = {}  # make → place of its formula
+        self._formula, self._size, self._first, self._numbers = array("q"), array("q"), array("q"), array("q")
+
+    def learn(self, spec: Spec, size: int) -> tuple[int, int]:
+        """Number a block that is new."""
+        make, numbers = split(spec)
+        formula = block_formula(self._operations, make)
+        if make not in self._places:
+            self._places[make] = len(self.formulas)
+            self.formulas.append(formula)
+        self._formula.append(self._places[make])
+        self._size.append(size)
+        self._first.append(len(self._numbers))
+        self._numbers.extend(numbers)
+        after = formula.one(*(_PROBE if number < 0 else number for number in numbers), size)[3]
+        self.found[spec, size] = known = len(self.found), after
+        return known
+
+    def groups(self, blocks: np.ndarray, networks: np.ndarray) -> Iterator[_Group]:
+        """The numbered ``blocks`` of ``networks``, int64 (blocks,) both, by their formulas."""
+        formulas, sizes = np.array(self._formula)[blocks], np.array(self._size)[blocks]
+        firsts, numbers = np.array(self._first)[blocks], np.array(self._numbers)
+        for place in np.unique(formulas).tolist():
+            formula = self.formulas[place]
+            rows = np.flatnonzero(formulas == place)
+            taken = numbers[firsts[rows] + np.arange(formula.arguments - 1)[:, None]]
+            sources = np.where(taken < 0, -1 - taken, -1)
+            yield _Group(formula, rows, np.maximum(taken, 0), sources, sizes[rows], networks[rows])
+
+
+class _Group(NamedTuple):
+    """Blocks of one make: their formula, and for each of its arguments where it comes from."""
+
+    formula: Formula
+    rows: np.ndarray  # int64 (blocks,): which of the batch's blocks
+    constants: np.ndarray  # int64 (numbers, blocks): those that are not fitted
+    sources: np.ndarray  # int64 (numbers, blocks): column of the width that a number takes, or -1: the constant
     sizes: np.ndarray  # int64 (blocks,)
     networks: np.ndarray  # int64 (blocks,)
 
 
 class Batch:
-    """Networks of one space, by their canonical values, ready to be counted with any widths."""
+    """Networks of one space, by their structures (``Widths``), ready to be counted with any widths."""
 
-    def __init__(self, space: NetworkSpace, many: Sequence[Values], image_size: int, in_channels: int, classes: int) -> None:
-        self.space = space
-        self.columns = {position: column for column, position in enumerate(sorted(space._widths))}
-        self.count = len(many)
-        kinds: dict[tuple[Any, ...], list[_Row]] = {}
-        known = space._marked_specs
-        for network, values in enumerate(many):
-            size, held = image_size, held_elements(image_size, in_channels, 0)
-            for spec in space._specs(self._marked(values), in_channels, classes):
-                kind, numbers, after = known.get((spec, size)) or self._learn(spec, size)
-                rows = kinds.get(kind)
-                if rows is None:
-                    rows = kinds[kind] = []
-                rows.append((network, size, held, numbers))
-                size, held = after, image_size**2
-        self.groups = [_group(kind, rows) for kind, rows in kinds.items()]
-        rows = [row for found in kinds.values() for row in found]
-        self._networks = np.array([row[0] for row in rows])
-        self._held = np.array([row[2] for row in rows])
-        self._order = np.argsort(self._networks, kind="stable")
-        self._starts = np.searchsorted(self._networks[self._order], np.arange(self.count))
-
-    def _marked(self, values: Values) -> Values:
-        """The values with each width replaced by a negative number that says which width it is."""
-        marked = list(values)
-        for position, column in self.columns.items():
-            marked[position] = -1 - column
-        return marked
-
-    def _learn(self, spec: Spec, size: int) -> tuple[tuple[Any, ...], tuple[int, ...], int]:
-        """A marked spec taken apart: its kind, its numbers, and the size of its output; remembered by the space."""
-        known = self.space._marked_specs
-        if len(known) > _REMEMBERED:
-            known.clear()
-        kind = tuple([None if type(item) is int else item for item in spec])
-        numbers = tuple([item for item in spec if type(item) is int])
-        probe = tuple([_PROBE if type(item) is int and item < 0 else item for item in spec])
-        known[spec, size] = found = kind, numbers, self.space._known_tally(probe, size)[3]
-        return found
+    def __init__(
+        self, space: NetworkSpace, structures: Sequence[Values], image_size: int, in_channels: int, classes: int
+    ) -> None:
+        known = space._known_blocks
+        if len(known.found) > _REMEMBERED:
+            known = space._known_blocks = KnownBlocks(space._operations)
+        found, blocks, counts = known.found, array("q"), array("q")
+        for structure in structures:
+            specs, size = space._specs(structure, in_channels, classes), image_size
+            for spec in specs:
+                number, size = found.get((spec, size)) or known.learn(spec, size)
+                blocks.append(number)
+            counts.append(len(specs))
+        networks = np.repeat(np.arange(len(structures)), counts)
+        self._groups = list(known.groups(np.array(blocks), networks))
+        self._starts = np.cumsum(counts) - counts
+        self._held = np.full(len(blocks), held_elements(image_size, in_channels, 1))
+        self._held[self._starts] = held_elements(image_size, in_channels, 0)
 
     def figures(self, widths: np.ndarray) -> np.ndarray:
         """int64 (3, networks): FLOPs, parameters, memory, for ``widths`` int64 (networks, width columns)."""
-        parts = []
-        for group in self.groups:
+        table = np.empty((3, len(self._held)), dtype=np.int64)
+        for group in self._groups:
             taken = np.where(group.sources >= 0, widths[group.networks, group.sources], group.constants)
-            spec: list[Any] = [None] * (len(group.fixed) + len(group.places))
-            for place, item in group.fixed.items():
-                spec[place] = item
-            for place, numbers in zip(group.places, taken, strict=True):
-                spec[place] = numbers
-            branch, shortcut = self.space._uncached_operations(tuple(spec), group.sizes)
-            found = many_block_tallies(branch, shortcut, Shape(spec[1], group.sizes))  # type: ignore[arg-type]  # here sizes are arrays
-            parts.append(np.broadcast_arrays(found.flops, found.parameters, found.peak))
-        table = np.concatenate([np.stack(part) for part in parts], axis=1)
+            for place, figure in enumerate(group.formula.many(*taken, group.sizes)[:3]):
+                table[place, group.rows] = figure
         table[2] = BYTES * (table[2] + self._held)
-        table = table[:, self._order]
         sums = np.add.reduceat(table[:2], self._starts, axis=1)
         return np.concatenate([sums, np.maximum.reduceat(table[2:], self._starts, axis=1)])
 
@@ -106,53 +115,79 @@ class Batch:
         return np.all(self.figures(widths) <= limits[:, None], axis=0)
 
 
-def _group(kind: tuple[Any, ...], rows: list[_Row]) -> _Group:
-    places = tuple(place for place, item in enumerate(kind) if item is None)
-    numbers = np.array([row[3] for row in rows], dtype=np.int64).T
-    return _Group(
-        fixed={place: item for place, item in enumerate(kind) if item is not None},
-        constants=np.maximum(numbers, 0),
-        sources=np.where(numbers < 0, -1 - numbers, -1),
-        places=places,
-        sizes=np.array([row[1] for row in rows], dtype=np.int64),
-        networks=np.array([row[0] for row in rows], dtype=np.int64),
-    )
+class Widths:
+    """The widths of a space: which decisions they are, their choices, and how a network is written with its widths left open.
+
+    In such a *structure* the width in column c of an array of widths stands as the mark ``-1 - c``.
+    """
+
+    def __init__(self, space: NetworkSpace) -> None:
+        self.positions = sorted(space._widths)
+        self.tables = _padded([space._choices[position] for position in self.positions])
+        self._columns = np.arange(len(self.positions))
+        marks = {position: (-1 - column,) for column, position in enumerate(self.positions)}
+        self.choices = [
+            len(options) * marks[position] if position in marks else options for position, options in enumerate(space._choices)
+        ]
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """int64 (n, widths): the widths at these places among their choices."""
+        found: np.ndarray = self.tables[self._columns, places]
+        return found
+
+    def opened(self, values: Sequence[Any]) -> Values:
+        """``values`` with each width replaced by its mark."""
+        open_values = list(values)
+        for column, position in enumerate(self.positions):
+            open_values[position] = -1 - column
+        return open_values
+
+    def filled(self, structure: Values, widths: Sequence[int]) -> Values:
+        """A structure with these widths in place of its marks."""
+        values = list(structure)
+        for position, width in zip(self.positions, widths, strict=True):
+            if values[position] < 0:
+                values[position] = width
+        return values
 
 
-def fit_widths(
-    space: NetworkSpace, many: Sequence[Values], budget: Budget, image_size: int, rng: np.random.Generator
-) -> list[Values]:
-    """Each network with its widths brought down together just until it fits; the narrowest of each structure must fit."""
-    batch = Batch(space, many, image_size, space.in_channels, space.classes)
-    positions = list(batch.columns)
-    tables = _padded([space._choices[position] for position in positions])
-    widths = np.array([[values[position] for position in positions] for values in many], dtype=np.int64)
-    start = np.stack([np.searchsorted(tables[c], widths[:, c], side="right") - 1 for c in range(len(positions))], axis=1).clip(
-        0
-    )
-    dither = rng.random(widths.shape)
-    columns = np.arange(len(positions))
+def sample_batch(space: NetworkSpace, n: int, fit: Fit) -> list[Values]:
+    """``n`` random networks inside the upper bounds, drawn as ``space.sample`` draws one: canonical values."""
+    known, budget = space._open_widths, fit.budget
+    places = space._draw_places(n, fit.rng, fit.reach)
+    structures = [
+        space._canonical([options[at] for options, at in zip(known.choices, row, strict=True)]) for row in places.tolist()
+    ]
+    start = places[:, known.positions]
+    batch = Batch(space, structures, fit.size, fit.in_channels, fit.classes)
+    too_large = np.flatnonzero(~batch.under(np.broadcast_to(known.tables[:, 0], start.shape), budget)).tolist()
+    for place in too_large:
+        values = fit.simplified(known.filled(structures[place], known.at(start[place]).tolist()))
+        structures[place] = space._canonical(known.opened(values))
+        start[place] = [space._places[position].get(values[position], 0) for position in known.positions]  # 0: does not matter
+    if too_large:
+        batch = Batch(space, structures, fit.size, fit.in_channels, fit.classes)
+    widths = _fitted(batch, known, start, budget, fit.rng)
+    return [known.filled(structure, row) for structure, row in zip(structures, widths.tolist(), strict=True)]
+
+
+def _fitted(batch: Batch, known: Widths, start: np.ndarray, budget: Budget, rng: np.random.Generator) -> np.ndarray:
+    """int64 (n, widths): all widths of a network brought down together from ``start``, their places, just until it fits."""
+    dither = rng.random(start.shape)
 
     def step(counts: np.ndarray) -> np.ndarray:
         share = (1 - counts / STEPS)[:, None]
-        places = np.minimum(start, (start * share + dither * (share > 0)).astype(np.int64))
-        return np.where(counts[:, None] == 0, widths, tables[columns, places])
+        lowered = np.minimum(start, (start * share + dither * (share > 0)).astype(np.int64))
+        return known.at(np.where(counts[:, None] == 0, start, lowered))
 
-    low = np.zeros(len(many), dtype=np.int64)
-    high = np.full(len(many), STEPS)
-    fits_at_once = batch.under(widths, budget)
+    low = np.zeros(len(start), dtype=np.int64)
+    high = np.full(len(start), STEPS)
+    fits_at_once = batch.under(step(low), budget)
     while (high - low > 1).any():
         middle = (low + high) // 2
         under = batch.under(step(middle), budget)
         low, high = np.where(under, low, middle), np.where(under, middle, high)
-    chosen = step(np.where(fits_at_once, 0, high)).tolist()
-    fitted: list[Values] = []
-    for values, row in zip(many, chosen, strict=True):
-        found = list(values)
-        for position, width in zip(positions, row, strict=True):
-            found[position] = width
-        fitted.append(space._canonical(found))
-    return fitted
+    return step(np.where(fits_at_once, 0, high))
 
 
 def _padded(tables: Sequence[Sequence[int]]) -> np.ndarray:

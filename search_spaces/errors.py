@@ -9,9 +9,15 @@ from collections.abc import Iterable, Mapping
 
 
 class ToolkitError(Exception):
-    """Something failed that is not the caller's input; a command ends with exit code 1."""
+    """Something failed that is not the caller's input; a command ends with exit code 1.
+
+    Messages quote files, libraries and other people's data: whatever they hold, what is shown is one printable line.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "".join(character if character.isprintable() else " " for character in super().__str__())
 
 
 class InputError(ToolkitError):

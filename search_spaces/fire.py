@@ -4,7 +4,6 @@ normalisation, without which such networks hardly train from nothing; optional a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from search_spaces.catalogue import register_space
@@ -61,28 +60,20 @@ class FireSpace(StagedSpace):
 
     @staticmethod
     def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
-        return _operations(spec)
-
-    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
-        return _operations.__wrapped__(spec)
+        match spec:
+            case ("stem", inputs, width, kernel):
+                return (*_unit(inputs, width, kernel, 2), ("maxpool", 3, 2, 1)), None
+            case ("head", channels, classes):
+                return (("gap",), ("linear", channels, classes, True)), None
+            case ("block", inputs, outputs, before, shortcut, squeeze, kernel):
+                half = outputs // 2
+                pool: Operations = (("maxpool", 3, 2, 1),) if before == "pool" else ()
+                expand = ("fork", _unit(squeeze, half, 1), _unit(squeeze, outputs - half, kernel))
+                return (*pool, *_unit(inputs, squeeze, 1), expand), () if shortcut == "sum" else None
+        raise ValueError(f"unknown block {spec!r}")
 
     def _width_names(self) -> Iterator[str]:
         return (name for name in self.names if name.endswith((".width", ".squeeze")))
-
-
-@lru_cache(maxsize=100_000)
-def _operations(spec: Spec) -> tuple[Operations, Operations | None]:
-    match spec:
-        case ("stem", inputs, width, kernel):
-            return (*_unit(inputs, width, kernel, 2), ("maxpool", 3, 2, 1)), None
-        case ("head", channels, classes):
-            return (("gap",), ("linear", channels, classes, True)), None
-        case ("block", inputs, outputs, before, shortcut, squeeze, kernel):
-            half = outputs // 2
-            pool: Operations = (("maxpool", 3, 2, 1),) if before == "pool" else ()
-            expand = ("fork", _unit(squeeze, half, 1), _unit(squeeze, outputs - half, kernel))
-            return (*pool, *_unit(inputs, squeeze, 1), expand), () if shortcut == "sum" else None
-    raise ValueError(f"unknown block {spec!r}")
 
 
 def _unit(inputs: int, outputs: int, kernel: int, stride: int = 1) -> Operations:

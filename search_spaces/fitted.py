@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +61,10 @@ class FittedSpace(SearchSpace):
     @abstractmethod
     def _cheapest(self) -> dict[int, Any]:
         """Position → the choice that makes every figure smallest whatever the others are; what is missing is enumerated."""
+
+    def _keeps(self, values: Sequence[Any], budget: Budget, image_size: int, in_channels: int, classes: int) -> bool:
+        """Whether the figures of canonical values keep the upper bounds."""
+        return under(budget, self._figures(values, image_size, in_channels, classes))
 
     # --- the smallest reachable cost ------------------------------------------------------------------------------
 
@@ -167,10 +172,15 @@ class FittedSpace(SearchSpace):
         active = self._active(values)
         for position in self._order(active, rng, weights):
             options = [choice for choice in self._choices[position] if choice != values[position]]
-            for choice in rng.permutation(len(options)):
-                changed = fit.changed(values, position, options[choice])
+            too_wide = inf  # a wider choice costs more than one that was too much already
+            for choice in (options[place] for place in rng.permutation(len(options))):
+                if position in self._widths and choice >= too_wide:
+                    continue
+                changed = fit.changed(values, position, choice)
                 if changed is not None:
                     return self._wrap(changed, architecture.in_channels, architecture.classes)
+                if position in self._widths and choice > values[position]:
+                    too_wide = choice
         return architecture
 
     def _order(self, positions: Sequence[int], rng: np.random.Generator, weights: Mapping[str, float] | None) -> list[int]:

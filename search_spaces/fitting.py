@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search_spaces.budget import BOUNDS, Budget, under
+from search_spaces.budget import BOUNDS, Budget
 from search_spaces.errors import BudgetInfeasibleError
 from search_spaces.space import Triple, Values
 
@@ -53,10 +53,10 @@ class Fit:
         return self.space._figures(values, self.size, self.in_channels, self.classes)
 
     def admits(self, values: Sequence[Any]) -> bool:
-        return self.budget.admits_figures(*self.figures(values))
+        return self.under(values) and (not self.budget.lower or self.budget.admits_figures(*self.figures(values)))
 
     def under(self, values: Sequence[Any]) -> bool:
-        return under(self.budget, self.figures(values))
+        return self.space._keeps(values, self.budget, self.size, self.in_channels, self.classes)
 
     def fitted(self, values: Values, fill: bool) -> Values:
         """Widths first, structure only if the narrowest network of this structure is too large still."""
@@ -112,13 +112,14 @@ class Fit:
             _floor(space._places[position], options, values[position]) for position, options in zip(widths, tables, strict=True)
         ]
         dither = self.rng.random(len(widths)).tolist()
+        steps = list(zip(widths, tables, starts, dither, strict=True))
 
         def step(count: int) -> Values:
             changed = list(values)
-            if count:
-                share = 1 - count / _STEPS
-                for position, options, start, offset in zip(widths, tables, starts, dither, strict=True):
-                    changed[position] = options[min(start, int(start * share + offset * (share > 0)))]
+            share = 1 - count / _STEPS
+            for position, options, start, offset in steps if count else ():
+                place = int(start * share + offset) if share else 0
+                changed[position] = options[place if place < start else start]
             return changed
 
         return step

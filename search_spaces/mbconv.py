@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from search_spaces.catalogue import register_space
@@ -50,28 +49,20 @@ class MbconvSpace(StagedSpace):
 
     @staticmethod
     def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
-        return _operations(spec)
-
-    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
-        return _operations.__wrapped__(spec)
-
-
-@lru_cache(maxsize=100_000)
-def _operations(spec: Spec) -> tuple[Operations, Operations | None]:
-    match spec:
-        case ("stem", inputs, width):
-            return _unit(inputs, width, 3, 2), None
-        case ("head", channels, width, classes):
-            return (*_unit(channels, width, 1, 1), ("gap",), ("linear", width, classes, True)), None
-        case ("block" | "thin" as kind, inputs, outputs, stride, shortcut, se, expansion, kernel):
-            hidden = inputs * expansion
-            chain = () if kind == "thin" else _unit(inputs, hidden, 1, 1)
-            chain += _unit(hidden, hidden, kernel, stride, groups=hidden)
-            if se:
-                chain += (("se", hidden, (inputs + 3) // 4),)
-            chain += (("conv", hidden, outputs, 1, 1, 1, False), ("norm", outputs))
-            return chain, () if shortcut == "sum" else None
-    raise ValueError(f"unknown block {spec!r}")
+        match spec:
+            case ("stem", inputs, width):
+                return _unit(inputs, width, 3, 2), None
+            case ("head", channels, width, classes):
+                return (*_unit(channels, width, 1, 1), ("gap",), ("linear", width, classes, True)), None
+            case ("block" | "thin" as kind, inputs, outputs, stride, shortcut, se, expansion, kernel):
+                hidden = inputs * expansion
+                chain = () if kind == "thin" else _unit(inputs, hidden, 1, 1)
+                chain += _unit(hidden, hidden, kernel, stride, groups=hidden)
+                if se:
+                    chain += (("se", hidden, (inputs + 3) // 4),)
+                chain += (("conv", hidden, outputs, 1, 1, 1, False), ("norm", outputs))
+                return chain, () if shortcut == "sum" else None
+        raise ValueError(f"unknown block {spec!r}")
 
 
 def _unit(inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> Operations:

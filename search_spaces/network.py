@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 from search_spaces.cost import BlockCost, Cost
+from search_spaces.formulas import Formula, formula
+from search_spaces.operations import Operations, Shape, block_tally
 
 BYTES = 4  # of a float32
+Spec = tuple[Any, ...]  # a block's make (words, True and False) and its numbers, the second of which is its input channels
+BlockOperations = Callable[[Spec, Any], tuple[Operations, Operations | None]]
 BlockTally = tuple[int, int, int, int, int]  # FLOPs, parameters, peak elements, side of the output, other operations
+
+
+def split(spec: Spec) -> tuple[Spec, list[int]]:
+    """A spec taken apart: its make, with ``int`` where a number stood, and the numbers."""
+    return tuple([int if type(item) is int else item for item in spec]), [item for item in spec if type(item) is int]
+
+
+@lru_cache(maxsize=10_000)
+def block_formula(operations: BlockOperations, make: Spec) -> Formula:
+    """Blocks of one make: their numbers, then the pixels a side of the input → their ``BlockTally``."""
+
+    def calculation(*numbers: Any) -> BlockTally:
+        *remaining, size = numbers
+        spec = tuple(remaining.pop(0) if item is int else item for item in make)
+        branch, shortcut = operations(spec, size)
+        found = block_tally(branch, shortcut, Shape(spec[1], size))
+        return found.flops, found.parameters, found.peak, found.shape.size, found.other
+
+    return formula(calculation, make.count(int) + 1)
 
 
 def held_elements(image_size: int, in_channels: int, place: int) -> int:
     """Elements alive beside those of the block at ``place``: the grey image, which the caller holds throughout.
 
-    With one channel the image is the first block's input already; with three it was replicated before.
+    With one channel the image is the first block's input already; with more it was replicated before.
     """
-    return image_size**2 if place or in_channels == 3 else 0
+    return image_size**2 if place or in_channels > 1 else 0
 
 
 def network_memory(peaks: Sequence[int], image_size: int, in_channels: int) -> int:
@@ -24,20 +49,22 @@ def network_memory(peaks: Sequence[int], image_size: int, in_channels: int) -> i
     return BYTES * max(first, max(peaks[1:], default=0) + image_size**2)
 
 
+@lru_cache(maxsize=10_000)
+def block_names(depths: tuple[int, ...]) -> tuple[str, ...]:
+    """The names of a network's modules: a stem, stages of so many blocks, a head."""
+    blocks = (f"stage{stage}.block{block}" for stage, depth in enumerate(depths, 1) for block in range(1, depth + 1))
+    return ("stem", *blocks, "head")
+
+
 def network_cost(names: Sequence[str], tallies: Sequence[BlockTally], image_size: int, in_channels: int) -> Cost:
     """The cost of named blocks run one after another on an image of ``image_size`` pixels a side."""
-    costs = tuple(
-        [
-            BlockCost(name, flops, parameters, BYTES * (peak + held_elements(image_size, in_channels, place)), other)
-            for place, (name, (flops, parameters, peak, _, other)) in enumerate(zip(names, tallies, strict=True))
-        ]
-    )
-    return Cost(
-        flops=sum([cost.flops for cost in costs]),
-        parameters=sum([cost.parameters for cost in costs]),
-        memory=max([cost.memory for cost in costs]),
-        image_size=image_size,
-        in_channels=in_channels,
-        blocks=costs,
-        other_operations=sum([cost.other_operations for cost in costs]),
-    )
+    blocks: list[BlockCost] = []
+    flops = parameters = memory = other = 0
+    held = held_elements(image_size, in_channels, 0)
+    for name, (block_flops, block_parameters, peak, _, block_other) in zip(names, tallies, strict=True):
+        alive = BYTES * (peak + held)
+        blocks.append(BlockCost(name, block_flops, block_parameters, alive, block_other))
+        flops, parameters, other = flops + block_flops, parameters + block_parameters, other + block_other
+        memory = alive if alive > memory else memory
+        held = held_elements(image_size, in_channels, 1)
+    return Cost(flops, parameters, memory, image_size, in_channels, tuple(blocks), other)

@@ -5,25 +5,25 @@ from __future__ import annotations
 from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from search_spaces.architecture import Architecture
-from search_spaces.batch import fit_widths
+from search_spaces.batch import KnownBlocks, Widths, sample_batch
 from search_spaces.budget import Budget
 from search_spaces.cost import Cost
 from search_spaces.errors import InputError
 from search_spaces.fitted import FittedSpace
 from search_spaces.fitting import Fit
-from search_spaces.network import BlockTally, network_cost, network_memory
-from search_spaces.operations import Block, Operations, Shape, block_tally
+from search_spaces.network import BYTES, BlockTally, Spec, block_formula, held_elements, network_cost, network_memory, split
+from search_spaces.operations import Block, Operations
 from search_spaces.space import Triple, Values
 
 if TYPE_CHECKING:
     from torch import nn
 
-Spec = tuple[Any, ...]  # a block's kind and sizes, small enough to look up its cost by
 IMAGE_SIZE = 96
 _WORTH_A_BATCH = 32
 _BATCH = 2048
@@ -63,11 +63,11 @@ class NetworkSpace(FittedSpace):
         super().__init__(chosen, classes=classes, in_channels=in_channels, image_size=image_size or IMAGE_SIZE)
         self._all_choices = {name: tuple(options) for name, options in decisions.items()}
         self._width_positions = frozenset(self._index[name] for name in self._width_names())
+        self._open_widths = Widths(self)
         self._lacking = {at for at, places in enumerate(self._places) if self._off[at] not in places}
         self._choice_counts = np.array([len(options) for options in self._choices])
         self._is_depth = np.array([name.endswith(".depth") for name in self.names])
-        self._same: dict[tuple[int, ...], list[tuple[tuple[Any, ...], np.ndarray]]] = {}
-        self._marked_specs: dict[tuple[Spec, int], tuple[tuple[Any, ...], tuple[int, ...], int]] = {}
+        self._known_blocks = KnownBlocks(self._operations)
         self._tallies: dict[tuple[Spec, int], BlockTally] = {}
 
     @abstractmethod
@@ -75,13 +75,17 @@ class NetworkSpace(FittedSpace):
         """The network's blocks in order; a spec's second item is the block's input channels."""
 
     @abstractmethod
-    def _names(self, values: Sequence[Any]) -> list[str]:
+    def _names(self, values: Sequence[Any]) -> Sequence[str]:
         """The blocks' names, in the same order."""
 
     @staticmethod
     @abstractmethod
     def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
-        """The operations of a block whose input has ``size`` pixels a side, and of its shortcut."""
+        """The operations of a block whose input has ``size`` pixels a side, and of its shortcut.
+
+        The spec's numbers and ``size`` may be unknown, and come out as a formula: compute with them, but do not compare them
+        (``search_spaces.formulas.larger`` is ``max``).
+        """
 
     @abstractmethod
     def _width_names(self) -> Iterator[str]:
@@ -108,16 +112,6 @@ class NetworkSpace(FittedSpace):
             if sum(fit.under(values) for values in narrow) >= _PROBES // 2:
                 return reach
         return 0.0
-
-    def _same_choices(self, positions: np.ndarray) -> list[tuple[tuple[Any, ...], np.ndarray]]:
-        """Choices, and which of ``positions`` have them: one entry unless the space is restricted."""
-        key = tuple(positions.tolist())
-        if key not in self._same:
-            kinds: dict[tuple[Any, ...], list[int]] = {}
-            for column, position in enumerate(key):
-                kinds.setdefault(self._choices[position], []).append(column)
-            self._same[key] = [(choices, np.array(columns)) for choices, columns in kinds.items()]
-        return self._same[key]
 
     def _draw_raw(self, n: int, rng: np.random.Generator, reach: float = 1.0) -> list[Values]:
         """Random values, those that do not matter included."""
@@ -151,12 +145,10 @@ class NetworkSpace(FittedSpace):
             return [self._wrap(values) for values in self._draw_raw(n, rng)]
         if fill or budget.lower or n < _WORTH_A_BATCH:
             return super().sample_many(n, rng, budget, fill)
-        fit, size = Fit(self, budget, rng), self._size(budget.image_size)
+        fit = Fit(self, budget, rng)
         found: list[Architecture] = []
         while len(found) < n:
-            many = [self._canonical(values) for values in self._draw_raw(min(n - len(found), _BATCH), rng, fit.reach)]
-            many = [values if fit.under(fit.narrow(values)) else fit.simplified(values) for values in many]
-            found += [self._wrap(values) for values in fit_widths(self, many, budget, size, rng)]
+            found += [self._made(values) for values in sample_batch(self, min(n - len(found), _BATCH), fit)]
         return found
 
     def legal(self, decision: str, value: Any) -> bool:
@@ -171,9 +163,8 @@ class NetworkSpace(FittedSpace):
         found = []
         names = self._names(values)
         for name, spec in zip(names, self._specs(values, architecture.in_channels, architecture.classes), strict=True):
-            branch, shortcut = self._operations(spec, size)
-            found.append(Block(name, branch, shortcut))
-            size = block_tally(branch, shortcut, Shape(spec[1], size)).shape.size
+            found.append(Block(name, *self._operations(spec, size)))
+            size = self._known_tally(spec, size)[3]
         return found
 
     def cost(self, architecture: Architecture, image_size: int | None = None) -> Cost:
@@ -210,21 +201,32 @@ class NetworkSpace(FittedSpace):
             size = found[3]
         return flops, parameters, network_memory(peaks, image_size, in_channels)
 
+    def _keeps(self, values: Sequence[Any], budget: Budget, image_size: int, in_channels: int, classes: int) -> bool:
+        """As everywhere, but the first block that goes over a bound settles it."""
+        flops, parameters, memory = (
+            inf if bound is None else bound for bound in (budget.flops, budget.parameters, budget.memory)
+        )
+        elements = memory / BYTES - held_elements(image_size, in_channels, 0)
+        size, tallies = image_size, self._tallies
+        for spec in self._specs(values, in_channels, classes):
+            found = tallies.get((spec, size)) or self._tally(spec, size)
+            flops -= found[0]
+            parameters -= found[1]
+            if flops < 0 or parameters < 0 or found[2] > elements:
+                return False
+            size, elements = found[3], memory / BYTES - held_elements(image_size, in_channels, 1)
+        return True
+
     def _known_tally(self, spec: Spec, size: int) -> BlockTally:
         """The figures of a block whose input has ``size`` pixels a side."""
         return self._tallies.get((spec, size)) or self._tally(spec, size)
 
-    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
-        """``_operations`` for numbers that are arrays, which no cache can look up."""
-        return self._operations(spec, size)
-
     def _tally(self, spec: Spec, size: int) -> BlockTally:
-        branch, shortcut = self._operations(spec, size)
-        found = block_tally(branch, shortcut, Shape(spec[1], size))
+        make, numbers = split(spec)
         if len(self._tallies) > _REMEMBERED:
             self._tallies.clear()
-        self._tallies[spec, size] = short = (found.flops, found.parameters, found.peak, found.shape.size, found.other)
-        return short
+        self._tallies[spec, size] = found = block_formula(self._operations, make).one(*numbers, size)
+        return found  # type: ignore[return-value]  # a formula's tuple has the length of its calculation's
 
 
 def near(options: Sequence[Any], target: float) -> Any:

@@ -16,11 +16,9 @@ Memory is counted in float32 elements alive at once, with the input of a block h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
+from search_spaces.formulas import larger
 
 Operation = tuple[Any, ...]
 Operations = tuple[Operation, ...]
@@ -64,13 +62,6 @@ class _Effect(NamedTuple):
     allocates: bool = True
     extra: int = 0  # elements alive beside input and output
     inner: int | None = None  # elements alive at a peak inside the operation, after its own input was let go
-
-
-def larger(first: Any, second: Any) -> Any:
-    """The larger of two numbers, or, where one is an array, of each pair."""
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.maximum(first, second)
-    return first if first > second else second
 
 
 def halve(size: int, stride: int) -> int:
@@ -131,7 +122,7 @@ def _linear(_: Shape, inputs: int, outputs: int, bias: bool) -> _Effect:
 
 
 def _fork(shape: Shape, first: Operations, second: Operations) -> _Effect:
-    one, two = _tally(first, shape, _effect), _tally(second, shape, _effect)
+    one, two = tally(first, shape), tally(second, shape)
     joined = Shape(one.shape.channels + two.shape.channels, one.shape.size)
     # Alive beside input and output: both halves while they are joined; or the second half's peak beside the first half.
     working = larger(one.peak, one.shape.elements + two.peak) - shape.elements - joined.elements
@@ -163,26 +154,13 @@ def expanded(operation: Operation) -> Operations:
 
 
 def tally(operations: Operations, shape: Shape) -> Tally:
-    """Walk a chain of operations that starts at ``shape``."""
-    return _tally(operations, shape, _known_effect)
-
-
-@lru_cache(maxsize=100_000)
-def _known_effect(operation: Operation, shape: Shape) -> _Effect:
-    return _effect(operation, shape)
-
-
-def _effect(operation: Operation, shape: Shape) -> _Effect:
-    found: _Effect = _EFFECTS[operation[0]](shape, *operation[1:])  # type: ignore[operator]  # each kind takes its own arguments
-    return found
-
-
-def _tally(operations: Operations, shape: Shape, effect_of: Callable[[Operation, Shape], _Effect]) -> Tally:
+    """Walk a chain of operations that starts at ``shape``; sizes may be unknown (``search_spaces.formulas``)."""
     held = peak = shape.elements
     current: Any = 0  # elements of the running tensor, while it is not (a view of) the held input
     flops = parameters = other = 0
     for operation in operations:
-        shape, more_flops, more_parameters, more_other, allocates, extra, inner = effect_of(operation, shape)
+        effect: _Effect = _EFFECTS[operation[0]](shape, *operation[1:])  # type: ignore[operator]  # each kind takes its own arguments
+        shape, more_flops, more_parameters, more_other, allocates, extra, inner = effect
         flops, parameters, other = flops + more_flops, parameters + more_parameters, other + more_other
         if allocates:
             elements = shape.elements
@@ -193,21 +171,10 @@ def _tally(operations: Operations, shape: Shape, effect_of: Callable[[Operation,
 
 def block_tally(branch: Operations, shortcut: Operations | None, shape: Shape) -> Tally:
     """The tally of a block: its branch, its shortcut, and their sum."""
-    return _block_tally(branch, shortcut, shape, _known_effect)
-
-
-def many_block_tallies(branch: Operations, shortcut: Operations | None, shape: Shape) -> Tally:
-    """``block_tally`` of many blocks of one kind at once: every size in operations and shape may be an int64 array (n,)."""
-    return _block_tally(branch, shortcut, shape, _effect)
-
-
-def _block_tally(
-    branch: Operations, shortcut: Operations | None, shape: Shape, effect_of: Callable[[Operation, Shape], _Effect]
-) -> Tally:
-    main = _tally(branch, shape, effect_of)
+    main = tally(branch, shape)
     if shortcut is None:
         return main
-    side = _tally(shortcut, shape, effect_of)
+    side = tally(shortcut, shape)
     outputs = main.shape.elements
     allocated = side.shape.elements if any(operation[0] != "subsample" for operation in shortcut) else 0
     peak = larger(larger(main.peak, outputs + side.peak), shape.elements + outputs + allocated + outputs)

@@ -15,7 +15,6 @@ stage's shortcut and all earlier blocks, which is what the dense arrows of the p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import product
 from typing import Any, ClassVar
 
@@ -24,8 +23,10 @@ import numpy as np
 from search_spaces.architecture import Architecture
 from search_spaces.catalogue import register_space
 from search_spaces.conflict import pareto
+from search_spaces.formulas import larger
+from search_spaces.network import block_names
 from search_spaces.networked import NetworkSpace, Spec, near, nearest_places
-from search_spaces.operations import Operation, Operations, larger
+from search_spaces.operations import Operation, Operations
 from search_spaces.published import DESIGNS
 from search_spaces.space import Triple, Values
 
@@ -47,6 +48,7 @@ _BLOCK: dict[str, tuple[Any, ...]] = {
     "replication": (1, 2, 4),
 }
 _KIND, _PROJECTION, _EXPANSION, _SECOND, _KERNEL, _REPLICATION = range(len(_BLOCK))
+_OFF = [options[0] for options in _BLOCK.values()]  # what stands where a decision does not matter
 _INNER_WIDTHS = (_PROJECTION, _EXPANSION, _SECOND)
 _MATTER = {  # kind → which of a block's decisions matter
     "pepx": (_KIND, _PROJECTION, _EXPANSION, _SECOND, _KERNEL),
@@ -107,9 +109,9 @@ class PepxSpace(NetworkSpace):
         self._se = [at[f"stage{stage}.squeeze_excitation"] for stage in stages]
         self._stride = [at.get(f"stage{stage}.stride", -1) for stage in stages]
         self._blocks = [[at[f"stage{s}.block{b}.kind"] for b in range(1, depth + 1)] for s, depth in enumerate(DEPTHS, 1)]
-
-        self._inner_first = np.array([first for blocks in self._blocks for first in blocks])
+        firsts = [first for blocks in self._blocks for first in blocks]
         self._inner_stage = np.array([stage for stage, blocks in enumerate(self._blocks) for _ in blocks])
+        self._fitted = self._alike([*self._width, *(first + inner for inner in _INNER_WIDTHS for first in firsts)])
 
     def prototypes(self) -> dict[str, Architecture]:
         """The COVID-Net family and a ResNet-50-like network; grey replicated to three channels, as published."""
@@ -134,25 +136,24 @@ class PepxSpace(NetworkSpace):
         return found
 
     def _canonical(self, values: Values) -> Values:
-        off = self._off
         if not values[self._head[1]]:
-            values[self._head[2]] = off[self._head[2]]
-        for stage, blocks in enumerate(self._blocks):
-            depth = values[self._depth[stage]]
-            if depth < len(blocks):
-                start, stop = blocks[depth], blocks[-1] + len(_BLOCK)
-                values[start:stop] = off[start:stop]
+            values[self._head[2]] = self._off[self._head[2]]
+        for blocks, position in zip(self._blocks, self._depth, strict=True):
+            depth = values[position]
             for first in blocks[:depth]:
                 kind = values[first]
                 if kind == "pepx":
-                    values[first + _REPLICATION] = off[first + _REPLICATION]
+                    values[first + _REPLICATION] = _OFF[_REPLICATION]
                 elif kind == "prpe":
-                    values[first + _EXPANSION] = off[first + _EXPANSION]
+                    values[first + _EXPANSION] = _OFF[_EXPANSION]
                 elif kind == "bottleneck":
-                    values[first + _EXPANSION], values[first + _SECOND] = off[first + _EXPANSION], off[first + _SECOND]
-                    values[first + _REPLICATION] = off[first + _REPLICATION]
+                    values[first + _EXPANSION], values[first + _SECOND] = _OFF[_EXPANSION], _OFF[_SECOND]
+                    values[first + _REPLICATION] = _OFF[_REPLICATION]
                 else:
-                    values[first + 1 : first + len(_BLOCK)] = off[first + 1 : first + len(_BLOCK)]
+                    values[first + 1 : first + len(_BLOCK)] = _OFF[1:]
+            dead = len(blocks) - depth
+            if dead:
+                values[blocks[depth] : blocks[-1] + len(_BLOCK)] = _OFF * dead
         return values
 
     # --- the network ----------------------------------------------------------------------------------------------
@@ -170,27 +171,42 @@ class PepxSpace(NetworkSpace):
                 first = blocks[place]
                 stride = (1 if place else enters) * (leaves if place == depth - 1 else 1)
                 shortcut = "none" if not add else "sum" if place else "convolution"
-                block = values[first : first + 6]
-                specs.append(("block", channels, width, stride, shortcut, se, *block))
+                kind = values[first]
+                if kind == "pepx":
+                    inner = values[first + _PROJECTION : first + _KERNEL + 1]
+                elif kind == "prpe":
+                    inner = [values[first + _PROJECTION], *values[first + _SECOND : first + _REPLICATION + 1]]
+                elif kind == "bottleneck":
+                    inner = [values[first + _PROJECTION], values[first + _KERNEL]]
+                else:
+                    inner = []
+                specs.append((kind, channels, width, stride, shortcut, se, *inner))
                 channels = width
         pool, layers, hidden = (values[position] for position in self._head)
-        specs.append((f"head{layers}", channels, pool, hidden, classes))
+        specs.append(("head", channels, classes, pool, *[hidden] * layers))
         return specs
 
-    def _names(self, values: Sequence[Any]) -> list[str]:
-        blocks = (
-            f"stage{stage}.block{block}"
-            for stage, position in enumerate(self._depth, 1)
-            for block in range(1, values[position] + 1)
-        )
-        return ["stem", *blocks, "head"]
+    def _names(self, values: Sequence[Any]) -> Sequence[str]:
+        return block_names(tuple([values[position] for position in self._depth]))
 
     @staticmethod
     def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
-        return _operations(spec, size)
-
-    def _uncached_operations(self, spec: Spec, size: Any) -> tuple[Operations, Operations | None]:
-        return _operations.__wrapped__(spec, size)
+        match spec:
+            case ("stem", inputs, width, kernel, stride, pool):
+                pooling = {"none": (), "max2": (("maxpool", 2, 2, 0),), "max3": (("maxpool", 3, 2, 1),)}[pool]
+                return (("conv", inputs, width, kernel, stride, 1, False), ("norm", width), ("act", "relu"), *pooling), None
+            case ("head", channels, classes, pool, *hidden):
+                return _head(channels, classes, pool, hidden, size), None
+            case (kind, inputs, outputs, stride, shortcut, se, *inner):
+                branch = _branch(kind, inputs, outputs, stride, *inner)
+                if se:
+                    branch += (("se", outputs, larger(8, outputs // _SE_SHARE)),)
+                if shortcut == "none":
+                    return branch, None
+                if shortcut == "convolution":
+                    return branch, (("conv", inputs, outputs, 1, stride, 1, True),)
+                return branch, (("subsample", stride),)
+        raise ValueError(f"unknown block {spec!r}")
 
     # --- proposals ------------------------------------------------------------------------------------------------
 
@@ -202,14 +218,18 @@ class PepxSpace(NetworkSpace):
         places = self._uniform_places(n, rng, reach)
         growth = np.exp2(np.concatenate([rng.uniform(4, 7, (n, 1)), rng.uniform(0, 1.3, (n, len(DEPTHS) - 1))], axis=1))
         levels = np.cumprod(growth, axis=1)  # widths grow with depth, and a block's inner widths go with its stage's
-        for stage, position in enumerate(self._width):
-            places[:, position] = nearest_places(self._choices[position], levels[:, stage])
-        targets = _inner_targets(levels[:, self._inner_stage], rng.random((3, n, len(self._inner_stage))))
-        for offset, target in zip(_INNER_WIDTHS, targets, strict=True):
-            positions = self._inner_first + offset
-            for choices, columns in self._same_choices(positions):
-                places[:, positions[columns]] = nearest_places(choices, target[:, columns])
+        inner = _inner_targets(levels[:, self._inner_stage], rng.random((3, n, len(self._inner_stage))))
+        targets = np.concatenate([levels, *inner], axis=1)
+        for choices, positions, columns in self._fitted:
+            places[:, positions] = nearest_places(choices, targets[:, columns])
         return places
+
+    def _alike(self, positions: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Positions that have the same choices: the choices, those positions, and their places among ``positions``."""
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for column, position in enumerate(positions):
+            groups.setdefault(self._choices[position], []).append(column)
+        return [(np.array(choices), np.array(positions)[columns], np.array(columns)) for choices, columns in groups.items()]
 
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
         drawn = self._draw_raw(1, rng)[0]
@@ -253,27 +273,6 @@ class PepxSpace(NetworkSpace):
         return [self._canonical(changed) for _, changed in front]
 
 
-@lru_cache(maxsize=100_000)
-def _operations(spec: Spec, size: int) -> tuple[Operations, Operations | None]:
-    """The operations of a block and of its shortcut."""
-    match spec:
-        case ("stem", inputs, width, kernel, stride, pool):
-            pooling = {"none": (), "max2": (("maxpool", 2, 2, 0),), "max3": (("maxpool", 3, 2, 1),)}[pool]
-            return (("conv", inputs, width, kernel, stride, 1, False), ("norm", width), ("act", "relu"), *pooling), None
-        case ("head0" | "head1" | "head2" as head, channels, pool, hidden, classes):
-            return _head(channels, pool, int(head[-1]), hidden, classes, size), None
-        case ("block", inputs, outputs, stride, shortcut, se, *block):
-            branch = _branch(inputs, outputs, stride, *block)
-            if se:
-                branch += (("se", outputs, larger(8, outputs // _SE_SHARE)),)
-            if shortcut == "none":
-                return branch, None
-            if shortcut == "convolution":
-                return branch, (("conv", inputs, outputs, 1, stride, 1, True),)
-            return branch, (("subsample", stride),)
-    raise ValueError(f"unknown block {spec!r}")
-
-
 def _inner_targets(width: Any, shares: Any) -> tuple[Any, Any, Any]:
     """Projection, expansion, second projection for three uniform shares: 1/16 to 1/2 of the stage's width, 1 to 8 times that, 1/16 to 1/2."""
     narrow, ratio, second = shares
@@ -281,29 +280,29 @@ def _inner_targets(width: Any, shares: Any) -> tuple[Any, Any, Any]:
     return projection, projection * np.exp2(3 * ratio), width * np.exp2(-4 + 3 * second)
 
 
-def _head(channels: int, pool: str, layers: int, hidden: int, classes: int, size: int) -> Operations:
+def _head(channels: int, classes: int, pool: str, hidden: Sequence[int], size: int) -> Operations:
     inputs = channels if pool == "gap" else channels * size**2
     chain: list[Operation] = [("norm", channels), ("act", "relu"), ("gap",) if pool == "gap" else ("flatten",)]
-    for _ in range(layers):
-        chain += [("linear", inputs, hidden, True), ("act", "relu")]
-        inputs = hidden
-    bias = pool == "gap" or layers > 0  # the published 480-pixel designs end in a bias-free matrix on the flattened map
+    for width in hidden:
+        chain += [("linear", inputs, width, True), ("act", "relu")]
+        inputs = width
+    bias = pool == "gap" or bool(hidden)  # the published 480-pixel designs end in a bias-free matrix on the flattened map
     return (*chain, ("linear", inputs, classes, bias))
 
 
-def _branch(
-    inputs: int, outputs: int, stride: int, kind: str, narrow: int, wide: int, second: int, kernel: int, times: int
-) -> Operations:
+def _branch(kind: str, inputs: int, outputs: int, stride: int, *inner: int) -> Operations:
     if kind == "plain":
         return _step(inputs, outputs, 3, stride, bias=True)
-    chain = _step(inputs, narrow, 1)
     if kind == "bottleneck":
-        return chain + _step(narrow, narrow, kernel, stride) + _step(narrow, outputs, 1, bias=True)
+        narrow, kernel = inner
+        return _step(inputs, narrow, 1) + _step(narrow, narrow, kernel, stride) + _step(narrow, outputs, 1, bias=True)
     if kind == "pepx":
-        chain += _step(narrow, wide, 1)
+        narrow, wide, second, kernel = inner
+        chain = _step(inputs, narrow, 1) + _step(narrow, wide, 1)
     else:
+        narrow, second, kernel, times = inner
         wide = narrow * times
-        chain += (("replicate", times),)
+        chain = (*_step(inputs, narrow, 1), ("replicate", times))
     chain += _step(wide, wide, kernel, stride, groups=wide)
     return chain + _step(wide, second, 1) + _step(second, outputs, 1, bias=True)
 

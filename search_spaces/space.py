@@ -120,7 +120,15 @@ class SearchSpace(ABC):
         return {}
 
     def adopt(self, architecture: Architecture) -> Architecture:
-        """The same choices with this space's ``in_channels`` and ``classes``: how a prototype becomes where a search starts."""
+        """The same choices with this space's ``in_channels`` and ``classes``: how a prototype becomes where a search starts.
+
+        Raises:
+            ArchitectureError: it is a point of another space.
+        """
+        if (architecture.space, architecture.version) != (self.name, self.version):
+            raise ArchitectureError(
+                f"{architecture.key} is a point of space {architecture.space!r}, not of {self.name!r}; choose that space, or another start"
+            )
         return self._wrap(list(architecture.values_tuple))
 
     def block_of(self, decision: str) -> str | None:
@@ -231,11 +239,15 @@ class SearchSpace(ABC):
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _wrap(self, values: Values, in_channels: int | None = None, classes: int | None = None) -> Architecture:
+        return self._made(self._canonical(values), in_channels, classes)
+
+    def _made(self, values: Values, in_channels: int | None = None, classes: int | None = None) -> Architecture:
+        """The architecture with these canonical values."""
         return Architecture(
             self.name,
             self.version,
             self._index,
-            tuple(self._canonical(values)),
+            tuple(values),
             self.in_channels if in_channels is None else in_channels,
             self.classes if classes is None else classes,
         )

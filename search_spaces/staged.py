@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from search_spaces.network import block_names
 from search_spaces.networked import NetworkSpace, nearest_places
 from search_spaces.space import Values
 
@@ -86,10 +87,8 @@ class StagedSpace(NetworkSpace):
                 values[start:stop] = self._off[start:stop]
         return values
 
-    def _names(self, values: Sequence[Any]) -> list[str]:
-        stages = range(len(self.depths))
-        blocks = [f"stage{s + 1}.block{b + 1}" for s in stages for b in range(values[self._depth[s]])]
-        return ["stem", *blocks, "head"]
+    def _names(self, values: Sequence[Any]) -> Sequence[str]:
+        return block_names(tuple([values[position] for position in self._depth]))
 
     def _cheapest(self) -> dict[int, Any]:
         return {position: options[0] for position, options in enumerate(self._choices)}

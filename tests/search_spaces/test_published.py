@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search_spaces import Budget, get_space
+from search_spaces import ArchitectureError, Budget, get_space
 from search_spaces.published import DESIGNS
 
 
@@ -25,6 +25,12 @@ def test_cxr2_is_near_its_published_size():
     cost = space.cost(space.prototypes()["covidnet_cxr2"], 480)
     assert cost.parameters == pytest.approx(DESIGNS["covidnet_cxr2"].published["parameters"], rel=0.01)
     assert cost.flops == pytest.approx(DESIGNS["covidnet_cxr2"].published["flops"], rel=0.01)
+
+
+def test_a_point_of_another_space_is_no_start():
+    other = get_space("fire").sample(np.random.default_rng(0))
+    with pytest.raises(ArchitectureError, match="is a point of space 'fire', not of 'pepx'"):
+        get_space("pepx").adopt(other)
 
 
 @pytest.mark.parametrize("name", list(DESIGNS))

@@ -62,13 +62,26 @@ def test_no_proposal_breaks_the_budget(name, seed, share):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("factor", [1.0, 1.3, 10.0])
+def test_a_restricted_space_proposes_its_own_choices_only(name, factor):
+    space, rng = reduced(name), np.random.default_rng(0)
+    budget = Budget(flops=factor * space.smallest()["flops"], image_size=SIZE)
+    proposals = [*space.sample_many(40, rng, budget), *(space.sample(rng, budget) for _ in range(5))]
+    proposals += [space.mutate(architecture, rng, budget) for architecture in proposals[:5]]
+    for architecture in proposals:
+        assert budget.admits(space.cost(architecture))
+        assert all(architecture[decision] in space.decisions[decision] for decision in space.active(architecture))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_batches_count_as_single_networks_do(name):
     from search_spaces.batch import Batch
 
     space, rng = get_space(name, image_size=65), np.random.default_rng(0)
     many = [space._draw(rng) for _ in range(50)]
-    batch = Batch(space, many, 65, 3, 3)
-    widths = np.array([[values[position] for position in batch.columns] for values in many])
+    known = space._open_widths
+    batch = Batch(space, [known.opened(values) for values in many], 65, 3, 3)
+    widths = np.array([[values[position] for position in known.positions] for values in many])
     assert batch.figures(widths).T.tolist() == [list(space._figures(values, 65, 3, 3)) for values in many]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+import pytest
 import torch
 
-from search_spaces import Budget
+from search_spaces import Budget, InputError
 from search_spaces.counting import count
 from search_spaces.staged import StagedSpace
 
@@ -45,3 +46,13 @@ def test_a_users_space_inherits_exact_costs_budgets_and_builds():
         counted = count(network, 32)
         assert (counted.flops, counted.parameters, counted.memory) == (cost.flops, cost.parameters, cost.memory)
         assert budget.admits(space.cost(space.mutate(architecture, rng, budget)))
+
+
+def test_a_block_that_branches_on_a_number_is_refused_with_the_remedy():
+    class Branching(Tiny):
+        @staticmethod
+        def _operations(spec, size):
+            return Tiny._operations(("unit", spec[1], spec[2] if spec[2] > 8 else 8, *spec[3:]), size)
+
+    with pytest.raises(InputError, match=r"write larger\(a, b\)"):
+        Branching(image_size=32).smallest()

@@ -1,0 +1,106 @@
+"""Costs as compiled formulas: what is computed about one kind of block is written down once and becomes a function.
+
+A calculation is run with *unknown* numbers; each arithmetic step on them becomes a line of a program, each distinct step
+once. The same lines then serve whole numbers and arrays of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from search_spaces.errors import InputError
+
+
+class Formula(NamedTuple):
+    """A calculation for single numbers, and the same for int64 arrays, one entry a block; both return a tuple."""
+
+    one: Callable[..., tuple[int, ...]]
+    many: Callable[..., tuple[Any, ...]]
+    arguments: int
+
+
+class Unknown:
+    """A whole number that is not known yet: arithmetic on it adds a line to the program."""
+
+    __slots__ = ("_name", "_program")
+
+    def __init__(self, program: dict[str, str], name: str) -> None:
+        self._program = program
+        self._name = name
+
+    def __str__(self) -> str:
+        return self._name
+
+    def _line(self, expression: str) -> Unknown:
+        return Unknown(self._program, self._program.setdefault(expression, f"v{len(self._program)}"))
+
+    def __add__(self, other: Any) -> Unknown:
+        return self._line(f"{self} + {other}")
+
+    def __radd__(self, other: Any) -> Unknown:
+        return self._line(f"{other} + {self}")
+
+    def __sub__(self, other: Any) -> Unknown:
+        return self._line(f"{self} - {other}")
+
+    def __rsub__(self, other: Any) -> Unknown:
+        return self._line(f"{other} - {self}")
+
+    def __mul__(self, other: Any) -> Unknown:
+        return self._line(f"{self} * {other}")
+
+    def __rmul__(self, other: Any) -> Unknown:
+        return self._line(f"{other} * {self}")
+
+    def __floordiv__(self, other: Any) -> Unknown:
+        return self._line(f"{self} // {other}")
+
+    def __pow__(self, other: Any) -> Unknown:
+        return self._line(f"{self} ** {other}")
+
+    def larger(self, other: Any) -> Unknown:
+        """The larger of the two."""
+        return self._line(f"larger({self}, {other})")
+
+    def _decides(self, *_: Any) -> bool:
+        raise InputError(
+            "a block's operations depend on one of its numbers by a comparison; write larger(a, b) for the larger of two, "
+            "and let blocks of different make differ in their spec by a word or by True and False"
+        )
+
+    __bool__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _decides  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+
+def larger(first: Any, second: Any) -> Any:
+    """The larger of two numbers, of which either may be unknown."""
+    if isinstance(first, Unknown):
+        return first.larger(second)
+    if isinstance(second, Unknown):
+        return second.larger(first)
+    return first if first > second else second
+
+
+def formula(calculation: Callable[..., Sequence[Any]], arguments: int) -> Formula:
+    """``calculation`` of so many numbers as a formula.
+
+    Raises:
+        InputError: the calculation compares or branches on one of them.
+    """
+    program: dict[str, str] = {}
+    names = [f"a{place}" for place in range(arguments)]
+    results = calculation(*(Unknown(program, name) for name in names))
+    lines = [f"    {name} = {expression}\n" for expression, name in program.items()]
+    source = f"def calculate({', '.join(names)}):\n{''.join(lines)}    return {', '.join(map(str, results))},\n"
+    return Formula(_compiled(re.sub(r"larger\((\w+), (\w+)\)", r"\1 if \1 > \2 else \2", source)), _compiled(source), arguments)
+
+
+def _compiled(source: str) -> Callable[..., tuple[Any, ...]]:
+    namespace: dict[str, Any] = {"larger": np.maximum}
+    exec(source, namespace)  # only names and whole numbers that were written above
+    function: Callable[..., tuple[Any, ...]] = namespace["calculate"]
+    return function
