@@ -52,6 +52,8 @@ def cost(
     image_size: Annotated[int | None, typer.Option(help="Pixels a side; default: the design's own paper size.")] = None,
     channels: Annotated[int | None, typer.Option(help="Input channels of a factory's module (1).")] = None,
     classes: Annotated[int | None, typer.Option(help="Classes of a baseline or a space.")] = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Also build it and measure milliseconds for one image.")] = False,
+    device: Annotated[str, typer.Option(help="Where to measure: auto, cpu or cuda.")] = "cpu",
     imports: Imports = None,
     as_json: Json = False,
 ) -> None:
@@ -59,7 +61,7 @@ def cost(
     from nas.jobs.cost import cost as run
 
     load(imports)
-    table = run(name, image_size=image_size, in_channels=channels, classes=classes)
+    table = run(name, image_size=image_size, in_channels=channels, classes=classes, latency=latency, device=device)
     if as_json:
         print(json.dumps(table, indent=1))
         return
@@ -137,6 +139,8 @@ def inspect(
     load(imports)
     summary = run(spec, classes=names(classes), image_size=image_size, root=text(data_root), out=out)
     emit(summary, as_json, lambda: print_data(summary))
+    if not as_json:
+        print(f"contact sheet: {out / 'contact_sheet.png'}" if out else "a contact sheet to look at: add --out DIR")
 
 
 def write_phantom(

@@ -56,6 +56,7 @@ BAD = [
     (["--require", "sensitivity"], ["requirement 'sensitivity'", "METRIC>=NUMBER"]),
     (["--time", "soon"], ["duration 'soon'", "8h"]),
     (["--prototype", "alexnet"], ["unknown prototype 'alexnet'", "covidnet"]),
+    (["--prototype", "covidnet", "--sampler", "tpe"], ["sampler 'tpe' cannot start from a prototype", "generator"]),
     (["--device", "tpu"], ["device", "tpu"]),
     (["--import", "no_such_module"], ["--import no_such_module"]),
     (["--trials", "0"], ["trials", "0"]),

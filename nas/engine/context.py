@@ -24,7 +24,10 @@ from search_spaces import Architecture, Budget, get_space, load_architecture
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nas.evaluation import DeviceData
+    from nas.records import Metric
 
 
 def import_plugins(modules: tuple[str, ...]) -> None:
@@ -39,7 +42,7 @@ def import_here(name: str, asked: str) -> ModuleType:
         sys.path.append(os.getcwd())
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:  # the latter two: a name that is empty, relative or holds a NUL
         raise InputError(f"{asked}: {error}; run it in the module's folder, or name that in PYTHONPATH") from error
 
 
@@ -95,8 +98,14 @@ class Context:
 
     @cached_property
     def prototype(self) -> Architecture | None:
-        """Where the search starts, if a prototype was asked for."""
-        return None if self.settings.prototype is None else load_architecture(self.settings.prototype)
+        """Where the search starts, if a prototype was asked for, as a point of this search's space."""
+        if self.settings.prototype is None:
+            return None
+        if self.settings.sampler != "generator":
+            raise InputError(
+                f"sampler {self.settings.sampler!r} cannot start from a prototype; use the generator, or no prototype"
+            )
+        return self.space.adopt(load_architecture(self.settings.prototype))
 
     @cached_property
     def pretrained(self) -> bool:
@@ -112,6 +121,13 @@ class Context:
     def requirements(self) -> tuple[Requirement, ...]:
         """The operational requirements."""
         return tuple(parse_requirement(text) for text in self.settings.require)
+
+    def latency(self, model: nn.Module) -> tuple[Metric, ...]:
+        """The network's measured latency, where a requirement asks for it: it varies from run to run."""
+        from nas.evaluation.latency import latency
+
+        asked = any(requirement.metric == "latency" for requirement in self.requirements)
+        return (latency(model, self.settings.image_size, self.device),) if asked else ()
 
     @cached_property
     def device(self) -> str:

@@ -55,6 +55,7 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     held_out = context.parts.validation
     value, standard_error = quality(training.validation_logits, data.labels[held_out])
     scores = metrics(training.validation_logits, data.labels[held_out], data.group[held_out], data.classes, part="validation")
+    scores += context.latency(model)
     seconds = dict(training.seconds)
     seconds["evaluation"] = seconds.get("evaluation", 0.0) + time.perf_counter() - started
     started = time.perf_counter()

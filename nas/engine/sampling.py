@@ -12,6 +12,6 @@ def build_sampler(context: Context) -> Any:
     from nas.generator import make_sampler
 
     options: dict[str, Any] = {}
-    if context.settings.sampler == "generator" and context.prototype is not None:
-        options["prototype"] = context.space.adopt(context.prototype)
+    if context.prototype is not None:
+        options["prototype"] = context.prototype
     return make_sampler(context.settings.sampler, context.space, context.budget, context.settings.seed, **options)

@@ -146,9 +146,10 @@ def _examine(
         logits = predict_logits(model, data.images[indices], context.device)
         scores += metrics(logits, data.labels[indices], data.group[indices], data.classes, part=part)
     scores += _seed_spread(directory, seeds)
+    timed = context.latency(model)
     finding = audit_finalist(context, model, directory, progress)
     audited = tuple(m for m in scores if m.part == "audit")
-    unmet = [j.text for j in (judge(r, audited) for r in context.requirements) if j.verdict != "pass"]
+    unmet = [j.text for j in (judge(r, (*audited, *timed)) for r in context.requirements) if j.verdict != "pass"]
     if finding is not None and finding.verdict == "fail":
         unmet.insert(0, f"audit: fail ({finding.binding_reason})")
     return CandidateRecord(
@@ -157,7 +158,7 @@ def _examine(
         path=str(home),
         architecture=trial.architecture,
         cost=cost_record(context, architecture),
-        metrics=tuple(scores),
+        metrics=(*scores, *timed),
         seeds=seeds,
         finding=finding,
         unmet=tuple(unmet),

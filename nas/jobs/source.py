@@ -97,7 +97,7 @@ def _layers(network: Any, remarks: dict[str, str]) -> str:
 
 
 def _forward(network: Any) -> str:
-    lines = ["x = x.repeat(1, 3, 1, 1)  # grey is replicated"] if network.in_channels == 3 else []
+    lines = [f"x = x.repeat(1, {network.in_channels}, 1, 1)  # grey is replicated"] if network.in_channels > 1 else []
     lines += [f"x = self.{name}(x)" for name in network.block_names]
     return textwrap.indent("\n".join(lines), 2 * _INDENT).lstrip()
 

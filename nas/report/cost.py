@@ -25,7 +25,19 @@ def print_cost(table: dict[str, Any], console: Console | None = None) -> None:
         highlight=False,
     )
     for figure, value in table.get("published", {}).items():
-        out.print(f"  published {figure}: {value:,.0f} ({table['difference'][figure]:+.2%} here)", highlight=False)
+        note = table["published_notes"].get(figure, "")
+        out.print(
+            f"  published {figure}: {value:,.0f} ({table['difference'][figure]:+.2%} here){note and f'; {note}'}",
+            highlight=False,
+        )
+    if "latency_ms" in table:
+        time = table["latency_ms"]
+        out.print(
+            f"  measured: {time['median']:.3g} ms for one image (95 % interval of the median {time['low']:.3g} to {time['high']:.3g}; "
+            f"tenth to ninetieth percentile {time['tenth']:.3g} to {time['ninetieth']:.3g}; {time['passes']} passes, "
+            f"{time['device']}, {time['threads']} threads)",
+            highlight=False,
+        )
     if table.get("layers"):
         shown = Table("layer", "configuration", "output", "FLOPs", "parameters")
         for row in table["layers"]:
