@@ -66,13 +66,14 @@ class Unknown:
         """The larger of the two."""
         return self._line(f"larger({self}, {other})")
 
-    def _decides(self, *_: Any) -> bool:
+    def _must_be_known(self, *_: Any) -> Any:
         raise InputError(
-            "a block's operations depend on one of its numbers by a comparison; write larger(a, b) for the larger of two, "
-            "and let blocks of different make differ in their spec by a word or by True and False"
+            "a block's operations compare or round one of its numbers; compute with +, -, *, // and **, write larger(a, b) for "
+            "the larger of two, and let blocks of different make differ in their spec by a word or by True and False"
         )
 
-    __bool__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _decides  # type: ignore[assignment]
+    __bool__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _must_be_known  # type: ignore[assignment]
+    __truediv__ = __rtruediv__ = __int__ = __index__ = __float__ = __round__ = _must_be_known
     __hash__ = None  # type: ignore[assignment]
 
 

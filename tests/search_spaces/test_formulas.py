@@ -38,7 +38,16 @@ def test_a_step_that_is_computed_twice_stands_once():
     assert len(names) == 4  # two arguments, their sum, its square
 
 
-@pytest.mark.parametrize("calculation", [lambda a: (a if a > 2 else 2,), lambda a: (9 if a == 1 else 1,), lambda a: (a or 1,)])
-def test_a_calculation_that_branches_on_a_number_is_refused_with_the_remedy(calculation):
+@pytest.mark.parametrize(
+    "calculation",
+    [
+        lambda a: (max(a, 2),),
+        lambda a: (9 if a == 1 else 1,),
+        lambda a: (a or 1,),
+        lambda a: (int(a * 0.25),),
+        lambda a: (a / 2,),
+    ],
+)
+def test_a_calculation_that_must_know_its_number_is_refused_with_the_remedy(calculation):
     with pytest.raises(InputError, match=r"write larger\(a, b\)"):
         formula(calculation, 1)
