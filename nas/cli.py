@@ -16,6 +16,9 @@ from search_spaces.errors import ToolkitError
 # slower. Read when torch is loaded, hence here; whoever has set it keeps their choice.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+INTERRUPTED = 130
+_HOW_TO_RESUME = "interrupted; everything finished so far is saved: go on with the same command and --resume --out DIR"
+
 app = typer.Typer(
     name="nas",
     no_args_is_help=True,
@@ -65,17 +68,15 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print(
-            "interrupted; everything finished so far is saved: run the same command again with --resume --out DIR",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+        code = INTERRUPTED
     except Exception as error:
         if _is_usage_error(error):
             if message := error.format_message():  # type: ignore[attr-defined]  # empty: help was asked for by saying nothing
                 print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
         raise
+    if code == INTERRUPTED:  # typer turns the interrupt of a running command into this code
+        print(_HOW_TO_RESUME, file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -165,6 +165,22 @@ def test_the_command_line_wins_over_the_configuration_file(nas, tmp_path):
     assert json.loads(out)["settings"]["image_size"] == 32
 
 
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_ends_with_130_and_says_how_to_go_on(signal, tmp_path):
+    """The command interrupts itself, inside the job, as a person or a batch system would from outside."""
+    probe = f"""
+import os, signal, sys, time
+import nas.jobs.listing
+nas.jobs.listing.listing = lambda kind: (os.kill(os.getpid(), signal.{signal}), time.sleep(30))
+sys.argv = ["nas", "list", "spaces"]
+from nas.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 130
+    assert done.stderr.startswith("interrupted; everything finished so far is saved")
+
+
 def test_the_bare_command_shows_its_help_and_version_its_version(nas):
     code, out, err = nas()
     assert (code, err) == (2, "")

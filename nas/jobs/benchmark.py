@@ -66,6 +66,7 @@ def benchmark(
     with RunDirectory(directory).owned():
         chosen = settle(directory, asked, resume)
         started = time.time()
+        watching.message(f"benchmark directory: {directory}")
         arena = Arena.open(chosen, directory, _dataset(data))
         store(directory, chosen)
         for note in arena.notes:

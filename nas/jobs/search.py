@@ -61,6 +61,7 @@ def search(
         chosen = _settle(directory, settings, resume)
         directory.unseal()
         started = time.time()
+        watching.message(f"run directory: {directory.path}")
         context = _open(chosen, directory, watching)
         opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
         control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
