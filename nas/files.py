@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,17 @@ def read_json(path: Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); restore it or delete it") from error
+
+
+@contextmanager
+def understanding(path: Path) -> Iterator[None]:
+    """Around the reading of a document of ours: a shape that it should not have raises ``InputError`` that names the file."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:  # pydantic's errors are ValueErrors
+        raise InputError(
+            f"{path} is damaged or of another version ({type(error).__name__}: {str(error)[:200]}); restore it"
+        ) from error
 
 
 def sha256(path: Path) -> str:

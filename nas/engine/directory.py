@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from nas.engine.settings import explain
-from nas.files import read_json, sha256, write_json
+from nas.files import read_json, sha256, understanding, write_json
 from nas.records import Record, SearchRecord
 from search_spaces.errors import InputError, ToolkitError
 
@@ -59,7 +59,8 @@ class RunDirectory:
         path = self.path / "identity.json"
         if not path.exists():
             write_json(path, {"run": uuid.uuid4().hex})
-        return str(read_json(path)["run"])
+        with understanding(path):
+            return str(read_json(path)["run"])
 
     def seal(self) -> None:
         """Write down the checksums of a finished run's records (trials and candidates have their own)."""

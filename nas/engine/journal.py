@@ -103,5 +103,15 @@ def journal_storage(path: Path) -> JournalStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFile(path))
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        AssertionError,
+    ) as error:  # while replaying what others have written
+        raise ToolkitError(
+            f"{path} is damaged ({type(error).__name__}: {error}); restore it, or choose another --out"
+        ) from error
     except OSError as error:
         raise ToolkitError(f"cannot open {path}: {error.strerror or error}; choose another --out or --storage") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.files import read_json, write_json
+from nas.files import read_json, understanding, write_json
 
 _FILE = "openings.json"
 
@@ -15,7 +15,8 @@ def record_opening(directory: Path, who: str) -> int:
     The same ``who`` counts once: a resumed job repeats the same look, it does not take another.
     """
     path = directory / _FILE
-    openings: list[str] = read_json(path) if path.exists() else []
+    with understanding(path):
+        openings = [str(name) for name in read_json(path)] if path.exists() else []
     if who not in openings:
         openings.append(who)
         write_json(path, openings)

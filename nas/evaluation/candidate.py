@@ -98,11 +98,16 @@ def load_candidate(directory: Path) -> LoadedModel:
     """Read a model back; nothing in it can run code.
 
     Raises:
-        InputError: no candidate there, a damaged or exchanged weight file, or a space or baseline that is not installed.
+        InputError: no candidate there, a damaged or exchanged file, or a space or baseline that is not installed.
     """
+    manifest = _manifest(directory)
+    with files.understanding(directory):
+        return _load(directory, manifest)
+
+
+def _load(directory: Path, manifest: Mapping[str, Any]) -> LoadedModel:
     from nas.data.preprocessing import Preprocessing
 
-    manifest = _manifest(directory)
     preprocessing = Preprocessing.model_validate(files.read_json(directory / "preprocessing.json"))
     origin = files.read_json(directory / "architecture.json")
     classes = tuple(manifest["classes"])
@@ -146,7 +151,7 @@ def _load_weights(model: nn.Module, path: Path, expected: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if files.sha256(path) != expected:
+    if not path.is_file() or files.sha256(path) != expected:
         raise InputError(f"{path} is not the file that the manifest describes (SHA-256 differs); restore it")
     try:
         model.load_state_dict(load_file(path))

@@ -7,7 +7,7 @@ from typing import Any
 
 from nas.engine.directory import RunDirectory
 from nas.engine.settings import parse_settings
-from nas.files import read_json, write_json
+from nas.files import read_json, understanding, write_json
 from search_spaces import Budget, get_space
 from search_spaces.errors import InputError
 
@@ -33,9 +33,11 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
     if n < 1:
         raise InputError(f"--n must be at least 1, but got {n}")
     settings = parse_settings(read_json(directory.settings))
-    data = read_json(directory.data)
-    space = get_space(settings.space, classes=len(data["classes"]), in_channels=1, image_size=settings.image_size)
-    sampler = GeneratorSampler.from_state(read_json(directory.generator), space)
+    with understanding(directory.data):
+        classes = len(read_json(directory.data)["classes"])
+    space = get_space(settings.space, classes=classes, in_channels=1, image_size=settings.image_size)
+    with understanding(directory.generator):
+        sampler = GeneratorSampler.from_state(read_json(directory.generator), space)
     bound = None if budget is None else Budget.parse(budget, image_size=settings.image_size)
     rows = []
     for architecture in sampler.generate(n, bound):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nas.engine.settings import explain
+from nas.engine.settings import explain, parse_settings
 from nas.files import read_json
 from search_spaces.errors import InputError
 
@@ -36,7 +36,7 @@ def read_model_spec(path: Path) -> ModelSpec:
         return ModelSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check --model-spec") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML ({error}); mend it") from error
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error, 'model spec key')}") from error
@@ -72,7 +72,7 @@ def _import_plugins_of(path: Path) -> None:
 
     run = next((folder for folder in (path, *path.absolute().parents) if (folder / "settings.json").is_file()), None)
     if run is not None:
-        import_plugins(tuple(read_json(run / "settings.json").get("imports") or ()))
+        import_plugins(parse_settings(read_json(run / "settings.json")).imports)
 
 
 def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> LoadedModel:
@@ -117,6 +117,7 @@ def grey_adapter(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
 def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
     """The module that ``package.module:factory`` makes, with weights from a safetensors file if one is given."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from nas.engine.context import import_here
@@ -125,7 +126,10 @@ def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
     factory = getattr(import_here(module_name, f"model {name!r}"), attribute, None)
     if not callable(factory):
         raise InputError(f"model {name!r}: {module_name} has no function {attribute!r}; name it as package.module:factory")
-    model = factory()
+    try:
+        model = factory()
+    except Exception as error:  # anyone's code
+        raise InputError(f"{name} raised {type(error).__name__} ({error}); it must make a model without arguments") from error
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"{name} returned {type(model).__name__}; it must return a torch.nn.Module")
     if weights is not None:
@@ -135,7 +139,7 @@ def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
             )
         try:
             model.load_state_dict(load_file(weights))
-        except (OSError, RuntimeError, ValueError) as error:
+        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             raise InputError(f"weights {weights} do not fit {name}: {str(error).splitlines()[0]}") from error
     return model.eval()
 
@@ -150,8 +154,10 @@ def load_onnx(path: Path) -> torch.nn.Module:
         raise InputError(f"{path}: ONNX models need onnxruntime; pip install 'pepx-nas[onnx]'") from error
     if not path.is_file():
         raise InputError(f"no file {path}; check the path")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its own messages quote the file, colour codes and all
     try:
-        session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own, without a common base, for any damaged file
         raise InputError(f"{path} is not a model that onnxruntime can load: {str(error).splitlines()[0]}") from error
     entry = session.get_inputs()[0].name
