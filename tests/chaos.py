@@ -63,7 +63,7 @@ def run(
     trials: int,
     storage: str | None,
     seed: int,
-    pause: tuple[float, float] = (3.0, 12.0),
+    pause: tuple[float, float] = (2.0, 15.0),
 ) -> Outcome:
     """Search in ``directory`` with ``kills`` random SIGKILLs of workers and of the main process, then let it end and check it.
 
@@ -112,9 +112,9 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def _kill_one(main: int, rng: random.Random) -> bool:
-    """Kill a worker or, one time in three, the main process; returns whether it was the main one."""
+    """Kill a worker or, one time in four, the main process; returns whether it was the main one."""
     children = [int(pid) for pid in _children(main)]
-    victim = main if not children or rng.random() < 1 / 3 else rng.choice(children)
+    victim = main if not children or rng.random() < 1 / 4 else rng.choice(children)
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
     return victim == main
@@ -200,7 +200,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--storage", choices=["journal", "postgresql", "sqlite"], default="journal")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", type=Path, help="file of records to add the outcome to")

@@ -147,14 +147,14 @@ def _texts(folder: Path) -> list[Target]:
         open_storage(text, Path())
 
     return [
-        Target("data spec", spec, load, 6),
-        Target("phantom options", st.text("n=0123,shortcutmark@.seed", max_size=30).map(lambda t: f"phantom:x={t}"), lambda t: data.load(t), 4),
-        Target("budget", st.one_of(TEXT, st.lists(bound, max_size=3).map(",".join)), lambda t: Budget.parse(t, image_size=64), 8),
-        Target("requirement", st.one_of(TEXT, st.builds("sensitivity[{}]>={}".format, TEXT, TEXT)), parse_requirement, 8),
-        Target("duration", st.one_of(TEXT, st.text("0123.smhd ", max_size=12)), parse_duration, 8),
-        Target("crop", TEXT, lambda t: Preprocessing.parse(t, 64), 8),
-        Target("classes", st.tuples(st.lists(TEXT, min_size=1, max_size=6), st.one_of(TEXT, st.lists(TEXT, max_size=4))), lambda v: select(*v), 6),
-        Target("storage", st.one_of(TEXT, url), storage, 6),
+        Target("data spec", spec, load, 40),
+        Target("phantom options", st.text("n=0123,shortcutmark@.seed", max_size=30).map(lambda t: f"phantom:x={t}"), lambda t: data.load(t), 40),
+        Target("budget", st.one_of(TEXT, st.lists(bound, max_size=3).map(",".join)), lambda t: Budget.parse(t, image_size=64), 40),
+        Target("requirement", st.one_of(TEXT, st.builds("sensitivity[{}]>={}".format, TEXT, TEXT)), parse_requirement, 40),
+        Target("duration", st.one_of(TEXT, st.text("0123.smhd ", max_size=12)), parse_duration, 40),
+        Target("crop", TEXT, lambda t: Preprocessing.parse(t, 64), 40),
+        Target("classes", st.tuples(st.lists(TEXT, min_size=1, max_size=6), st.one_of(TEXT, st.lists(TEXT, max_size=4))), lambda v: select(*v), 40),
+        Target("storage", st.one_of(TEXT, url), storage, 40),
     ]  # fmt: skip
 
 
@@ -173,10 +173,10 @@ def _plain_values(folder: Path) -> list[Target]:
     spec.write_text('classes = ["a", "b"]\nimage_size = 64\nchannels = 3\nmean = [0.5, 0.5, 0.5]\nstd = [0.2, 0.2, 0.2]\n')
     networks = [get_space(name).sample(np.random.default_rng(0)).to_json() for name in ("pepx", "mbconv", "fire")]
     return [
-        Target("settings", st.one_of(altered(values), st.dictionaries(st.sampled_from(sorted(values)), JSON, max_size=3)), _dictionaries(parse_settings), 8),
-        Files(toml, lambda: parse_settings(read_config(toml))).as_bytes("configuration file", 6),
-        Files(spec, lambda: read_model_spec(spec)).as_bytes("model spec file", 6),
-        Target("architecture", st.one_of(*map(altered, networks)), load_architecture, 8),
+        Target("settings", st.one_of(altered(values), st.dictionaries(st.sampled_from(sorted(values)), JSON, max_size=3)), _dictionaries(parse_settings), 40),
+        Files(toml, lambda: parse_settings(read_config(toml))).as_bytes("configuration file", 40),
+        Files(spec, lambda: read_model_spec(spec)).as_bytes("model spec file", 40),
+        Target("architecture", st.one_of(*map(altered, networks)), load_architecture, 40),
     ]  # fmt: skip
 
 
@@ -236,23 +236,23 @@ def _run_files(folder: Path) -> list[Target]:
     return [
         Files(other["audit"] / "audit.json", lambda: read_record(other["audit"])).as_json("audit record", 3),
         Files(other["benchmark"] / "benchmark.json", lambda: read_record(other["benchmark"])).as_json("benchmark record", 3),
-        Files(run / "run.json", lambda: read_record(run)).as_json("run record", 4),
+        Files(run / "run.json", lambda: read_record(run)).as_json("run record", 3),
         Files(run / "run.json", lambda: read_search(run)).as_bytes("run record, bytes", 3),
         Files(run / "settings.json", lambda: parse_settings(read_json(run / "settings.json"))).as_bytes("stored settings", 3),
-        Files(run / "settings.json", lambda: resolve_model(str(run))).as_json("settings of a run to audit", 2),
-        Files(run / "parts.json", lambda: parts_from_json(data, read_json(run / "parts.json"))).as_json("parts", 4),
+        Files(run / "settings.json", lambda: resolve_model(str(run))).as_json("settings of a run to audit", 3),
+        Files(run / "parts.json", lambda: parts_from_json(data, read_json(run / "parts.json"))).as_json("parts", 3),
         Files(run / "generator.json", lambda: generate(run, n=1)).as_json("generator", 1),
         Files(run / "data.json", lambda: generate(run, n=1)).as_json("data summary", 1),
-        Files(run / "openings.json", opening).as_json("openings", 4),
+        Files(run / "openings.json", opening).as_json("openings", 3),
         Files(run / "journal.log", study).as_bytes("journal", 3),
-        Files(run / "checksums.json", lambda: damaged_files(run)).as_json("checksums", 2),
+        Files(run / "checksums.json", lambda: damaged_files(run)).as_json("checksums", 3),
         Files(home / "manifest.json", lambda: load_candidate(home)).as_json("candidate manifest", 3),
         Files(home / "architecture.json", lambda: load_candidate(home)).as_json("candidate architecture", 3),
         Files(home / "preprocessing.json", lambda: load_candidate(home)).as_json("candidate preprocessing", 3),
-        Files(home / "training_images.json", lambda: load_candidate(home)).as_json("candidate training images", 2),
-        Files(home / "weights.safetensors", lambda: load_candidate(home)).as_bytes("candidate weights", 2),
-        Files(home / "manifest.json", lambda: model_source(load_candidate(home))).as_json("candidate to source", 2),
-        Files(folder / "state.safetensors", lambda: load_checkpoint(folder / "state.safetensors")).as_bytes("checkpoint", 4),
+        Files(home / "training_images.json", lambda: load_candidate(home)).as_json("candidate training images", 3),
+        Files(home / "weights.safetensors", lambda: load_candidate(home)).as_bytes("candidate weights", 3),
+        Files(home / "manifest.json", lambda: model_source(load_candidate(home))).as_json("candidate to source", 3),
+        Files(folder / "state.safetensors", lambda: load_checkpoint(folder / "state.safetensors")).as_bytes("checkpoint", 3),
     ]  # fmt: skip
 
 
@@ -306,7 +306,7 @@ def _readers(folder: Path) -> list[Target]:
         load = functools.partial(data.load, f"{layout.reader}:{layout.path}", image_size=16, cache=None)
         per_file = [Files(path, load) for path in (*tables[:3], *pictures)]
         choices = st.one_of(*(damaged(f.content).map(functools.partial(_pair, f)) for f in per_file))
-        targets.append(Target(f"reader {name}", choices, lambda pair: pair[0].write(pair[1]), 1))
+        targets.append(Target(f"reader {name}", choices, lambda pair: pair[0].write(pair[1]), 2))
     return targets
 
 
