@@ -87,7 +87,7 @@ def _data(data: DataSummary) -> str:
 def _metrics(metrics: Sequence[Metric]) -> str:
     rows = [
         (fmt.metric_title(m.name), m.part, fmt.metric_value(m), fmt.metric_interval(m), str(m.n), str(m.groups), m.note)
-        for m in metrics
+        for m in sorted(metrics, key=lambda m: PARTS.index(m.part) if m.part in PARTS else len(PARTS))
     ]
     return _table(("Metric", "Part", "Value", "95 %", "Images", "Groups", "Note"), rows)
 
