@@ -8,6 +8,7 @@ from pathlib import Path
 from nas.files import write_text
 from nas.records import CandidateRecord, DataSummary, Finding, Metric, SearchRecord
 from nas.report import formatting as fmt
+from nas.report.cells import part_rank
 from nas.report.charts.intervals import margins_text
 from nas.report.search_page import budget_text, use
 from nas.report.views import test_reason
@@ -87,7 +88,7 @@ def _data(data: DataSummary) -> str:
 def _metrics(metrics: Sequence[Metric]) -> str:
     rows = [
         (fmt.metric_title(m.name), m.part, fmt.metric_value(m), fmt.metric_interval(m), str(m.n), str(m.groups), m.note)
-        for m in sorted(metrics, key=lambda m: PARTS.index(m.part) if m.part in PARTS else len(PARTS))
+        for m in sorted(metrics, key=lambda m: part_rank(m.part))
     ]
     return _table(("Metric", "Part", "Value", "95 %", "Images", "Groups", "Note"), rows)
 

@@ -13,6 +13,11 @@ from nas.report import formatting as fmt
 PARTS = ("test", "audit", "validation")  # of several figures of one name, the most independent comes first
 
 
+def part_rank(part: str) -> tuple[int, str]:
+    """Sorts parts of the data, the most independent first."""
+    return PARTS.index(part) if part in PARTS else len(PARTS), part
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell: its text, a second line, the value it sorts by, ready markup, and a verdict chip in front."""
@@ -84,9 +89,7 @@ def metrics_table(metrics: Iterable[Metric]) -> Table:
 
 def metrics_by_part(metrics: Sequence[Metric]) -> tuple[Table, Table]:
     """One row a metric and one column a part, the test first: of all classes together, and class by class."""
-    parts = sorted(
-        {metric.part for metric in metrics}, key=lambda part: (PARTS.index(part) if part in PARTS else len(PARTS), part)
-    )
+    parts = sorted({metric.part for metric in metrics}, key=part_rank)
     found = {(metric.name, metric.part): metric for metric in metrics}
     names = list(dict.fromkeys(metric.name for metric in metrics))
     columns = [("Metric", False), *((f"{part.capitalize()} (95 %)", True) for part in parts), ("Interval by", False)]
