@@ -2,6 +2,9 @@ import json
 
 import pytest
 
+from nas.engine.progress import Silent
+from nas.engine.ray_engine import resources
+from nas.engine.settings import SearchSettings
 from nas.jobs.search import search
 
 TINY = {
@@ -27,3 +30,45 @@ def test_ray_gives_the_same_trials_as_this_process(tmp_path, monkeypatch):
     assert [(t.key, t.quality) for t in rays.trials] == [(t.key, t.quality) for t in here.trials]
     assert rays.accounting.completed == 2
     json.loads(rays.to_json())
+
+
+class LosesANode(Silent):
+    """Kills the cluster's second node, trial and all, once the first trial has ended."""
+
+    def __init__(self, cluster, node):
+        self.cluster, self.node = cluster, node
+
+    def trial_finished(self, record):
+        if self.node is not None:
+            self.cluster.remove_node(self.node, allow_graceful=False)
+            self.node = None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_search_on_two_nodes_survives_the_loss_of_one(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        losing = LosesANode(cluster, node)
+        record = search("phantom:n=60", out=tmp_path / "run", engine="ray", trials=5, workers=3, progress=losing, **TINY)
+        assert losing.node is None
+        assert len({t.key for t in record.trials if t.outcome == "completed"}) == record.accounting.completed == 5
+        assert sum(node["Alive"] for node in ray.nodes()) == 1
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def test_a_trial_takes_its_threads_and_its_share_of_the_gpus(monkeypatch):
+    monkeypatch.setattr("nas.engine.ray_engine.threads_per_worker", lambda workers: 8 // workers)
+    assert resources({"CPU": 8.0}, SearchSettings(workers=4)) == {"num_cpus": 2, "num_gpus": 0.0}
+    assert resources({"CPU": 8.0, "GPU": 2.0}, SearchSettings(workers=4)) == {"num_cpus": 2, "num_gpus": 0.5}
+    assert resources({"CPU": 8.0, "GPU": 4.0}, SearchSettings(workers=2)) == {"num_cpus": 4, "num_gpus": 1.0}
+    assert resources({"CPU": 8.0, "GPU": 4.0}, SearchSettings(workers=2, device="cpu"))["num_gpus"] == 0.0

@@ -26,7 +26,7 @@ def outcome(record):
     return [(t.key, t.quality, t.outcome) for t in record.trials]
 
 
-@pytest.mark.parametrize("sampler", ["random", "generator"])
+@pytest.mark.parametrize("sampler", ["random", "generator", "evolution"])
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, sampler):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     whole = search("phantom:n=120", out=tmp_path / "whole", engine="here", sampler=sampler, **TINY)
