@@ -218,15 +218,22 @@ class SearchSpace(ABC):
     def crossover(
         self, first: Architecture, second: Architecture, rng: np.random.Generator, budget: Budget | None = None
     ) -> Architecture:
-        """Each block of the child, as a whole, comes from one of the parents; repaired where that breaks the budget."""
-        pick: dict[str | None, bool] = {}
-        values = list(first.values_tuple)
+        """Each block of the child, as a whole, comes from one of the parents; repaired where that breaks the budget.
+
+        A block that is alive in one parent only comes from that one; decisions outside all blocks come one by one.
+        """
+        parents = [list(parent.values_tuple) for parent in (first, second)]
+        alive = [set(self._active(values)) for values in parents]
+        pick: dict[str, int] = {}
+        values = []
         for position, name in enumerate(self.names):
-            block = self.block_of(name)
+            block = self.block_of(name) or name
             if block not in pick:
-                pick[block] = bool(rng.integers(2))
-            if pick[block]:
-                values[position] = second.values_tuple[position]
+                pick[block] = int(rng.integers(2))
+            parent = pick[block]
+            if position not in alive[parent] and position in alive[1 - parent]:
+                parent = 1 - parent
+            values.append(parents[parent][position])
         child = self._wrap(values, first.in_channels, first.classes)
         return child if budget is None else self.repair(child, budget, rng)
 

@@ -74,7 +74,7 @@ def module_table(model: nn.Module, image_size: int, in_channels: int = 1) -> dic
 UNITS = {
     "flops": "multiply–accumulates of one image in evaluation mode",
     "parameters": "trainable",
-    "memory": "bytes of float32 activations alive at the peak",
+    "memory": "bytes of float32 activations alive at the peak, without the scratch space of the backend",
 }
 
 

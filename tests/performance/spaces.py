@@ -5,11 +5,11 @@
     python -m tests.performance.spaces budget     100,000 samples, mutations, repairs a space, from the smallest budget to the largest
     python -m tests.performance.spaces proofs     200 random budgets a space, and 200 on a reduced one that is enumerated
     python -m tests.performance.spaces keys       2,001 pairs a space, engineered synonyms included, against the executed graphs
-    python -m tests.performance.spaces fuzz       20,000 damaged files a space: read, or refused with the project's own error
+    python -m tests.performance.spaces fuzz       10,000 damaged files a space: read, or refused with the project's own error
     python -m tests.performance.spaces speed      proposals a second, and the analytic cost against fvcore in one run
 
 Each piece of work is a line of the work file: interrupted, the same command goes on where it stopped. With ``--out`` a part
-that is complete is summed up there, beside the other parts. ``--n`` does less, for a look.
+that is complete is summed up there, beside the other parts. ``--only`` does one space (or baseline), ``--n`` does less.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ PARTS = {
     "budget": Part(100_000, _by_share, spaces_proposed.within, spaces_proposed.within_total),
     "proofs": Part(200, _whole, spaces_proposed.proofs),
     "keys": Part(667, _numbered, spaces_built.keys, spaces_built.keys_total),
-    "fuzz": Part(20_000, _whole, spaces_proposed.fuzzed),
+    "fuzz": Part(10_000, _whole, spaces_proposed.fuzzed),
     "speed": Part(1000, _whole, spaces_proposed.speed),
 }
 
@@ -69,12 +69,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--n", type=int)
+    parser.add_argument("--only")
     parser.add_argument("--work", type=Path, default=Path("spaces.jsonl"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     part, n = PARTS[options.part], options.n or PARTS[options.part].n
-    found = _done(options.part, list(part.pieces(n)), part.run, options.work)
+    pieces = [piece for piece in part.pieces(n) if options.only in (None, piece[0])]
+    found = _done(options.part, pieces, part.run, options.work)
     names = list(dict.fromkeys(piece[0] for piece in found))
     totals = {name: part.total([row for piece, row in found.items() if piece[0] == name]) for name in names}
     print(json.dumps(totals, indent=1))
@@ -82,7 +84,7 @@ def main() -> None:
         results = json.loads(options.out.read_text()) if options.out.exists() else {}
         command = f"python -m tests.performance.spaces {options.part} --n {n}"
         machine = f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, one thread"
-        results[options.part] = {"command": command, "machine": machine, **totals}
+        results[options.part] = {**results.get(options.part, {}), "command": command, "machine": machine, **totals}
         options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -58,6 +58,14 @@ def test_repair_finds_a_nearest_point():
         assert sum(value != 2 for value in near.values()) == changes
 
 
+def test_crossover_mixes_the_parents_decisions_one_by_one():
+    space, rng = large(), np.random.default_rng(0)
+    first, second = space.architecture(dict.fromkeys(space.decisions, 1)), space.architecture(dict.fromkeys(space.decisions, 7))
+    child = list(space.crossover(first, second, rng).values())
+    assert set(child) == {1, 7}
+    assert 5 < child.count(1) < 25
+
+
 def test_a_bound_without_a_cost_is_refused(cells):
     with pytest.raises(InputError, match="declares no cost for memory"):
         cells.sample(np.random.default_rng(0), Budget(memory=1))

@@ -103,6 +103,16 @@ def test_mutation_changes_one_decision_that_was_active(space):
         assert len(changed) == 1
 
 
+def test_a_child_has_only_what_was_alive_in_a_parent(space):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        parents = space.sample_many(2, rng)
+        child = space.crossover(*parents, rng)
+        alive = [space.active(parent) for parent in parents]
+        for decision in space.active(child):
+            assert any(decision in a and child[decision] == p[decision] for a, p in zip(alive, parents, strict=True))
+
+
 def test_weights_steer_mutation(space):
     rng, architecture = np.random.default_rng(0), space.sample(np.random.default_rng(1))
     weights = dict.fromkeys(space.decisions, 0.0) | {"stage1.width": 1.0}
