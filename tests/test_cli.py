@@ -5,8 +5,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
-from nas.cli import main
+from nas.cli import app, main
 from nas.cli_options import parse_duration
 from nas.engine.settings import parse_settings, preset
 from search_spaces.errors import InputError
@@ -173,7 +174,7 @@ import os, signal, sys, time
 import nas.jobs.listing
 nas.jobs.listing.listing = lambda kind: (os.kill(os.getpid(), signal.{signal}), time.sleep(30))
 sys.argv = ["nas", "list", "spaces"]
-from nas.cli import main
+from nas.cli import app, main
 main()
 """
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=tmp_path)
@@ -212,6 +213,32 @@ def test_lists_name_every_plug_in_with_a_description(nas, kind):
     assert code == 0
     assert len(rows) >= 3
     assert all(row["name"] and row["description"] for row in rows)
+
+
+CONTRACT = {
+    "search": "data classes space prototype budget image-size trials time epochs sampler control objective require pretrained "
+    "answer-findings profile storage study workers engine device import seed out resume json",
+    "generate": "n budget json",
+    "audit": "data image level cross-fit model-spec weights seed device out exit-zero self-test quick json",
+    "benchmark": "data baselines folds seeds epochs image-size recipe pretrained audit survey workers device seed out resume json",
+    "report": "verify json",
+    "predict": "evidence csv json",
+    "cost": "image-size json",
+    "export": "format out json",
+    "data inspect": "out json",
+    "data phantom": "n shortcut out json",
+    "worker": "storage study json",
+    "list": "json",
+}
+
+
+@pytest.mark.parametrize("command", CONTRACT)
+def test_every_option_that_scripts_rely_on_is_there(command):
+    found = get_command(app)
+    for word in command.split():
+        found = found.commands[word]
+    known = {name for parameter in found.params for name in parameter.opts}
+    assert {f"--{name}" for name in CONTRACT[command].split()} <= known
 
 
 def test_help_loads_no_torch_and_no_optuna():
