@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from nas.files import read_toml
 from search_spaces.errors import InputError
 
 DATA, FINALISTS, MACHINE, OUTPUT = "The images", "The finalists", "Where it runs", "What it writes"  # headings in --help
@@ -68,14 +68,7 @@ def names(text: str | None) -> tuple[str, ...] | None:
 
 def read_config(path: Path) -> dict[str, Any]:
     """A TOML configuration as plain values; its keys are those of the search's settings and of its command line."""
-    try:
-        if path.stat().st_size > 2**20:
-            raise InputError(f"{path} has {path.stat().st_size} bytes; a configuration is at most 1 MiB")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML ({error}); mend it") from error
+    values = read_toml(path)
     for key in ("data", "require", "imports"):
         if isinstance(values.get(key), str):
             values[key] = [values[key]]

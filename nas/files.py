@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from search_spaces.errors import InputError, ToolkitError
 
 MAX_JSON_BYTES = 256 * 2**20
+MAX_TOML_BYTES = 2**20
 
 
 class WriteError(ToolkitError):
@@ -72,6 +74,18 @@ def read_json(path: Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); restore it or delete it") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read TOML that people write; a missing, oversized or damaged file raises ``InputError`` that names it."""
+    try:
+        if path.stat().st_size > MAX_TOML_BYTES:
+            raise InputError(f"{path} has {path.stat().st_size} bytes, more than {MAX_TOML_BYTES}; it is no configuration")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid TOML ({error}); mend it") from error
 
 
 @contextmanager

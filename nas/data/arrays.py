@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def stream(archive: Path, key: str, wanted: Sequence[int]) -> Iterator[NDArray]:
     """The rows ``wanted`` (ascending) of one array, read forward."""
     with _open(archive, key) as file:
         full, dtype = _header(file, archive, key)
-        count = int(np.prod(full[1:], dtype=np.int64))
+        count = math.prod(full[1:])
         size = count * dtype.itemsize
         position = 0
         for index in wanted:
@@ -52,7 +53,7 @@ def load(archive: Path, key: str, max_bytes: int = 1 << 30) -> NDArray:
     """A whole (small) array, for example labels."""
     with _open(archive, key) as file:
         full, dtype = _header(file, archive, key)
-        size = int(np.prod(full, dtype=np.int64)) * dtype.itemsize
+        size = math.prod(full) * dtype.itemsize
         if size > max_bytes:
             raise InputError(f"{archive}, array {key!r} has {size} bytes, more than {max_bytes}; it holds no labels")
         return np.frombuffer(_exactly(file, size, archive, key), dtype=dtype).reshape(full)
@@ -74,7 +75,7 @@ def _header(file: IO[bytes], archive: Path, key: str) -> tuple[tuple[int, ...], 
         Exception
     ) as error:  # numpy parses the header as Python text, whose parser raises anything (TokenError, SyntaxError, …)
         raise InputError(f"{archive}, array {key!r}: damaged header ({clean(error)}); download it again") from error
-    row_bytes = int(np.prod(full[1:], dtype=np.int64)) * dtype.itemsize
+    row_bytes = math.prod(full[1:]) * dtype.itemsize
     if dtype.hasobject or fortran or not full or row_bytes > MAX_ROW_BYTES or any(side < 0 for side in full):
         raise InputError(f"{archive}, array {key!r}: {dtype} {full} is no plain array of images or labels; it is not loaded")
     return full, dtype

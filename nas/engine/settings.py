@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from baselines.recipe import Recipe
 from search_spaces.errors import InputError
+
+_shown = reprlib.Repr()  # cut short, and not followed into any depth
+_shown.maxstring = _shown.maxother = 200
 
 Objective = Literal["log_loss", "auroc", "balanced_accuracy"]
 
@@ -79,7 +83,7 @@ def explain(error: ValidationError, what: str) -> str:
     key = ".".join(str(part) for part in first["loc"]) or what
     if first["type"] == "extra_forbidden":
         return f"unknown {what} {key!r}; see the command's --help for the known ones"
-    return f"{what} {key!r}: {first['msg'].lower()}, but got {first.get('input')!r}"
+    return f"{what} {key!r}: {first['msg'].lower()}, but got {_shown.repr(first.get('input'))}"
 
 
 def refuse_other_settings(stored: SearchSettings, asked: dict[str, Any]) -> None:

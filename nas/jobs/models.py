@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.engine.settings import explain, parse_settings
-from nas.files import read_json
+from nas.files import read_json, read_toml
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,11 +32,7 @@ class ModelSpec(BaseModel):
 def read_model_spec(path: Path) -> ModelSpec:
     """Read a model spec; unknown keys and bad values raise ``InputError``."""
     try:
-        return ModelSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check --model-spec") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML ({error}); mend it") from error
+        return ModelSpec.model_validate(read_toml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error, 'model spec key')}") from error
 
