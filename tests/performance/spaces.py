@@ -8,8 +8,8 @@
     python -m tests.performance.spaces fuzz       10,000 damaged files a space: read, or refused with the project's own error
     python -m tests.performance.spaces speed      proposals a second, and the analytic cost against fvcore in one run
 
-Each piece of work is a line of the work file: interrupted, the same command goes on where it stopped. With ``--out`` a part
-that is complete is summed up there, beside the other parts. ``--only`` does one space (or baseline), ``--n`` does less.
+Each piece of work is a line of the work file: interrupted, or after ``--seconds``, the same command goes on where it stopped.
+With ``--out`` what is done is summed up there, beside the other parts. ``--only`` does one space (or baseline), ``--n`` less.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,7 @@ class Part(NamedTuple):
 
 
 def _numbered(n: int) -> Iterable[Piece]:
-    return ((space, index) for space in SPACES for index in range(n))
+    return ((space, index) for index in range(n) for space in SPACES)
 
 
 def _whole(n: int) -> Iterable[Piece]:
@@ -50,7 +51,7 @@ def _whole(n: int) -> Iterable[Piece]:
 
 def _by_share(n: int) -> Iterable[Piece]:
     shares = spaces_proposed.SHARES
-    return ((space, share, -(-n // len(shares))) for space in SPACES for share in shares)
+    return ((space, share, -(-n // len(shares))) for share in shares for space in SPACES)
 
 
 PARTS = {
@@ -70,13 +71,14 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--n", type=int)
     parser.add_argument("--only")
+    parser.add_argument("--seconds", type=float, default=1400, help="begin nothing new after so many")
     parser.add_argument("--work", type=Path, default=Path("spaces.jsonl"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     part, n = PARTS[options.part], options.n or PARTS[options.part].n
     pieces = [piece for piece in part.pieces(n) if options.only in (None, piece[0])]
-    found = _done(options.part, pieces, part.run, options.work)
+    found = _done(options.part, pieces, part.run, options.work, time.monotonic() + options.seconds)
     names = list(dict.fromkeys(piece[0] for piece in found))
     totals = {name: part.total([row for piece, row in found.items() if piece[0] == name]) for name in names}
     print(json.dumps(totals, indent=1))
@@ -88,8 +90,8 @@ def main() -> None:
         options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def _done(part: str, pieces: list[Piece], run: Callable[..., Row], work: Path) -> dict[Piece, Row]:
-    """The rows of all pieces, in order: from the work file, or done now and added to it."""
+def _done(part: str, pieces: list[Piece], run: Callable[..., Row], work: Path, until: float) -> dict[Piece, Row]:
+    """The rows of the pieces, in order: from the work file, or done now and added to it."""
     known: dict[Piece, Row] = {}
     for line in work.read_text().splitlines() if work.exists() else []:
         entry = json.loads(line)
@@ -97,11 +99,11 @@ def _done(part: str, pieces: list[Piece], run: Callable[..., Row], work: Path) -
             known[tuple(entry["piece"])] = entry["row"]
     with work.open("a") as file:
         for piece in pieces:
-            if piece not in known:
+            if piece not in known and time.monotonic() < until:
                 known[piece] = run(*piece)
                 file.write(json.dumps({"part": part, "piece": piece, "row": known[piece]}) + "\n")
                 file.flush()
-    return {piece: known[piece] for piece in pieces}
+    return {piece: known[piece] for piece in pieces if piece in known}
 
 
 if __name__ == "__main__":
