@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import product
 from math import inf
 from typing import Any, NamedTuple
@@ -36,6 +37,11 @@ class FittedSpace(SearchSpace):
     @abstractmethod
     def _widths(self) -> frozenset[int]:
         """Positions of the decisions that are fitted: ordered numbers, each costing more than the one before."""
+
+    @cached_property
+    def _narrowest(self) -> list[tuple[int, Any]]:
+        """Each width's position and smallest choice."""
+        return [(position, self._choices[position][0]) for position in self._widths]
 
     @abstractmethod
     def _draw(self, rng: np.random.Generator, reach: float = 1.0) -> Values:

@@ -35,7 +35,6 @@ class Fit:
         self.size = space._size(budget.image_size)
         self.in_channels = space.in_channels if in_channels is None else in_channels
         self.classes = space.classes if classes is None else classes
-        self.narrowest = [(position, space._choices[position][0]) for position in space._widths]
         self.corners = space._fitting(budget, self.in_channels, self.classes)
 
     @property
@@ -79,7 +78,7 @@ class Fit:
     def narrow(self, values: Values) -> Values:
         """The structure of ``values`` with every width at its smallest choice."""
         narrow = list(values)
-        for position, width in self.narrowest:
+        for position, width in self.space._narrowest:
             narrow[position] = width
         return self.space._canonical(narrow)
 

@@ -66,6 +66,7 @@ class NetworkSpace(FittedSpace):
         self._open_widths = Widths(self)
         self._lacking = {at for at, places in enumerate(self._places) if self._off[at] not in places}
         self._choice_counts = np.array([len(options) for options in self._choices])
+        self._drawn_counts: dict[float, np.ndarray] = {}  # by reach
         self._is_depth = np.array([name.endswith(".depth") for name in self.names])
         self._known_blocks = KnownBlocks(self._operations)
         self._tallies: dict[tuple[Spec, int], BlockTally] = {}
@@ -102,8 +103,9 @@ class NetworkSpace(FittedSpace):
         """int64 (n, decisions): random places among each decision's choices; ``reach``: the share of depths to draw from."""
 
     def _uniform_places(self, n: int, rng: np.random.Generator, reach: float) -> np.ndarray:
-        counts = np.where(self._is_depth, 1 + reach * (self._choice_counts - 1), self._choice_counts)
-        return (rng.random((n, len(self.names))) * counts).astype(np.int64)
+        if reach not in self._drawn_counts:
+            self._drawn_counts[reach] = np.where(self._is_depth, 1 + reach * (self._choice_counts - 1), self._choice_counts)
+        return (rng.random((n, len(self.names))) * self._drawn_counts[reach]).astype(np.int64)
 
     def _reach(self, fit: Fit) -> float:
         rng = np.random.default_rng(0)  # not the caller's: what a budget's reach is depends on the budget alone
@@ -234,6 +236,17 @@ def near(options: Sequence[Any], target: float) -> Any:
     return options[min(bisect_left(options, target), len(options) - 1)]
 
 
-def nearest_places(options: Sequence[Any], targets: np.ndarray) -> np.ndarray:
-    """``near`` for many targets: places among the choices."""
-    return np.minimum(np.searchsorted(options, targets), len(options) - 1)
+class Ladders:
+    """``near`` for several decisions at once, as places among the choices of each: their ladders of choices stand one above the other."""
+
+    def __init__(self, ladders: Sequence[Sequence[int]]) -> None:
+        lengths = np.array([len(ladder) for ladder in ladders])
+        self._shift = 1e6 * np.arange(len(ladders))  # more than any width
+        self._steps = np.concatenate([np.add(ladder, shift) for ladder, shift in zip(ladders, self._shift, strict=True)])
+        self._first = np.cumsum(lengths) - lengths
+        self._last = lengths - 1
+
+    def places(self, targets: np.ndarray) -> np.ndarray:
+        """int64 (n, decisions) for float64 (n, decisions)."""
+        found: np.ndarray = np.minimum(self._steps.searchsorted(targets + self._shift) - self._first, self._last)
+        return found

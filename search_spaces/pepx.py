@@ -25,7 +25,7 @@ from search_spaces.catalogue import register_space
 from search_spaces.conflict import pareto
 from search_spaces.formulas import larger
 from search_spaces.network import block_names
-from search_spaces.networked import NetworkSpace, Spec, near, nearest_places
+from search_spaces.networked import Ladders, NetworkSpace, Spec, near
 from search_spaces.operations import Operation, Operations
 from search_spaces.published import DESIGNS
 from search_spaces.space import Triple, Values
@@ -111,7 +111,8 @@ class PepxSpace(NetworkSpace):
         self._blocks = [[at[f"stage{s}.block{b}.kind"] for b in range(1, depth + 1)] for s, depth in enumerate(DEPTHS, 1)]
         firsts = [first for blocks in self._blocks for first in blocks]
         self._inner_stage = np.array([stage for stage, blocks in enumerate(self._blocks) for _ in blocks])
-        self._fitted = self._alike([*self._width, *(first + inner for inner in _INNER_WIDTHS for first in firsts)])
+        self._drawn = [*self._width, *(first + inner for inner in _INNER_WIDTHS for first in firsts)]
+        self._ladders = Ladders([self._choices[position] for position in self._drawn])
 
     def prototypes(self) -> dict[str, Architecture]:
         """The COVID-Net family and a ResNet-50-like network; grey replicated to three channels, as published."""
@@ -219,17 +220,8 @@ class PepxSpace(NetworkSpace):
         growth = np.exp2(np.concatenate([rng.uniform(4, 7, (n, 1)), rng.uniform(0, 1.3, (n, len(DEPTHS) - 1))], axis=1))
         levels = np.cumprod(growth, axis=1)  # widths grow with depth, and a block's inner widths go with its stage's
         inner = _inner_targets(levels[:, self._inner_stage], rng.random((3, n, len(self._inner_stage))))
-        targets = np.concatenate([levels, *inner], axis=1)
-        for choices, positions, columns in self._fitted:
-            places[:, positions] = nearest_places(choices, targets[:, columns])
+        places[:, self._drawn] = self._ladders.places(np.concatenate([levels, *inner], axis=1))
         return places
-
-    def _alike(self, positions: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Positions that have the same choices: the choices, those positions, and their places among ``positions``."""
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for column, position in enumerate(positions):
-            groups.setdefault(self._choices[position], []).append(column)
-        return [(np.array(choices), np.array(positions)[columns], np.array(columns)) for choices, columns in groups.items()]
 
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
         drawn = self._draw_raw(1, rng)[0]

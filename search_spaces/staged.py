@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from search_spaces.network import block_names
-from search_spaces.networked import NetworkSpace, nearest_places
+from search_spaces.networked import Ladders, NetworkSpace
 from search_spaces.space import Values
 
 
@@ -51,6 +51,7 @@ class StagedSpace(NetworkSpace):
         self._always = [self._index[name] for name in top]
         self._depth = [self._index[f"stage{number}.depth"] for number in numbers]
         self._width = [self._index[f"stage{number}.width"] for number in numbers]
+        self._ladders = Ladders([self._choices[position] for position in self._width])
         self._extra = [[self._index[f"stage{number}.{name}"] for name in stage] for number in numbers]
         first = next(iter(block))
         self._blocks = [
@@ -95,8 +96,7 @@ class StagedSpace(NetworkSpace):
 
     def _draw_places(self, n: int, rng: np.random.Generator, reach: float) -> np.ndarray:
         places = self._uniform_places(n, rng, reach)
-        levels = np.exp2(rng.uniform(3, 6, n))  # stage widths grow with depth
-        for position in self._width:
-            places[:, position] = nearest_places(self._choices[position], levels)
-            levels = levels * np.exp2(rng.uniform(0, 1.3, n))
+        growth = np.exp2([rng.uniform(3, 6, n), *(rng.uniform(0, 1.3, n) for _ in self._width)])[:-1]
+        levels = np.cumprod(growth, axis=0).T  # stage widths grow with depth
+        places[:, self._width] = self._ladders.places(levels)
         return places
