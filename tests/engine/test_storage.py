@@ -1,6 +1,11 @@
 import pytest
 
+from nas.engine.directory import RunDirectory
+from nas.engine.proxy import make_proxy
+from nas.engine.settings import SearchSettings
 from nas.engine.storage import file_system, open_storage, redact
+from nas.engine.study import open_study
+from nas.jobs.worker import worker
 from search_spaces.errors import InputError
 
 
@@ -39,3 +44,62 @@ def test_file_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
 def test_grpc_needs_host_and_port(tmp_path):
     with pytest.raises(InputError, match="must name host and port"):
         open_storage("grpc://", tmp_path)
+
+
+@pytest.fixture
+def proxied():
+    """A function that serves a storage through gRPC; returns the proxy's URL."""
+    pytest.importorskip("grpc", reason="the extra 'grpc' is not installed")
+    from optuna.storages._grpc.server import make_server
+
+    from tests.postgres import _free_port
+
+    servers = []
+
+    def serve(storage):
+        port = _free_port()
+        servers.append(make_server(storage, "127.0.0.1", port))
+        servers[-1].start()
+        return f"grpc://127.0.0.1:{port}"
+
+    yield serve
+    for server in servers:
+        server.stop(None).wait()
+
+
+def test_a_proxy_before_a_journal_is_refused_and_one_before_a_database_is_not(tmp_path, proxied):
+    def join(url):
+        return open_study(open_storage(url, tmp_path), "s", settings=SearchSettings(), facts={"threads": 1})
+
+    with pytest.raises(InputError, match="proxy serves a journal file"):
+        join(proxied(open_storage(None, tmp_path)))
+    database = open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path)
+    study = join(proxied(database))
+    study.tell(study.ask(), 1.0)
+    assert study.best_value == 1.0
+    database.inner._backend.engine.dispose()
+
+
+def test_a_proxy_serves_databases_only():
+    with pytest.raises(InputError, match="a proxy serves a database, but got 'journal:x'"):
+        make_proxy("journal:x", "127.0.0.1", 1)
+
+
+def test_a_second_worker_on_sqlite_is_refused(tmp_path):
+    with pytest.raises(InputError, match="SQLite takes one worker"):
+        worker(f"sqlite:///{tmp_path}/study.db", "s")
+
+
+def test_a_worker_joins_no_other_run_directory(tmp_path):
+    search = RunDirectory(tmp_path / "search")
+    study = open_study(
+        open_storage(None, search.path), "s", settings=SearchSettings(), facts={"threads": 1, "run": search.identity()}
+    )
+    study.set_user_attr("directory", str(tmp_path / "elsewhere"))
+    url = f"journal:{search.path}/journal.log"
+    with pytest.raises(InputError, match="cannot be seen from here"):
+        worker(url, "s")
+    with pytest.raises(InputError, match="holds no search"):
+        worker(url, "s", directory=tmp_path)
+    with pytest.raises(InputError, match="it belongs to another run directory"):
+        open_study(study._storage, "s", settings=SearchSettings(), facts={"run": RunDirectory(tmp_path / "other").identity()})

@@ -1,0 +1,72 @@
+import json
+
+import pytest
+
+from nas.engine.directory import RunDirectory, damaged_files, is_sealed, read_search, seal
+from nas.files import write_json
+from search_spaces.errors import InputError
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run: two sealed trials, its own records, a journal."""
+    directory = RunDirectory(tmp_path)
+    for key in ("a", "b"):
+        write_json(directory.trial(key) / "trial.json", {"key": key})
+        (directory.trial(key) / "weights.safetensors").write_bytes(bytes(100))
+        seal(directory.trial(key))
+    for file in (directory.settings, directory.parts, directory.data, directory.record):
+        write_json(file, {})
+    (tmp_path / "journal.log").write_text('{"op_code": 0}\n{"op_code": 1}\n')
+    directory.identity()
+    directory.seal()
+    return directory
+
+
+def test_a_whole_run_has_no_damaged_file(run):
+    assert damaged_files(run.path) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["run.json", "parts.json", "settings.json", "data.json", "identity.json", "trials/a/weights.safetensors", "trials/b/trial.json"]
+)  # fmt: skip
+def test_a_changed_or_missing_file_is_named(run, name):
+    path = run.path / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"!")
+    assert damaged_files(run.path) == [f"{path}: content differs from its checksum"]
+    path.unlink()
+    assert damaged_files(run.path) == [f"{path}: missing"]
+
+
+@pytest.mark.parametrize(("content", "found"), [("{\n{}\n", 1), ("{}\n{]\n{}\n", 2), ('{}\n{"torn', None)])
+def test_a_damaged_journal_names_its_line_and_a_torn_last_one_is_no_damage(run, content, found):
+    journal = run.path / "journal.log"
+    journal.write_text(content)
+    assert damaged_files(run.path) == ([f"{journal}: line {found} is not JSON"] if found else [])
+
+
+def test_damaged_checksums_are_named(run):
+    (run.trial("a") / "checksums.json").write_text("[1]")
+    assert str(run.trial("a") / "checksums.json") in damaged_files(run.path)[0]
+    assert not is_sealed(run.trial("a"))
+
+
+def test_sealing_takes_away_what_a_killed_process_left_half_written(run):
+    left = run.trial("a") / ".weights.safetensors.x1.tmp"
+    left.write_bytes(b"half")
+    seal(run.trial("a"))
+    assert not left.exists()
+    assert is_sealed(run.trial("a"))
+
+
+def test_a_run_keeps_its_identity_and_no_two_share_one(run, tmp_path):
+    assert run.identity() == RunDirectory(run.path).identity()
+    assert run.identity() != RunDirectory(tmp_path / "other").identity()
+
+
+@pytest.mark.parametrize("value", [{}, [], {"seed": "x"}, None], ids=json.dumps)
+def test_a_record_of_another_shape_names_its_file(run, value):
+    write_json(run.record, value)
+    with pytest.raises(InputError, match=r"run\.json is damaged or of another version"):
+        read_search(run.path)

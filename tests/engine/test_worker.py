@@ -1,0 +1,145 @@
+"""What a worker makes of trials that fail, hang, or are taken away, with the training itself replaced."""
+
+import os
+import signal
+import threading
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from nas.engine import presence
+from nas.engine import study as studies
+from nas.engine import worker as worker_module
+from nas.engine.process import open_worker
+from nas.engine.progress import Silent
+from nas.engine.settings import SearchSettings
+from nas.files import WriteError
+from search_spaces.errors import ToolkitError
+
+
+class Messages(Silent):
+    def __init__(self):
+        self.messages = []
+
+    def message(self, text):
+        self.messages.append(text)
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """A worker in this process whose trials run the function that it is given."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def build(run_trial, **options):
+        monkeypatch.setattr(worker_module, "run_trial", lambda context, architecture, **k: run_trial(architecture, k["number"]))
+        settings = SearchSettings(
+            data=("phantom:n=60",), image_size=32, budget="300K", sampler="random", trials=3, prune=False, **options.pop("settings", {})
+        )  # fmt: skip
+        return open_worker(tmp_path, settings, Messages(), storage=None, study="s", name="w", **options)
+
+    return build
+
+
+def test_failures_that_differ_in_figures_only_stop_the_search_with_a_diagnosis(make):
+    def fail(architecture, number):
+        raise RuntimeError(f"CUDA out of memory: tried to allocate {20 + number} MiB")
+
+    worker = make(fail)
+    with pytest.raises(
+        ToolkitError, match=r"the last 5 trials failed in the same way \(RuntimeError: CUDA out of memory.*--resume"
+    ):
+        worker.run()
+    records = studies.trial_records(worker.study)
+    assert [r.outcome for r in records] == ["failed"] * 5
+    assert records[0].reason == "RuntimeError: CUDA out of memory: tried to allocate 20 MiB"
+
+
+def test_failures_of_different_kinds_do_not_stop_it(make):
+    def fail(architecture, number):
+        raise (RuntimeError, ValueError, KeyError)[number % 3]("no")
+
+    worker = make(fail)
+    assert worker.run(at_most=8) == 8
+    assert studies.account(worker.study.get_trials()).failed == 8
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), WriteError("cannot write x: No space left on device")], ids=str)
+def test_what_no_candidate_has_done_gives_the_trial_back(make, error):
+    def fail(architecture, number):
+        raise error
+
+    worker = make(fail)
+    for _ in range(studies.MAX_ATTEMPTS + 1):  # giving back is no attempt
+        with pytest.raises(type(error)):
+            worker.run()
+    first, *_, waiting = worker.study.get_trials()
+    assert (waiting.state, waiting.user_attrs["key"]) == (TrialState.WAITING, first.user_attrs["key"])
+    assert studies.account(worker.study.get_trials()).failed == 0
+
+
+def test_a_terminated_worker_of_its_own_process_gives_its_trial_back(make):
+    def terminated(architecture, number):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    worker = make(terminated, dedicated=True)
+    with pytest.raises(SystemExit) as ended:
+        worker.run()
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [t.state for t in worker.study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_trial_that_hangs_ends_its_process_and_says_why(make, monkeypatch):
+    monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.02)
+    ended = threading.Event()
+    codes = []
+
+    def exit_process(code):
+        codes.append(code)
+        ended.set()
+
+    def hang(architecture, number):
+        assert ended.wait(60)
+        raise KeyboardInterrupt  # in place of the process's end
+
+    monkeypatch.setattr(worker_module.os, "_exit", exit_process)
+    worker = make(hang, dedicated=True, settings={"stall_minutes": 0.001})
+    with pytest.raises(KeyboardInterrupt):
+        worker.run()
+    assert set(codes) == {worker_module.STALLED}
+    assert worker.study.get_trials()[0].user_attrs["stalled"] == "no progress for 0.001 minutes"
+
+
+def test_a_trial_that_others_gave_up_is_dropped_and_the_worker_goes_on(make):
+    def taken(architecture, number):
+        if number == 0:
+            studies._fail_stale(worker.study, worker.study.get_trials()[0])
+        raise ValueError("what becomes of it")
+
+    worker = make(taken)
+    assert worker.run(at_most=2) == 2
+    assert "was given up by others" in worker.progress.messages[0]
+    lost, retry = worker.study.get_trials()
+    assert lost.user_attrs["reason"] == "its worker died (attempt 1)"
+    assert retry.user_attrs["retry_of"] == lost.number
+    assert studies.account(worker.study.get_trials()).failed == 1
+
+
+def test_the_last_attempt_of_a_trial_whose_worker_dies_is_recorded_as_failed(make, monkeypatch):
+    monkeypatch.setattr(studies, "release", lambda *_: None)  # nobody gives anything back: killed
+    monkeypatch.setattr(presence, "_start_time", lambda _: next(starts))
+    starts = map(str, range(10_000))
+
+    def killed(architecture, number):
+        raise KeyboardInterrupt
+
+    worker = make(killed)
+    for _ in range(studies.MAX_ATTEMPTS):
+        with pytest.raises(KeyboardInterrupt):
+            worker.run()
+    studies.sweep(worker.study)
+    record = studies.trial_records(worker.study)
+    assert [(r.outcome, r.reason) for r in record] == [("failed", "its worker died (attempt 3)")]
+    assert optuna.trial.TrialState.RUNNING not in {t.state for t in worker.study.get_trials()}
