@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from nas.generator.options import GeneratorOptions
 from nas.generator.representation import Representation
 from nas.generator.surrogate import Inputs, Posterior, Surrogate, rank_normal
 
-FANTASIES = 16  # imagined outcomes of the pending networks, in antithetic pairs
+if TYPE_CHECKING:
+    from search_spaces import Architecture
+
 FIT_ON = 200  # observations that the surrogate's parameters are fitted to, at most
 
 
@@ -43,8 +46,8 @@ class Beliefs:
     def worth(self, history: History, points: Inputs, direction: Array) -> Array:
         """log of (expected improvement × chance of meeting the constraints) at points, float64 (m,).
 
-        With networks pending, the improvement is averaged over imagined outcomes of theirs (Snoek et al., NeurIPS 2012), so
-        that proposals made meanwhile differ from them without giving up where they might do well.
+        Pending networks are believed to turn out as predicted (the kriging believer of Ginsbourger et al. 2010): nothing is
+        left to learn at them and little near them, and what is proposed meanwhile has to improve on the best of them, too.
 
         Args:
             points: columns of the candidates; the same tuple again costs little.
@@ -56,20 +59,18 @@ class Beliefs:
         met = np.array([observations[i].violation <= 0 for i in rows])
         if not met.any():
             return self._chance(history, points, direction)
-        improvement = self._improvement(posterior, scores, float(smooth[met].max()), history)
+        incumbent = max([*smooth[met], *posterior.believed(scores)])
+        improvement = log_expected_improvement(*posterior.predict(scores), incumbent)
         return improvement if met.all() else improvement + self._chance(history, points, direction)
 
-    def _improvement(self, posterior: Posterior, scores: Array, incumbent: float, history: History) -> Array:
-        if not history.pending:
-            return log_expected_improvement(*posterior.predict(scores), incumbent)
-        rng = np.random.default_rng([len(history.observations), len(history.pending)])
-        half = rng.standard_normal((FANTASIES // 2, len(history.pending)))
-        means, deviation, imagined = posterior.fantasise(scores, np.concatenate([half, -half]))
-        worths = [
-            log_expected_improvement(mean, deviation, max(incumbent, best))
-            for mean, best in zip(means, imagined.tolist(), strict=True)
-        ]
-        return np.logaddexp.reduce(worths) - np.log(len(worths))
+    def ignorance(self, known: Sequence[Architecture], networks: Sequence[Architecture]) -> Array:
+        """How little the known networks (at least one) say about others, whatever they score: float64 (n,).
+
+        It is the standard deviation under the surrogate's prior, so no score is needed.
+        """
+        posterior = Posterior(Surrogate(self.representation.parts), self.representation.encode(networks))
+        posterior = posterior.observe(self.representation.encode(known), np.zeros(len(known)))
+        return posterior.predict(np.zeros(len(known)))[1]
 
     def _chance(self, history: History, points: Inputs, direction: Array) -> Array:
         posterior, margins, _ = self._posterior("constraints", history, points, direction)

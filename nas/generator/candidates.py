@@ -83,6 +83,7 @@ class Pool:
         reference = listed or self.bank[:REFERENCE]
         self.representation = Representation(self.costs, reference, None, options.parts)
         self.inputs = self.representation.encode(self.architectures)
+        self._places = {architecture.key: place for place, architecture in enumerate(self.architectures)}
         self.use = np.array([max(self.costs.shares(architecture)) for architecture in self.architectures])
 
     @classmethod
@@ -96,7 +97,9 @@ class Pool:
 
     def fresh(self, seen: Collection[str]) -> NDArray[np.bool_]:
         """bool (n,): which listed networks have not been proposed."""
-        return np.array([architecture.key not in seen for architecture in self.architectures], dtype=bool)
+        fresh = np.ones(len(self.architectures), dtype=bool)
+        fresh[[self._places[key] for key in seen if key in self._places]] = False
+        return fresh
 
 
 def distinct_samples(

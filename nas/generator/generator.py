@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from search_spaces import Architecture, Budget
     from search_spaces.space import SearchSpace
 
+RIVALS = 24  # random networks of which the start takes the one least known
 PARENTS = 12
 SHORTLIST = 24  # candidates whose zero-cost proxies are computed, where there are any
 FRESH, FRESH_EDGE = 24, 4  # fresh candidates of each proposal: from anywhere and as many from θ_G; near the budget's edge
@@ -72,10 +73,8 @@ class Generator:
         if first is not None and first.key not in history.seen and admits(self.space, self.budget, first):
             return first
         self.learn(history.observations)
-        if len(history.observations) < self.options.initial:
-            found = self._start(history, rng)
-        else:
-            found = self._best(history, rng)
+        started = len(history.seen) >= self.options.initial and len(history.observations) >= 2
+        found = self._best(history, rng) if started else self._start(history, rng)
         return found if found is not None else self._any(history, rng)
 
     def generate(self, n: int, history: History, budget: Budget | None = None) -> list[Architecture]:
@@ -139,15 +138,23 @@ class Generator:
         return block_weights(self.space, observations, self.budget)
 
     def _start(self, history: History, rng: np.random.Generator) -> Architecture | None:
-        """A random network near the budget's edge (or anywhere), not seen before."""
-        edge = self.options.start == "edge" and has_edge(self.budget)
+        """A network that was not seen before: by default near the budget's edge, and unlike those before it."""
+        known = [*(o.architecture for o in history.observations), *history.pending]
+        diverse = self.options.start == "diverse" and bool(known)
+        drawn = self._drawn(RIVALS if diverse else 1, history, rng)
+        if not diverse or not drawn:
+            return drawn[0] if drawn else None
+        return drawn[int(np.argmax(self._beliefs.ignorance(known, drawn)))]
+
+    def _drawn(self, n: int, history: History, rng: np.random.Generator) -> list[Architecture]:
+        """Up to ``n`` random networks, near the budget's edge or anywhere, none seen before."""
+        edge = self.options.start != "uniform" and has_edge(self.budget)
         if not self._pool.listed:
-            samples = distinct_samples(self.space, self.budget, 1, rng, fill=edge, exclude=history.seen)
-            return samples[0] if samples else None
+            return distinct_samples(self.space, self.budget, n, rng, fill=edge, exclude=history.seen)
         fresh = self._pool.fresh(history.seen)
         near = fresh & (self._pool.use >= NEAR_EDGE) if edge else fresh
-        chosen = np.flatnonzero(near if near.any() else fresh)
-        return self._pool.architectures[int(rng.choice(chosen))] if len(chosen) else None
+        among = np.flatnonzero(near if near.any() else fresh)
+        return [self._pool.architectures[i] for i in rng.choice(among, size=min(n, len(among)), replace=False)]
 
     def _any(self, history: History, rng: np.random.Generator) -> Architecture:
         """A random network, new if one that is new can be found."""

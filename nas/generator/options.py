@@ -15,8 +15,9 @@ class GeneratorOptions:
     """Options of the generator.
 
     Attributes:
-        initial: networks before the surrogate speaks.
-        start: where they are drawn: ``"edge"`` (at least 85 % of the budget) or ``"uniform"``.
+        initial: networks proposed before the surrogate speaks (it also waits for two scores).
+        start: how they are drawn: ``"diverse"`` (of a few near the budget's edge, at least 85 % of it, the one that those
+            before say least about), ``"edge"`` (any near it) or ``"uniform"``.
         refit_every: observations between fits of the surrogate's parameters (more, in proportion, beyond 100).
         at_most: observations that the surrogate stands on; beyond, the best half and an even choice of the rest.
         enumerate_up_to: combinations of choices up to which the feasible set is listed rather than evolved.
@@ -27,7 +28,7 @@ class GeneratorOptions:
     """
 
     initial: int = 5
-    start: str = "edge"
+    start: str = "diverse"
     refit_every: int = 5
     at_most: int = 400
     enumerate_up_to: int = 40_000
@@ -40,8 +41,8 @@ class GeneratorOptions:
         object.__setattr__(self, "parts", tuple(self.parts))  # JSON turns tuples into lists
         if unknown := set(self.parts) - set(PARTS):
             raise InputError(f"generator option parts={sorted(unknown)} is unknown; choose among {', '.join(PARTS)}")
-        if self.start not in ("edge", "uniform"):
-            raise InputError(f"generator option start={self.start!r} is unknown; choose 'edge' or 'uniform'")
+        if self.start not in ("diverse", "edge", "uniform"):
+            raise InputError(f"generator option start={self.start!r} is unknown; choose 'diverse', 'edge' or 'uniform'")
         for name, least in (("initial", 2), ("refit_every", 1), ("at_most", 10), ("enumerate_up_to", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"generator option {name}={getattr(self, name)} is too small; give at least {least}")

@@ -11,6 +11,7 @@ search goes on as the first one would have.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
@@ -47,6 +48,31 @@ def rank_normal(values: Array, standard_errors: Array) -> tuple[Array, Array]:
     clipped = (np.minimum(values + standard_errors, x[-1]) - np.maximum(values - standard_errors, x[0])) / 2
     stretch = np.where(clipped > 0, standard_errors / np.where(clipped > 0, clipped, 1.0), 1.0)  # beyond the extremes
     return scores, np.minimum(slopes * stretch, 2.0) ** 2
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """One part's columns, float64 (n, columns), such that squared distances are on the kernel's scale; and half their squares."""
+
+    columns: Array
+    half_squares: Array
+
+    @classmethod
+    def of(cls, columns: Array) -> Scaled:
+        """With their squares."""
+        return cls(columns, 0.5 * np.einsum("ij,ij->i", columns, columns))
+
+    def exponential(self, other: Scaled) -> Array:
+        """exp(−½ squared distance), float64 (n, m)."""
+        exponent = self.columns @ other.columns.T
+        exponent -= self.half_squares[:, None]
+        exponent -= other.half_squares
+        return np.exp(np.minimum(exponent, 0.0, out=exponent), out=exponent)
+
+    def __add__(self, other: Scaled) -> Scaled:
+        """These rows, and the other's below."""
+        columns = np.concatenate([self.columns, other.columns])
+        return Scaled(columns, np.concatenate([self.half_squares, other.half_squares]))
 
 
 class Surrogate:
@@ -93,10 +119,19 @@ class Surrogate:
 
     def kernel(self, first: Inputs, second: Inputs) -> Array:
         """float64 (n, m)."""
-        total = np.zeros((len(first[0]), len(second[0])))
-        for part, where, a, b in zip(self.parts, self._slices, first, second, strict=True):
-            root = np.exp(0.5 * (part.tie @ self.parameters[where]))
-            total += np.exp(self.parameters[where.start - 1] - 0.5 * _squared_distances(a * root, b * root))
+        return self.kernel_of_scaled(self.scale(first), self.scale(second))
+
+    def scale(self, inputs: Inputs) -> tuple[Scaled, ...]:
+        """Columns times the roots of their weights: what the kernel of many points is computed from again and again."""
+        weights = [0.5 * (part.tie @ self.parameters[where]) for part, where in zip(self.parts, self._slices, strict=True)]
+        return tuple(Scaled.of(x * np.exp(root)) for x, root in zip(inputs, weights, strict=True))
+
+    def kernel_of_scaled(self, first: Sequence[Scaled], second: Sequence[Scaled]) -> Array:
+        """float64 (n, m), of what ``scale`` gave."""
+        total = np.zeros((len(first[0].columns), len(second[0].columns)))
+        for amplitude, a, b in zip(self.amplitudes.values(), first, second, strict=True):
+            part = a.exponential(b)
+            total += np.multiply(part, amplitude, out=part)
         return total
 
     def fit(self, inputs: Inputs, scores: Array, variances: Array, iterations: int = 40) -> None:
@@ -120,8 +155,8 @@ class Surrogate:
         total = np.diag(noise + known + JITTER)
         kernels = []
         for part, where, x in zip(self.parts, self._slices, inputs, strict=True):
-            scaled = x * np.exp(0.5 * (part.tie @ parameters[where]))
-            kernels.append(np.exp(parameters[where.start - 1] - 0.5 * _squared_distances(scaled, scaled)))
+            scaled = Scaled.of(x * np.exp(0.5 * (part.tie @ parameters[where])))
+            kernels.append(np.exp(parameters[where.start - 1]) * scaled.exponential(scaled))
             total += kernels[-1]
         lower = np.linalg.cholesky(total)
         inverse = cho_solve((lower, True), np.eye(n), check_finite=False)
@@ -145,7 +180,7 @@ class Posterior:
 
     Points of interest may be tracked, so that one more observation costs only one more row at them. Observations beyond the
     scores that are given are pending: ``predict`` believes that they turn out as predicted, so that they take away uncertainty
-    only; ``fantasise`` imagines outcomes.
+    only; ``believed`` says how.
 
     Args:
         surrogate: with its parameters set.
@@ -154,8 +189,8 @@ class Posterior:
 
     def __init__(self, surrogate: Surrogate, points: Inputs) -> None:
         self.surrogate = surrogate
-        self.points = tuple(points)
-        self._inputs: tuple[Array, ...] = tuple(x[:0] for x in points)
+        self._points = surrogate.scale(points)
+        self._inputs = surrogate.scale([x[:0] for x in points])
         self._noise = np.zeros(0)
         self._lower = np.zeros((0, 0))
         self._cross = np.zeros((0, len(points[0])))
@@ -163,14 +198,14 @@ class Posterior:
 
     def observe(self, inputs: Inputs, variances: Array) -> Posterior:
         """With more observations, of known variance (n,) each."""
-        kernel = self.surrogate.kernel
+        kernel, fresh = self.surrogate.kernel_of_scaled, self.surrogate.scale(inputs)
         noise = self.surrogate.noise_of(variances)
-        old = solve_triangular(self._lower, kernel(self._inputs, inputs), lower=True, check_finite=False).T  # (new, old)
-        new = np.linalg.cholesky(kernel(inputs, inputs) + np.diag(noise) - old @ old.T)
-        rows = solve_triangular(new, kernel(inputs, self.points) - old @ self._cross, lower=True, check_finite=False)
+        old = solve_triangular(self._lower, kernel(self._inputs, fresh), lower=True, check_finite=False).T  # (new, old)
+        new = np.linalg.cholesky(kernel(fresh, fresh) + np.diag(noise) - old @ old.T)
+        rows = solve_triangular(new, kernel(fresh, self._points) - old @ self._cross, lower=True, check_finite=False)
         more = Posterior.__new__(Posterior)
-        more.surrogate, more.points = self.surrogate, self.points
-        more._inputs = tuple(np.concatenate([a, b]) for a, b in zip(self._inputs, inputs, strict=True))
+        more.surrogate, more._points = self.surrogate, self._points
+        more._inputs = tuple(a + b for a, b in zip(self._inputs, fresh, strict=True))
         more._noise = np.concatenate([self._noise, noise])
         more._lower = np.block([[self._lower, np.zeros(old.T.shape)], [old, new]])
         more._cross = np.concatenate([self._cross, rows])
@@ -183,31 +218,17 @@ class Posterior:
         solved = solve_triangular(self._lower[:n, :n], scores, lower=True, check_finite=False)
         return solved @ self._cross[:n], self._deviation(self._explained)
 
-    def fantasise(self, scores: Array, draws: Array) -> tuple[Array, Array, Array]:
-        """Predictions under imagined outcomes of the pending observations, drawn jointly from what is believed about them.
-
-        Args:
-            scores: float64 (n,), of the first observations.
-            draws: float64 (k, pending), standard normal.
-
-        Returns:
-            Means at the tracked points, (k, m); their common standard deviation, (m,); the best imagined value of g among the
-            pending observations, (k,).
-        """
+    def believed(self, scores: Array) -> Array:
+        """float64 (pending,): the mean of g at the observations beyond the scores that are given."""
         n = len(scores)
-        solved = solve_triangular(self._lower[:n, :n], scores, lower=True, check_finite=False)
-        means = solved @ self._cross[:n] + draws @ self._cross[n:]
-        spread = draws @ self._lower[n:, n:].T  # of the noisy outcomes, around what is believed
-        noisy = np.einsum("ij,ij->i", self._lower[n:, n:], self._lower[n:, n:])
-        imagined = self._lower[n:, :n] @ solved + spread * (1 - self._noise[n:] / noisy)
-        return means, self._deviation(self._explained), imagined.max(axis=1)
+        return self._lower[n:, :n] @ solve_triangular(self._lower[:n, :n], scores, lower=True, check_finite=False)
 
     def at(self, points: Inputs) -> Posterior:
         """The same beliefs, tracked at other points."""
         other = Posterior.__new__(Posterior)
         other.__dict__.update(self.__dict__)
-        other.points = tuple(points)
-        cross = self.surrogate.kernel(self._inputs, points)
+        other._points = self.surrogate.scale(points)
+        cross = self.surrogate.kernel_of_scaled(self._inputs, other._points)
         other._cross = solve_triangular(self._lower, cross, lower=True, check_finite=False)
         other._explained = np.einsum("ij,ij->j", other._cross, other._cross)
         return other
@@ -219,8 +240,3 @@ class Posterior:
 
     def _deviation(self, explained: Array) -> Array:
         return np.sqrt(np.maximum(self.surrogate.variance - explained, 1e-10))
-
-
-def _squared_distances(first: Array, second: Array) -> Array:
-    squares = (first * first).sum(axis=1)[:, None] + (second * second).sum(axis=1)[None, :]
-    return np.maximum(squares - 2.0 * (first @ second.T), 0.0)

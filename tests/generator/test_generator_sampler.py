@@ -43,6 +43,37 @@ def test_it_starts_near_the_budgets_edge(search) -> None:
     assert all(1 + sum(trial.params.values()) >= 0.85 * BUDGET.flops for trial in study.trials)
 
 
+def distance(networks: list) -> float:
+    """Mean number of decisions in which two of the networks differ."""
+    return float(np.mean([sum(a[n] != b[n] for n in a) for a in networks for b in networks if a is not b]))
+
+
+def test_workers_that_start_without_a_score_are_sent_to_unlike_networks() -> None:
+    spread = {}
+    for start in ("diverse", "edge"):
+        study = optuna.create_study(sampler=GeneratorSampler(small_space(), BUDGET, seed=0, start=start))
+        spread[start] = distance([small_space().suggest(study.ask()) for _ in range(16)])
+    assert spread["diverse"] > spread["edge"]
+
+
+def test_two_scores_end_the_start_when_enough_networks_are_on_their_way() -> None:
+    space, following = small_space(), {}
+    rng = np.random.default_rng(0)
+    networks = [space.sample(rng, BUDGET) for _ in range(5)]
+    for scores in (1, 2):
+        for start in ("diverse", "uniform"):
+            study = optuna.create_study(sampler=GeneratorSampler(space, BUDGET, seed=0, start=start))
+            for index, network in enumerate(networks):
+                study.enqueue_trial(dict(network))
+                trial = study.ask()
+                space.suggest(trial)
+                if index < scores:
+                    study.tell(trial, smooth_score(network))
+            following[scores, start] = space.suggest(study.ask()).key
+    assert following[1, "diverse"] != following[1, "uniform"]
+    assert following[2, "diverse"] == following[2, "uniform"]
+
+
 def test_several_objectives_spread_over_the_front() -> None:
     space = small_space(4)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=GeneratorSampler(space, None, seed=0))
@@ -90,8 +121,7 @@ def test_parallel_asks_are_distinct_and_diverse() -> None:
     study.optimize(lambda trial: smooth_score(space.suggest(trial)), n_trials=10)
     networks = [space.suggest(study.ask()) for _ in range(16)]
     assert len({network.key for network in networks}) == 16
-    distances = [sum(a[n] != b[n] for n in a) for a in networks for b in networks if a is not b]
-    assert np.mean(distances) > 1.5
+    assert distance(networks) > 1.5
 
 
 def test_what_was_trained_counts_not_what_was_proposed() -> None:

@@ -28,10 +28,11 @@ from nas.generator import make_sampler, sampler_names
 from tests.performance.tabular import PROBLEMS, Problem, load_problem, tables_folder
 
 AT = (20, 50, 100, 150)
-NEAR_EDGE = {"initial": 1_000_000}  # the generator's start, for ever: random near the budget's edge
+NEAR_EDGE = {"start": "edge", "initial": 1_000_000}  # a start that never ends: random near the budget's edge
 STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
     "edge": ("generator", NEAR_EDGE),
     "uniform start": ("generator", {"start": "uniform"}),
+    "start near the edge": ("generator", {"start": "edge"}),
     "ten at the start": ("generator", {"initial": 10}),
     "refit every time": ("generator", {"refit_every": 1}),
     "evolved": ("generator", {"enumerate_up_to": 0}),

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,15 @@ def tables_folder(argument: str | None) -> Path | None:
 
 
 def load_problem(name: str, folder: Path | None) -> Problem:
-    """``table-pQ``: FLOPs at most the Q-th percentile over the table; or the file of our own landscape.
+    """``table-pQ``: FLOPs at most the Q-th percentile over the table; ``synthetic-KIND-INSTANCE``; or our own landscape's file.
 
     Args:
         folder: of the tables; ``None`` is enough for our own.
     """
     if name.endswith(".jsonl"):
         return load_landscape(Path(name))
+    if name.startswith("synthetic-"):
+        return load_synthetic(name)
     if folder is None:
         raise InputError(f"problem {name!r} needs the folder of tables; give --tables or set PEPX_NAS_TABLES")
     table, _, quantile = name.rpartition("-p")
@@ -97,6 +100,28 @@ def load_problem(name: str, folder: Path | None) -> Problem:
             flops=lambda choice: flops[spelling(choice)],
             canonical=(lambda choice: same[spelling(choice)]) if same else None,
         ),
+        budget=Budget(flops=limit),
+        scores=scores,
+        top=ordered[ceil(len(ordered) / 1000) - 1],
+        best=ordered[0],
+        spell=spelling,
+    )
+
+
+def load_synthetic(name: str) -> Problem:
+    """``synthetic-KIND-INSTANCE``, of ``synthetic.py``."""
+    from tests.performance.synthetic import landscape
+
+    _, kind, instance = name.split("-")
+    sizes, costs, values = landscape(kind, int(instance))
+    names = ["".join(map(str, places)) for places in product(*map(range, sizes))]
+    flops, scores = dict(zip(names, costs.tolist(), strict=True)), dict(zip(names, values.tolist(), strict=True))
+    limit = float(np.percentile(costs, (25, 50)[int(instance) % 2]))
+    ordered = sorted((scores[spelt] for spelt in names if flops[spelt] <= limit), reverse=True)
+    decisions = {f"position{place}": tuple(range(size)) for place, size in enumerate(sizes)}
+    return Problem(
+        name=name,
+        space=DecisionSpace(name, decisions, flops=lambda choice: flops[spelling(choice)]),
         budget=Budget(flops=limit),
         scores=scores,
         top=ordered[ceil(len(ordered) / 1000) - 1],
