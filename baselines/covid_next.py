@@ -15,7 +15,7 @@ from torch import nn
 from baselines.imagenet import from_torchvision
 from baselines.layers import GreyClassifier, conv_to
 from baselines.published import percent
-from baselines.recipe import Augmentation, Recipe
+from baselines.recipe import COVIDNET_AUGMENTATION, Recipe
 from baselines.registry import Baseline, register_baseline
 from baselines.torchvision_import import torchvision_models
 
@@ -58,7 +58,7 @@ register_baseline(
             inverse_frequency=True,
             gradient_clip=0.0,
             early_stopping=10,
-            augmentation=Augmentation(),
+            augmentation=COVIDNET_AUGMENTATION,
         ),
         paper_size=256,
         published={

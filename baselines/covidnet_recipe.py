@@ -9,7 +9,7 @@ changes of the code (probability 0.3) are left out. The authors picked epochs on
 
 from __future__ import annotations
 
-from baselines.recipe import Augmentation, Recipe
+from baselines.recipe import COVIDNET_AUGMENTATION, Recipe
 
 COVIDNET_RECIPE = Recipe(
     name="paper",
@@ -23,5 +23,5 @@ COVIDNET_RECIPE = Recipe(
     step_factor=0.7,
     step_epochs=5,
     gradient_clip=0.0,
-    augmentation=Augmentation(),
+    augmentation=COVIDNET_AUGMENTATION,
 )

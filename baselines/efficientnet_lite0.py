@@ -30,7 +30,7 @@ from torch.nn import functional
 from baselines.imagenet import colour_network, load_matching
 from baselines.layers import IMAGENET_MEAN, IMAGENET_STD, GreyClassifier
 from baselines.published import size
-from baselines.recipe import Augmentation, Recipe
+from baselines.recipe import COVIDNET_AUGMENTATION, Recipe
 from baselines.registry import Baseline, register_baseline
 from search_spaces.errors import InputError
 
@@ -169,7 +169,7 @@ register_baseline(
             weight_decay=0.01,
             early_stopping=5,
             head_rate=10.0,
-            augmentation=Augmentation(),
+            augmentation=COVIDNET_AUGMENTATION,
         ),
         paper_size=224,
         published=size(4.65, 0.407, "with 1,000 classes; operations of the normalisation included"),

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from baselines.recipe import Augmentation, Recipe
+from baselines.recipe import Recipe
 from nas.data.dataset import Dataset
 from nas.data.phantom import phantom
 from nas.evaluation import DeviceData, balanced_accuracy, predict_logits, train
@@ -31,12 +31,8 @@ _FRESH_SEED = 10_007
 
 
 def recipe(epochs: int) -> Recipe:
-    """The shared recipe with gentle augmentation, as many epochs as asked."""
-    return Recipe(
-        epochs=epochs,
-        batch_size=16,
-        augmentation=Augmentation(rotation=5.0, translation=0.05, zoom=0.08, flip=0.5, brightness=0.05, contrast=0.1),
-    )
+    """The shared recipe, as many epochs as asked."""
+    return Recipe(epochs=epochs)
 
 
 def main() -> None:
