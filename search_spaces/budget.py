@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import InputError
@@ -43,8 +44,11 @@ class Budget:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and not (isinstance(value, int | float) and 0 < value < float("inf")):
+            if value is None:
+                continue
+            if not (isinstance(value, Real) and 0 < value < float("inf")):
                 raise InputError(f"budget {field.name}={value!r} must be a positive number; leave it out for no bound")
+            object.__setattr__(self, field.name, int(value) if isinstance(value, Integral) else float(value))  # also numpy's
         if self.image_size is not None and int(self.image_size) != self.image_size:
             raise InputError(f"budget image_size={self.image_size!r} must be a whole number of pixels")
         for name in BOUNDS:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +53,12 @@ def test_json_round_trip_and_violations():
     assert budget.admits(Cost(100, 10, 0, 64, 1))
     with pytest.raises(InputError, match="keys among"):
         Budget.from_json({"speed": 1})
+
+
+def test_numpys_numbers_are_numbers():
+    budget = Budget(flops=np.int64(100), parameters=np.float32(2.5), image_size=np.int64(64))
+    assert budget == Budget(flops=100, parameters=2.5, image_size=64)
+    assert json.loads(json.dumps(budget.to_json())) == {"flops": 100, "parameters": 2.5, "image_size": 64}
 
 
 def test_pareto_keeps_what_nothing_beats():
