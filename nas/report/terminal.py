@@ -5,6 +5,8 @@ Nothing that comes from data reaches the terminal uncleaned: control characters 
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -60,6 +62,9 @@ def print_search(record: SearchRecord, *, profile: bool = False, console: Consol
         _profile(out, record)
     if record.page:
         _line(out, f"page: {record.page}")
+    if record.best is not None and record.directory:
+        run = shlex.quote(record.directory)
+        _line(out, f"next: nas benchmark {run} | nas predict {run} IMAGE… | nas export {run} --format source --out DIR")
 
 
 def _candidate(out: Console, role: str, candidate: CandidateRecord | None) -> None:
