@@ -12,8 +12,17 @@ Ours:
   generator: G(s; θ_G) draws each decision from π_d and repairs the result, so that 1_r's budget always holds.
 * U is the score of a trained network (minus the class-balanced log-loss by default). 1_r is 1 where all named constraints
   are met. Reactions are the score, its standard error, and the importances of the network's blocks.
-* θ_I is the surrogate of U and 1_r over architectures (``surrogate.py``); it picks which of G's networks, and of their
-  mutants, is trained next, by expected improvement.
+* θ_I is the surrogate of U and 1_r over architectures: Gaussian processes g and c (``surrogate.py``) on views of an
+  architecture (``representation.py``), given the observed rank scores. With Ĝ the networks of G, their mutants and random
+  ones, or the whole feasible set where it can be listed, the next network to train is
+
+      argmax_{N ∈ Ĝ} log E[max(g(N) − g*, 0)] + log P(c(N) > 0),     g* = max over observed and pending N' of E[g(N')],
+
+  where a pending N' is believed to turn out as predicted. The first networks, of which nothing is known, maximise the
+  surrogate's prior standard deviation given those before them, among a few random ones near the budget's edge.
+  Of this, *published* are expected improvement (Močkus 1975; Jones et al. 1998), its product with the chance of meeting the
+  constraints (Schonlau et al. 1998), the kriging believer (Ginsbourger et al. 2010) and best-candidate sampling (Mitchell
+  1991); *ours* are the views, and the priors of their kernels.
 * Each round, with elites E = the best fifth of the networks with 1_r = 1 (at least three), weighted u_N ∝ exp(rank score),
 
       Δπ_d = η · h_b(d) · (Σ_{N ∈ E} u_N [N_d = c] − π_d(c)),       η = 0.3,

@@ -175,10 +175,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(table(summaries.items()))
     if chosen.summary:
         options = f"--seeds {chosen.seeds} --evaluations {chosen.evaluations} --workers {chosen.workers}"
-        options += f" --samplers {','.join(strategies)}" + " --stop-at-top" * chosen.stop_at_top
-        rows = ",\n".join(f"  {json.dumps(label)}: {json.dumps(row)}" for label, row in summaries.items())
-        command = json.dumps(f"python -m tests.performance.generator --tables FOLDER {options}")
-        chosen.summary.write_text(f'{{\n "command": {command},\n "rows": {{\n{rows}\n }}\n}}\n')
+        options += f" --samplers {','.join(strategies)} --problems {chosen.problems}" + " --stop-at-top" * chosen.stop_at_top
+        record(chosen.summary, f"python -m tests.performance.generator --tables FOLDER {options}", summaries)
+    broken = [label for label, found in summaries.items() if found["repeated"] or found["over_budget"]]
+    assert not broken, f"repeated or over-budget networks in {broken}; no sampler may propose one"
+
+
+def record(path: Path, command: str, summaries: dict[str, dict[str, Any]]) -> None:
+    """Add rows, and the command that made them, to a file; rows of the same name are replaced."""
+    old = json.loads(path.read_text()) if path.exists() else {"commands": [], "rows": {}}
+    commands = [*(known for known in old["commands"] if known != command), command]
+    rows = ",\n".join(f"  {json.dumps(label)}: {json.dumps(row)}" for label, row in (old["rows"] | summaries).items())
+    path.write_text(f'{{\n "commands": {json.dumps(commands, indent=1)},\n "rows": {{\n{rows}\n }}\n}}\n')
 
 
 if __name__ == "__main__":
