@@ -90,9 +90,10 @@ class Batch:
                 number, size = found.get((spec, size)) or known.learn(spec, size)
                 blocks.append(number)
             counts.append(len(specs))
-        networks = np.repeat(np.arange(len(structures)), counts)
+        sizes = np.array(counts, dtype=np.int64)
+        networks = np.repeat(np.arange(len(structures)), sizes)
         self._groups = list(known.groups(np.array(blocks), networks))
-        self._starts = np.cumsum(counts) - counts
+        self._starts = np.cumsum(sizes) - sizes
         self._held = np.full(len(blocks), held_elements(image_size, in_channels, 1))
         self._held[self._starts] = held_elements(image_size, in_channels, 0)
 

@@ -46,7 +46,7 @@ class Budget:
             value = getattr(self, field.name)
             if value is None:
                 continue
-            if not (isinstance(value, Real) and 0 < value < float("inf")):
+            if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
                 raise InputError(f"budget {field.name}={value!r} must be a positive number; leave it out for no bound")
             object.__setattr__(self, field.name, int(value) if isinstance(value, Integral) else float(value))  # also numpy's
         if self.image_size is not None and int(self.image_size) != self.image_size:

@@ -72,7 +72,7 @@ class Unknown:
             "the larger of two, and let blocks of different make differ in their spec by a word or by True and False"
         )
 
-    __bool__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _must_be_known  # type: ignore[assignment]
+    __bool__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _must_be_known
     __truediv__ = __rtruediv__ = __int__ = __index__ = __float__ = __round__ = _must_be_known
     __hash__ = None  # type: ignore[assignment]
 

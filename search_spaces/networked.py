@@ -227,8 +227,9 @@ class NetworkSpace(FittedSpace):
         make, numbers = split(spec)
         if len(self._tallies) > _REMEMBERED:
             self._tallies.clear()
-        self._tallies[spec, size] = found = block_formula(self._operations, make).one(*numbers, size)
-        return found  # type: ignore[return-value]  # a formula's tuple has the length of its calculation's
+        found: BlockTally = block_formula(self._operations, make).one(*numbers, size)  # type: ignore[assignment]  # its calculation's
+        self._tallies[spec, size] = found
+        return found
 
 
 def near(options: Sequence[Any], target: float) -> Any:
