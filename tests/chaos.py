@@ -35,6 +35,7 @@ budget = "300K"
 epochs = 2
 sampler = "random"
 screen = false
+prune = false
 finalists = 1
 final_seeds = 1
 audit_images = 40
@@ -214,12 +215,19 @@ def main() -> int:
         outcome = run(
             root / "run", kills=options.kills, workers=options.workers, trials=options.trials, storage=url, seed=options.seed
         )
-    found = {"command": "python -m tests.chaos " + " ".join(sys.argv[1:]), **asdict(outcome)}
+    found = {"command": command("chaos"), **asdict(outcome)}
     found["minutes"] = round((time.monotonic() - started) / 60, 1)
     print(json.dumps(found, indent=1))
     if options.record:
         keep(options.record, found)
     return 1 if outcome.problems else 0
+
+
+def command(module: str) -> str:
+    """The command line that made a record, without where it was written."""
+    words = iter(sys.argv[1:])
+    shown = [word for word in words if word not in ("--record", "--work") or next(words) is None]
+    return " ".join(["python -m", f"tests.{module}", *shown])
 
 
 def keep(path: Path, found: dict[str, Any]) -> None:

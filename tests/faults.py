@@ -17,7 +17,6 @@ import itertools
 import json
 import os
 import re
-import sys
 import tempfile
 import time
 import warnings
@@ -35,7 +34,7 @@ from nas.engine import study as studies
 from nas.jobs.search import search
 from nas.records import SearchRecord
 from search_spaces.errors import ToolkitError
-from tests.chaos import keep
+from tests.chaos import command, keep
 
 TINY: dict[str, Any] = {
     "data": "phantom:n=60", "image_size": 32, "budget": "300K", "epochs": 2, "trials": 2, "finalists": 1, "final_seeds": 1,
@@ -182,7 +181,7 @@ def main() -> int:
         whole = search(**TINY, out=root / "whole")
         record, faults = survive(root / "run", options.every)
         found: dict[str, Any] = {
-            "command": "python -m tests.faults " + " ".join(sys.argv[1:]),
+            "command": command("faults"),
             "faults": faults.met // options.every,
         }
         points = sorted({point.replace(scratch, "").partition(" ")[0] for point, _ in faults.done})

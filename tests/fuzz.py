@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import resource
-import sys
 import tempfile
 import time
 import warnings
@@ -27,6 +26,7 @@ import hypothesis
 from hypothesis import HealthCheck, given, settings
 
 from search_spaces.errors import ToolkitError
+from tests.chaos import command
 from tests.fuzz_targets import GROUPS, Target, make_targets
 
 MEMORY = 12 * 2**30  # bytes of address space: an allocation by a number out of a file fails loudly
@@ -116,7 +116,7 @@ def main() -> int:
             if work is not None:
                 with work.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-    found = {"command": "python -m tests.fuzz " + " ".join(sys.argv[1:]), "inputs": sum(row["inputs"] for row in done.values())}
+    found = {"command": command("fuzz"), "inputs": sum(row["inputs"] for row in done.values())}
     found |= {"failed": failed, "targets": {name: [row["inputs"], row["accepted"]] for name, row in done.items()}}
     print(json.dumps(found))
     if record is not None:

@@ -24,7 +24,7 @@ import optuna
 from optuna.trial import TrialState
 
 from nas.engine.storage import open_storage
-from tests.chaos import keep
+from tests.chaos import command, keep
 from tests.postgres import _free_port, postgres
 
 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -119,7 +119,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         found = run(Path(scratch), options.clients, options.trials, options.processes)
-    found = {"command": "python -m tests.many_clients " + " ".join(sys.argv[1:]), **found}
+    found = {"command": command("many_clients"), **found}
     print(json.dumps(found, indent=1))
     if options.record:
         keep(options.record, found)

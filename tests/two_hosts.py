@@ -24,7 +24,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from tests.chaos import TINY, Outcome, _check, _study, keep
+from tests.chaos import TINY, Outcome, _check, _study, command, keep
 from tests.postgres import Server, postgres
 
 PATIENCE = 600.0
@@ -130,7 +130,7 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch, postgres(Path(scratch)) as server:
         found = play(Path(scratch), server, options.trials, options.for_good)
-    found = {"command": "python -m tests.two_hosts " + " ".join(sys.argv[1:]), **found}
+    found = {"command": command("two_hosts"), **found}
     found["minutes"] = round((time.monotonic() - started) / 60, 1)
     print(json.dumps(found, indent=1))
     if options.record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,11 @@ def run_trial(context: Context, architecture: Architecture, *, number: int, inde
     """
     directory = context.directory.trial(architecture.key)
     if is_sealed(directory):
-        return read_record(TrialRecord, directory / "trial.json").model_copy(update={"number": number})
+        record = read_record(TrialRecord, directory / "trial.json").model_copy(update={"number": number})
+        for epoch in record.history:
+            with contextlib.suppress(Pruned):  # it has been trained to the end
+                on_epoch(epoch)
+        return record
     return _train(context, architecture, number=number, index=index, on_epoch=on_epoch)
 
 

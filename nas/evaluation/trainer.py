@@ -79,7 +79,8 @@ def train(
         train_indices, validation_indices: rows of ``data``; validation may be empty.
         recipe: how; its schedule runs over ``recipe.epochs`` also where ``max_epochs`` ends a rung earlier.
         seed: of batches, augmentation and dropout; the same seed and thread count give the same weights on a CPU.
-        on_epoch: told about each new epoch; what it raises passes through (pruning).
+        on_epoch: told about each epoch, on continuing from a checkpoint about those before it first, so that a pruner sees the
+            whole curve; what it raises passes through (pruning).
         checkpoint: a file that the training continues from if it is there, and writes after epochs.
         image_size: train and validate at another size than the data's.
         training_labels: other labels, int64 (len(train_indices),), for example of sub-classes.
@@ -144,6 +145,8 @@ class _Loop:
     def run(self, on_epoch: OnEpoch | None, checkpoint: Path | None, last: int) -> Training:
         with self.account.phase("bookkeeping"):
             self.progress.restore(checkpoint)
+        for record in self.progress.history if on_epoch is not None else ():
+            on_epoch(record)
         logits = None
         while self.progress.epoch < last and not self.progress.stopped:
             loss, images_per_second = self.one_epoch(self.progress.epoch)

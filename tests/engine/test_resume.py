@@ -23,7 +23,7 @@ class Interrupting(Silent):
 
 
 def outcome(record):
-    return [(t.key, t.quality, t.outcome) for t in record.trials]
+    return [(t.key, t.quality, t.outcome, [m.value for m in t.metrics]) for t in record.trials]
 
 
 @pytest.mark.parametrize("sampler", ["random", "generator", "evolution"])

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -11,10 +12,12 @@ from optuna.trial import TrialState
 from nas.engine import presence
 from nas.engine import study as studies
 from nas.engine import worker as worker_module
+from nas.engine.objective import failure_record
 from nas.engine.process import open_worker
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
 from nas.files import WriteError
+from nas.records import EpochRecord
 from search_spaces.errors import ToolkitError
 
 
@@ -34,8 +37,16 @@ def make(tmp_path, monkeypatch):
     def build(run_trial, **options):
         monkeypatch.setattr(worker_module, "run_trial", lambda context, architecture, **k: run_trial(architecture, k["number"]))
         settings = SearchSettings(
-            data=("phantom:n=60",), image_size=32, budget="300K", sampler="random", trials=3, prune=False, **options.pop("settings", {})
-        )  # fmt: skip
+            **{
+                "data": ("phantom:n=60",),
+                "image_size": 32,
+                "budget": "300K",
+                "sampler": "random",
+                "trials": 3,
+                "prune": False,
+                **options.pop("settings", {}),
+            }
+        )
         return open_worker(tmp_path, settings, Messages(), storage=None, study="s", name="w", **options)
 
     return build
@@ -143,3 +154,48 @@ def test_the_last_attempt_of_a_trial_whose_worker_dies_is_recorded_as_failed(mak
     record = studies.trial_records(worker.study)
     assert [(r.outcome, r.reason) for r in record] == [("failed", "its worker died (attempt 3)")]
     assert optuna.trial.TrialState.RUNNING not in {t.state for t in worker.study.get_trials()}
+
+
+EPOCHS = 3
+
+
+def run_interrupted(make, at, monkeypatch):
+    """The trials of a search whose process is killed at its ``at``-th epoch (0: never), with the checkpoints that remain."""
+    checkpoints, told = {}, []
+    monkeypatch.setattr(studies, "release", lambda *_: None)
+    monkeypatch.setattr(presence, "_start_time", lambda _: str(len(told) > at > 0))  # another process once it was killed
+
+    def train(context, architecture, *, number, index, on_epoch):
+        losses = np.random.default_rng(index).uniform(0.5, 1.0, EPOCHS)
+        for epoch in range(1, EPOCHS + 1):
+            done = checkpoints.setdefault(architecture.key, 0)
+            checkpoints[architecture.key] = max(done, epoch)
+            if epoch > done:
+                told.append(epoch)
+                if len(told) == at:
+                    told.append(0)
+                    raise KeyboardInterrupt  # after the checkpoint was written, before anything was told
+            on_epoch(EpochRecord(epoch=epoch, train_loss=1.0, learning_rate=0.1, validation={"log_loss": losses[epoch - 1]}))
+        return replace_outcome(context, architecture, number, losses[-1])
+
+    worker = make(None, settings={"prune": True, "epochs": EPOCHS, "trials": 8, "sampler": "random"})
+    monkeypatch.setattr(worker_module, "run_trial", train)
+    if at:
+        with pytest.raises(KeyboardInterrupt):
+            worker.run()
+    worker.run()
+    return [(t.user_attrs["key"], t.state, t.value, t.intermediate_values) for t in studies.ended(worker.study.get_trials())]
+
+
+def replace_outcome(context, architecture, number, quality):
+    record = failure_record(context, architecture, number=number, outcome="completed", reason="", history=(), fidelity=EPOCHS)
+    return record.model_copy(update={"quality": float(quality)})
+
+
+@pytest.mark.parametrize("at", [1, 5, 10, 12, 14])
+def test_killed_at_any_epoch_the_pruner_decides_as_if_nothing_had_happened(make, monkeypatch, tmp_path, at):
+    whole = run_interrupted(make, 0, monkeypatch)
+    assert {state for _, state, *_ in whole} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for file in tmp_path.glob("journal.log*"):
+        file.unlink()
+    assert run_interrupted(make, at, monkeypatch) == whole
