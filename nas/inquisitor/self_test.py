@@ -26,7 +26,7 @@ from nas.inquisitor.context import Settings
 from nas.inquisitor.engine import Engine, to_float
 from nas.inquisitor.planted import ARCHITECTURES, KINDS, Plant, audit_images, raise_model, truth_about
 from nas.inquisitor.regions import chest_region
-from nas.inquisitor.report_card import Card, report_card
+from nas.inquisitor.report_card import Card, report_card, worst_score
 from nas.records import Finding
 
 AUDITED = 1000  # images
@@ -154,8 +154,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.summary:
-        card = report_card(read_rows(arguments.out), len(plants(arguments.quick)))
-        write_json(arguments.summary, card.record)
+        rows = read_rows(arguments.out)
+        card = report_card(rows, len(plants(arguments.quick)))
+        shown = [f"{r['key']} AUC {r['auc']} free {r['auc_free']} score {worst_score(r)} {r['verdict']}" for r in rows]
+        write_json(
+            arguments.summary,
+            {"command": "python -m nas.inquisitor.self_test --out RESULTS.jsonl", **card.record, "rows": shown},
+        )
     else:
         card = self_test(arguments.quick, out=arguments.out[0], shard=tuple(arguments.shard), limit=arguments.limit)
     print(card.table())
