@@ -147,7 +147,7 @@ def every_metric(record: BenchmarkRecord) -> Table:
             Cell(row.name, class_="key"),
             Cell(fmt.metric_title(metric.name), class_="key"),
             Cell(metric.part, class_="key"),
-            metric_cell(metric),
+            metric_cell(metric, reason=True),
             count_cell(metric.n, str(metric.n)),
             count_cell(metric.groups, str(metric.groups)),
         )

@@ -52,12 +52,10 @@ def table(columns: Sequence[tuple[str, bool]], rows: Iterable[Row | Sequence[Cel
     return Table(tuple(columns), tuple(row if isinstance(row, Row) else Row(tuple(row)) for row in rows), caption)
 
 
-def metric_cell(metric: Metric | None) -> Cell:
-    """The estimate with its interval below; sorts by value, the unknown last."""
-    if metric is None:
-        return Cell(fmt.MISSING, sort="")
-    if metric.value is None:
-        return Cell(fmt.MISSING, sub=fmt.clean(metric.note), sort="")
+def metric_cell(metric: Metric | None, *, reason: bool = False) -> Cell:
+    """The estimate with its interval below; sorts by value, the unknown last, with its ``reason`` where there is room."""
+    if metric is None or metric.value is None:
+        return Cell(fmt.MISSING, sub=fmt.clean(metric.note) if metric is not None and reason else "", sort="")
     return Cell(fmt.metric_value(metric), sub=fmt.metric_interval(metric), sort=metric.value)
 
 

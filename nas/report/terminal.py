@@ -21,6 +21,7 @@ from nas.report.text_plot import LEGEND, interval_line
 from nas.report.views import test_reason
 
 STYLES = {"pass": "green", "fail": "red", "undecided": "yellow"}
+_NAME_WIDTH = 26
 _FALLBACK_WIDTH = 140  # of a pipe or a file, which have none
 
 
@@ -50,8 +51,10 @@ def print_search(record: SearchRecord, *, profile: bool = False, console: Consol
             out,
             f"control, {control.part}: {fmt.metric_title(control.name)} {fmt.metric_text(control)} ({control.note or 'trivial features'})",
         )
-    for role, candidate in (("winner", record.winner), ("best", record.best)):
-        _candidate(out, role, candidate)
+    same = record.winner is not None and record.best is not None and record.winner.key == record.best.key
+    _candidate(out, "winner and best" if same else "winner", record.winner)
+    if not same:
+        _candidate(out, "best", record.best)
     for reason in record.unmet:
         _line(out, f"  unmet: {reason}", "yellow")
     if record.test_openings > 1:
@@ -107,7 +110,7 @@ def print_audit(record: AuditRecord, *, console: Console | None = None) -> None:
         out.print(_tests(finding))
         _line(out, LEGEND, "dim")
     for reason, count in finding.excluded.items():
-        _line(out, f"excluded: {count} images, {reason}")
+        _line(out, f"excluded: {count} {fmt.plural(count, 'image')}, {reason}")
     text = (
         Text("verdict: ", style="bold")
         .append(_verdict(record.verdict))
@@ -183,8 +186,12 @@ def print_data(data: DataSummary, *, console: Console | None = None) -> None:
 def rich_table(table: Table, title: str = "") -> RichTable:
     """Any table of the report for the terminal; second lines go below in grey."""
     shown = RichTable(title=title or None, title_justify="left", header_style="bold")
-    for name, numeric in table.columns:
-        shown.add_column(Text(fmt.clean(name)), justify="right" if numeric else "left", overflow="fold")
+    longest = max((len(row.cells[0].text) for row in table.rows if row.cells), default=0)
+    for index, (name, numeric) in enumerate(table.columns):
+        narrowest = min(longest, _NAME_WIDTH) if index == 0 else None  # names stay in one piece
+        shown.add_column(
+            Text(fmt.clean(name)), justify="right" if numeric else "left", overflow="fold", min_width=narrowest
+        )  # fmt: skip
     for row in table.rows:
         shown.add_row(*(_cell(cell.text, cell.sub, cell.verdict) for cell in row.cells), style="bold" if row.highlight else "")
     return shown
