@@ -8,15 +8,57 @@ Anyone who reaches the port can change the study: keep it inside the cluster's o
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
+import threading
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from optuna.trial import FrozenTrial
+
 from search_spaces.errors import InputError, ToolkitError
 
 THREADS = 32
+
+
+def shared_reads(storage: Any) -> Any:
+    """The storage, whose list of trials is read once for all who wait for it.
+
+    Every worker that asks for a trial reads the list, and every reading costs a query over all running trials. Whoever arrives while
+    one reads takes the next reading, which began after all that had been written when they arrived.
+    """
+    return _SharedReads(storage)
+
+
+class _SharedReads:
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+        self._turns: dict[int, _Turn] = defaultdict(_Turn)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        turn = self._turns[study_id]
+        arrived = turn.begun
+        with turn.lock:
+            if turn.found <= arrived:  # no reading that has begun since has succeeded
+                turn.begun += 1
+                turn.trials, turn.found = self._storage.get_all_trials(study_id, deepcopy=False), turn.begun
+            trials = turn.trials if states is None else [trial for trial in turn.trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+
+class _Turn:
+    """The readings of one study: how many have begun, and the number and the trials of the last that succeeded."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.begun = self.found = 0
+        self.trials: list[FrozenTrial] = []
 
 
 def make_proxy(storage: str, host: str, port: int) -> Any:
@@ -36,7 +78,7 @@ def make_proxy(storage: str, host: str, port: int) -> Any:
     try:
         from optuna.storages._grpc.server import make_server  # optuna's public function starts it and never returns
 
-        return make_server(open_storage(storage, Path()), host, port, ThreadPoolExecutor(THREADS))
+        return make_server(shared_reads(open_storage(storage, Path())), host, port, ThreadPoolExecutor(THREADS))
     except ImportError as error:
         raise InputError(f"a proxy needs gRPC ({error}); pip install 'pepx-nas[grpc]'") from error
 

@@ -1,7 +1,6 @@
 import pytest
 
 from nas.engine.directory import RunDirectory
-from nas.engine.proxy import make_proxy
 from nas.engine.settings import SearchSettings
 from nas.engine.storage import file_system, open_storage, redact
 from nas.engine.study import open_study
@@ -78,11 +77,6 @@ def test_a_proxy_before_a_journal_is_refused_and_one_before_a_database_is_not(tm
     study.tell(study.ask(), 1.0)
     assert study.best_value == 1.0
     database.inner._backend.engine.dispose()
-
-
-def test_a_proxy_serves_databases_only():
-    with pytest.raises(InputError, match="a proxy serves a database, but got 'journal:x'"):
-        make_proxy("journal:x", "127.0.0.1", 1)
 
 
 def test_a_second_worker_on_sqlite_is_refused(tmp_path):
