@@ -40,6 +40,7 @@ finalists = 1
 final_seeds = 1
 audit_images = 40
 """  # two epochs: a killed trial goes on from its checkpoint
+STARTING_SECONDS = 45.0
 MORE = 20  # trials to add where the search ends before the kills are used up
 
 
@@ -64,7 +65,7 @@ def run(
     trials: int,
     storage: str | None,
     seed: int,
-    pause: tuple[float, float] = (2.0, 15.0),
+    pause: tuple[float, float] = (0.2, 4.0),
 ) -> Outcome:
     """Search in ``directory`` with ``kills`` random SIGKILLs of workers and of the main process, then let it end and check it.
 
@@ -77,6 +78,7 @@ def run(
     while True:
         process = _start(directory, workers, outcome.trials, storage)
         while process.poll() is None and outcome.kills < kills:
+            _wait_for_work(process, directory, storage)
             _wait(process, rng.uniform(*pause))
             if process.poll() is None:
                 outcome.kills_of_main += _kill_one(process.pid, rng)
@@ -110,6 +112,23 @@ def _start(directory: Path, workers: int, trials: int, storage: str | None) -> s
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
+
+
+def _wait_for_work(process: subprocess.Popen[bytes], directory: Path, storage: str | None) -> None:
+    """Until a worker has asked for a trial since the last kill: most kills then fall into trials, not into starting up.
+
+    At most ``STARTING_SECONDS``, so that some fall into whatever else takes long: starting, retraining, the page.
+    """
+    study, before, limit = None, -1, time.monotonic() + STARTING_SECONDS
+    while process.poll() is None and time.monotonic() < limit:
+        if study is None and (directory / "identity.json").exists():  # the study's tables are there
+            study = _study(directory, storage)
+        if study is not None:
+            trials = len(study.get_trials(deepcopy=False))
+            if trials > before >= 0:
+                return
+            before = trials
+        _wait(process, 0.5)
 
 
 def _kill_one(main: int, rng: random.Random) -> bool:
