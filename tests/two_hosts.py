@@ -22,9 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.trial import TrialState
 
-from tests.chaos import TINY, Outcome, _check, _study, command, keep
+from tests.chaos import MORE, TINY, Outcome, _check, _study, command, keep
 from tests.postgres import Server, postgres
 
 PATIENCE = 600.0
@@ -50,13 +51,28 @@ class Host:
         return subprocess.Popen(line, env=environment, cwd=self.home, stdout=log, stderr=log, start_new_session=True)
 
 
-def wait_for(what: str, condition: Callable[[], bool]) -> None:
-    """Block until it holds; ``TimeoutError`` after some minutes."""
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > limit:
-            raise TimeoutError(what)
-        time.sleep(0.2)
+class Search:
+    """The search on the first host: where it ends before the story does, it is told to want more trials, and resumed."""
+
+    def __init__(self, host: Host, config: Path, trials: int, storage: tuple[str, ...]) -> None:
+        self.host, self.trials, self.storage = host, trials, storage
+        self.resumes = 0
+        self._start(str(config))
+
+    def _start(self, what: str) -> None:
+        where = ("--out", str(self.host.run), "--trials", str(self.trials), "--quiet")
+        self.process = self.host.start("search", what, *where, *self.storage)
+
+    def wait_for(self, what: str, condition: Callable[[], bool]) -> None:
+        """Block until it holds; ``TimeoutError`` after some minutes."""
+        limit = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > limit or self.process.poll() not in (None, 0):
+                raise TimeoutError(f"{what}; the search: {(self.host.home / 'log').read_text()[-2000:]}")
+            if self.process.poll() == 0:
+                self.trials, self.resumes = self.trials + MORE, self.resumes + 1
+                self._start("--resume")
+            time.sleep(0.5)
 
 
 def play(root: Path, server: Server, trials: int, for_good: bool) -> dict[str, Any]:
@@ -66,40 +82,50 @@ def play(root: Path, server: Server, trials: int, for_good: bool) -> dict[str, A
     (root / "tiny.toml").write_text(TINY)
     first, second = Host(root, "host-a", run), Host(root, "host-b", run)
     storage = ("--storage", server.url, "--study", "search")
-    search = first.start(
-        "search", str(root / "tiny.toml"), "--out", str(first.run), "--trials", str(trials), *storage, "--quiet"
-    )
+    search = Search(first, root / "tiny.toml", trials, storage)
+    worker: subprocess.Popen[bytes] | None = None
+    search.wait_for("the study", (run / "identity.json").exists)
+    study = _study(run, server.url)
+    assert study is not None
 
     def complete(host: Host | None = None) -> int:
-        study = _study(run, server.url)
-        found = [] if study is None else study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return sum(host is None or _worker_of(t) == host.name or not host.named for t in found)
+        found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return sum(host is None or not host.named or _worker_of(t) == host.name for t in found)
 
     def join() -> subprocess.Popen[bytes]:
         return second.start("worker", *storage, "--out", str(second.run))
 
-    wait_for("the first host to complete a trial", lambda: complete(first) >= 1)
-    worker = join()
-    before = complete(second) if second.named else 0
-    wait_for("the second host to complete a trial", lambda: complete(second) > before)
+    def another(host: Host | None = None) -> Callable[[], bool]:
+        """A condition: one more trial is complete; a second host whose worker has ended, since no trial was wanted, joins again."""
+        before = complete(host)
+
+        def met() -> bool:
+            nonlocal worker
+            if host is second and (worker is None or worker.poll() == 0):
+                worker = join()
+            return complete(host) > before
+
+        return met
+
+    search.wait_for("the first host to complete a trial", another(first))
+    search.wait_for("the second host, joined, to complete a trial", another(second))
+    assert worker is not None
     os.killpg(worker.pid, signal.SIGTERM)  # leaves
     worker.wait()
-    left_at = complete()
-    wait_for("the first host to go on alone", lambda: complete() > left_at)
-    worker = join()  # comes back
-    here = complete(second)
-    wait_for("the second host to be back", lambda: complete(second) > here)
+    search.wait_for("the first host to go on alone", another())
+    worker = None
+    search.wait_for("the second host, back, to complete a trial", another(second))
+    assert worker is not None
     server.stop("immediate")
     time.sleep(5.0)
     server.start()
-    restarted_at = complete()
-    wait_for("the search to go on after the restart", lambda: complete() > restarted_at)
+    search.wait_for("the search to go on after the restart", another())
     if for_good:
-        wait_for("the second host to run a trial", lambda: _runs(run, server.url, second))
+        search.wait_for("the second host to run a trial", lambda: _runs(study, second))
         os.killpg(worker.pid, signal.SIGKILL)
-    code = search.wait(timeout=PATIENCE)
+    code = search.process.wait(timeout=PATIENCE)
     worker_code = worker.wait(timeout=60.0)
-    outcome = Outcome(trials=trials)
+    outcome = Outcome(trials=search.trials)
     if code != 0:
         outcome.problems.append(f"the search ended with code {code}: {(first.home / 'log').read_text()[-2000:]}")
     elif not for_good and worker_code != 0:
@@ -107,16 +133,21 @@ def play(root: Path, server: Server, trials: int, for_good: bool) -> dict[str, A
     else:
         _check(run, server.url, outcome)
     shares = {host.name: complete(host) for host in (first, second)}
-    return {"completed": outcome.completed, "by_host": shares, "retried": outcome.retried, "problems": outcome.problems}
+    return {
+        "trials": search.trials,
+        "resumes": search.resumes,
+        "completed": outcome.completed,
+        "by_host": shares,
+        "retried": outcome.retried,
+        "problems": outcome.problems,
+    }
 
 
 def _worker_of(trial: Any) -> str:
     return str(trial.user_attrs["owner"]["host"])
 
 
-def _runs(run: Path, url: str, host: Host) -> bool:
-    study = _study(run, url)
-    assert study is not None
+def _runs(study: optuna.Study, host: Host) -> bool:
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return any("index" in t.user_attrs and _worker_of(t) == host.name for t in running)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from nas.engine.directory import RunDirectory
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import parse_settings
+from nas.files import read_json
 from search_spaces.errors import InputError
 
 
@@ -47,7 +48,7 @@ def worker(
         raise InputError(f"{home} holds no search (no settings.json); name the search's run directory with --out")
     name = f"{socket.gethostname()}-{os.getpid()}"
     joined = open_worker(
-        home, parse_settings(attributes["settings"]), progress or Silent(), storage=storage, study=study, name=name,
+        home, parse_settings(read_json(RunDirectory(home).settings)), progress or Silent(), storage=storage, study=study, name=name,
         dedicated=dedicated,
     )  # fmt: skip
     return joined.run()
