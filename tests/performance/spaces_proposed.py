@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -129,12 +130,12 @@ def _damage(place: Any, rng: np.random.Generator) -> None:
     if not isinstance(place, dict) or not place:
         return
     name = list(place)[rng.integers(len(place))]
-    stray = _STRAY[rng.integers(len(_STRAY))]
+    stray = deepcopy(_STRAY[rng.integers(len(_STRAY))])
     match rng.integers(4):
         case 0:
             place[name] = stray
         case 1:
-            place[name] = list(place.values())[rng.integers(len(place))]
+            place[name] = deepcopy(list(place.values())[rng.integers(len(place))])
         case 2:
             del place[name]
         case _:
