@@ -12,4 +12,4 @@ def test_only_our_own_errors_come_back(tmp_path, monkeypatch, group):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with away_from_home(tmp_path):
         for target in make_targets(tmp_path, (group,)):
-            assert fuzz(target, 10 if group == "readers" else 30, seed=0).inputs > 0, target.name
+            assert fuzz(target, 5 if group == "readers" else 20, seed=0).inputs > 0, target.name

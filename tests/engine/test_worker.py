@@ -192,7 +192,7 @@ def replace_outcome(context, architecture, number, quality):
     return record.model_copy(update={"quality": float(quality)})
 
 
-@pytest.mark.parametrize("at", [1, 5, 10, 12, 14])
+@pytest.mark.parametrize("at", [5, 12])
 def test_killed_at_any_epoch_the_pruner_decides_as_if_nothing_had_happened(make, monkeypatch, tmp_path, at):
     whole = run_interrupted(make, 0, monkeypatch)
     assert {state for _, state, *_ in whole} == {TrialState.COMPLETE, TrialState.PRUNED}
