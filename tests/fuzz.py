@@ -45,13 +45,13 @@ def fuzz(target: Target, inputs: int, seed: int) -> Counts:
     counts = Counts()
 
     def once(value: Any) -> None:
-        counts.inputs += 1
         message = ""
         try:
             target.run(value)
             counts.accepted += 1
         except ToolkitError as error:
             message = str(error)
+        counts.inputs += 1  # not those that a target does not take
         assert message.isprintable(), f"the message is not one line of printable text: {message!r}"
 
     health = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.large_base_example]
