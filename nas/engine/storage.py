@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import optuna
 from optuna.storages import BaseStorage
@@ -37,7 +38,7 @@ def open_storage(url: str | None, directory: Path, *, workers: int = 1, patience
     """
     if url is None:
         url = f"journal:{directory / 'journal.log'}"
-    scheme = urlsplit(url).scheme.split("+")[0].lower()
+    scheme = _split(url).scheme.split("+")[0].lower()
     if scheme == "journal":
         from nas.engine.journal import journal_storage
 
@@ -63,10 +64,16 @@ def open_storage(url: str | None, directory: Path, *, workers: int = 1, patience
 
 def redact(url: str) -> str:
     """The URL without its password, for records and messages."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read lazily, and refused lazily
+        return parts
+    except ValueError as error:
+        raise InputError(f"storage {redact(url)!r} is no URL ({error}); for example postgresql://user@host/database") from error
 
 
 def _relational(url: str, patience: float) -> BaseStorage:
@@ -93,7 +100,7 @@ def _relational(url: str, patience: float) -> BaseStorage:
 
 
 def _grpc(url: str, patience: float) -> BaseStorage:
-    parts = urlsplit(url)
+    parts = _split(url)
     if not parts.hostname or not parts.port:
         raise InputError(f"storage {url!r} must name host and port; for example grpc://127.0.0.1:13000")
     try:

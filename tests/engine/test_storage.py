@@ -25,6 +25,13 @@ def test_unknown_scheme_names_the_known_ones_and_hides_the_password(tmp_path):
         open_storage("oracle://me:secret@host/db", tmp_path)
 
 
+@pytest.mark.parametrize("url", ["x://[", "grpc://host:99999", "postgresql://me:secret@[::1/db", "grpc://host:port"])
+def test_what_is_no_url_is_refused_without_its_password(tmp_path, url):
+    with pytest.raises(InputError, match="is no URL") as refused:
+        open_storage(url, tmp_path)
+    assert "secret" not in str(refused.value)
+
+
 def test_redact_keeps_everything_but_the_password():
     assert redact("postgresql://me:s3cret@host:5432/db") == "postgresql://me:***@host:5432/db"
     assert redact("journal:/tmp/x") == "journal:/tmp/x"
