@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from nas.engine.context import Context
 from nas.engine.requirements import judge, parse_requirement, violation
+from nas.engine.settings import SearchSettings
 from nas.evaluation.latency import BATCH, latency, throughput
+from search_spaces import InputError, get_space
 
 MODEL = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
 
@@ -26,3 +29,15 @@ def test_a_search_may_demand_it(limit, verdict):
     requirement, metrics = parse_requirement(f"latency<={limit}"), [latency(MODEL, 16, "cpu")]
     assert judge(requirement, metrics).verdict == verdict
     assert (violation(requirement, metrics) <= 0) == (verdict == "pass")
+
+
+@pytest.mark.parametrize(("asked", "names"), [((), []), (("latency<=20",), ["latency"]), (("auroc>=0.8",), [])])
+def test_a_search_measures_it_only_where_it_is_demanded(asked, names):
+    settings = SearchSettings(require=asked, image_size=16, device="cpu")
+    assert [metric.name for metric in Context(settings, None, None, None, "").latency(MODEL)] == names
+
+
+def test_a_prototype_needs_a_sampler_that_can_start_from_it():
+    start = get_space("pepx").prototypes()["covidnet"].to_json()
+    with pytest.raises(InputError, match="sampler 'tpe' cannot start from a prototype"):
+        _ = Context(SearchSettings(prototype=start, sampler="tpe"), None, None, None, "").prototype
