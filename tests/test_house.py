@@ -10,7 +10,7 @@ FILES = sorted(path for room in ("search_spaces", "baselines", "nas") for path i
 FLOORS = {
     "search_spaces": 0, "baselines": 1, "nas.records": 2, "nas.files": 2, "nas.versions": 2, "nas.statistics": 3, "nas.data": 4,
     "nas.edits": 5, "nas.evaluation": 6, "nas.generator": 7, "nas.inquisitor": 7, "nas.engine": 8, "nas.report": 9, "nas.jobs": 10,
-    "nas.cli_options": 11, "nas.cli_jobs": 12, "nas.cli_tools": 12, "nas.cli": 13, "nas": 10,
+    "nas.cli_options": 11, "nas.cli_jobs": 12, "nas.cli_tools": 12, "nas.cli": 13, "nas.__main__": 14, "nas": 10,
 }  # fmt: skip
 
 

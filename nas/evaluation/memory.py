@@ -22,4 +22,4 @@ def keep_freed_memory() -> bool:
     if not hasattr(library, "gnu_get_libc_version"):
         return False
     options = {_M_MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD, _M_TRIM_THRESHOLD: _KEPT, _M_TOP_PAD: 64 * MIB}
-    return all([library.mallopt(option, value) == 1 for option, value in options.items()])
+    return all([library.mallopt(option, value) == 1 for option, value in options.items()])  # noqa: C419  # sets every one

@@ -145,8 +145,9 @@ class _Loop:
     def run(self, on_epoch: OnEpoch | None, checkpoint: Path | None, last: int) -> Training:
         with self.account.phase("bookkeeping"):
             self.progress.restore(checkpoint)
-        for record in self.progress.history if on_epoch is not None else ():
-            on_epoch(record)
+        if on_epoch is not None:
+            for record in self.progress.history:
+                on_epoch(record)
         logits = None
         while self.progress.epoch < last and not self.progress.stopped:
             loss, images_per_second = self.one_epoch(self.progress.epoch)

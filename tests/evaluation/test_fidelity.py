@@ -44,17 +44,18 @@ def test_asynchronous_promotion_never_stops_the_first_and_keeps_the_share():
 def test_a_rung_continues_from_its_weights(tiny, striped, tmp_path):
     recipe, rungs = Recipe(epochs=4, batch_size=16), Rungs.halving(4, 24, reduction=2)
     whole = train(tiny(), striped, np.arange(160), np.arange(160, 240), recipe, seed=0)
-    epochs = []
+    told = []
 
     def run(key, rung):
         result = train(
             tiny(), striped, np.arange(160), np.arange(160, 240), recipe, seed=0, checkpoint=tmp_path / key,
-            max_epochs=rung.epochs, image_size=rung.image_size, on_epoch=lambda record: epochs.append(record.epoch),
+            max_epochs=rung.epochs, image_size=rung.image_size, on_epoch=told.append,
         )  # fmt: skip
         return result.history[-1].validation["log_loss"]
 
     results = successive_halving(["only"], run, rungs)
-    assert epochs == [1, 2, 3, 4]
+    assert [record.epoch for record in told] == [1, 1, 2, 1, 2, 3, 4]  # each rung is told its whole curve
+    assert told[0] == told[1] == told[3]  # its own figures, speed included: nothing was trained again
     assert results[-1]["only"] == whole.history[-1].validation["log_loss"]
 
 
