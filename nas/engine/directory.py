@@ -140,8 +140,10 @@ def damaged_files(directory: Path) -> list[str]:
             try:
                 if sha256(file) != digest:
                     damaged.append(f"{file}: content differs from its checksum")
-            except OSError as error:
-                damaged.append(f"{file}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
+            except FileNotFoundError:
+                damaged.append(f"{file}: missing")
+            except (OSError, ValueError) as error:  # the latter: a name that no file can have
+                damaged.append(f"{file}: {error}")
     return damaged + [problem for journal in sorted(directory.rglob("journal.log")) for problem in _damaged_lines(journal)]
 
 

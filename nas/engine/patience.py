@@ -28,12 +28,12 @@ class StorageLostError(ToolkitError):
 
 def is_away(error: BaseException) -> bool:
     """Whether an error of a storage means that its server cannot be reached just now (and not that a request was wrong)."""
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
     if isinstance(error, StorageInternalError):
         cause = error.__cause__
         lost = isinstance(cause, DBAPIError) and cause.connection_invalidated
-        return lost or isinstance(cause, OperationalError | InterfaceError)
+        return lost or isinstance(cause, OperationalError | InterfaceError | PendingRollbackError)
     code = getattr(error, "code", None)  # grpc.RpcError, whose package is an extra
     return callable(code) and getattr(code(), "name", "") == "UNAVAILABLE"
 

@@ -181,7 +181,7 @@ def claim(study: Study, trial: Trial, architecture: Architecture) -> int | None:
     network has been proposed before.
     """
     if "index" in trial.user_attrs:
-        return None if _queued_before(study, trial) else int(trial.user_attrs["index"])
+        return None if _stands_elsewhere(study, trial) else int(trial.user_attrs["index"])
     trial.set_user_attr("architecture", architecture.to_json())
     trial.set_user_attr("key", architecture.key)
     limit = time.monotonic() + CLAIM_SECONDS
@@ -202,10 +202,20 @@ def claim(study: Study, trial: Trial, architecture: Architecture) -> int | None:
     return index
 
 
-def _queued_before(study: Study, retry: Trial) -> bool:
-    """Whether two sweepers have queued the same trial, and the other was first."""
-    source = retry.user_attrs.get("retry_of")
-    return any(t.number < retry.number and t.user_attrs.get("retry_of") == source for t in study.get_trials(deepcopy=False))
+def _stands_elsewhere(study: Study, retry: Trial) -> bool:
+    """Whether another trial stands for a retry's network: two sweepers may have queued it, and either retry may be lost and queued again.
+
+    One that has ended does, and of those that have not, the one with the lowest number.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        attributes = trial.user_attrs
+        if trial.number == retry.number or attributes.get("key") != retry.user_attrs["key"] or "index" not in attributes:
+            continue
+        if (LOST in attributes and trial.state == TrialState.FAIL) or attributes.get("outcome") in _REFUSED:
+            continue
+        if trial.state.is_finished() or trial.number < retry.number:
+            return True
+    return False
 
 
 def _gave_way(trial: FrozenTrial) -> bool:

@@ -110,14 +110,14 @@ def _load(directory: Path, manifest: Mapping[str, Any]) -> LoadedModel:
 
     preprocessing = Preprocessing.model_validate(files.read_json(directory / "preprocessing.json"))
     origin = files.read_json(directory / "architecture.json")
-    classes = tuple(manifest["classes"])
+    classes = tuple(str(name) for name in manifest["classes"])
     model = _build(origin, len(classes), preprocessing.image_size)
     _load_weights(model, directory / WEIGHTS, manifest["sha256"])
     return LoadedModel(
         model=model.eval(),
         classes=classes,
         preprocessing=preprocessing,
-        name=manifest["name"] or directory.name,
+        name=str(manifest["name"] or directory.name),
         training_hashes=frozenset(files.read_json(directory / "training_images.json")),
         architecture=origin.get("architecture"),
         selection=tuple(manifest.get("selection", ())),

@@ -2,7 +2,7 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, OperationalError, PendingRollbackError
 
 from nas.engine import patience
 from nas.engine.patience import PatientStorage, StorageLostError
@@ -80,6 +80,7 @@ def test_patience_ends_with_the_remedy(flaky, study, monkeypatch):
 
 
 def test_a_wrong_request_is_not_repeated(flaky, study):
+    assert patience.is_away(away(PendingRollbackError("a connection was lost in the middle of a reading")))
     assert not patience.is_away(away(DataError("INSERT", None, Exception("value too long"))))
     assert not patience.is_away(KeyError("no such trial"))
 

@@ -226,6 +226,23 @@ def test_of_two_retries_of_one_trial_the_first_runs(study):
     assert studies.claim(study, one, network("a")) == index
 
 
+@pytest.mark.parametrize("first_ends", [True, False])
+def test_a_second_retry_that_is_lost_and_queued_again_still_gives_way(study, first_ends):
+    trial, index = propose(study, "a")
+    trial.set_user_attr("owner", dead_process())
+    studies.sweep(study)
+    queued = study.get_trials(states=(TrialState.WAITING,))[0]
+    study.enqueue_trial(queued.params, user_attrs=queued.user_attrs)
+    one, two = study.ask(), study.ask()
+    studies.own(one, "w")
+    two.set_user_attr("owner", dead_process())  # killed between asking and giving way
+    assert studies.claim(study, one, network("a")) == index
+    if first_ends:
+        finish(study, one)
+    studies.sweep(study)
+    assert studies.claim(study, study.ask(), network("a")) is None
+
+
 def test_a_living_worker_that_was_taken_for_dead_gives_its_trial_up(study):
     trial, _ = propose(study, "a")
     studies._fail_stale(study, study.get_trials(deepcopy=False)[0])
