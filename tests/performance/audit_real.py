@@ -41,6 +41,8 @@ STAGES = ("as-they-come", "planted", "answered")
 
 def images_of(source: str) -> Dataset:
     """All images of one source that show one of the two classes, with masks."""
+    if "PEPX_NAS_CXR" not in os.environ:
+        raise SystemExit("PEPX_NAS_CXR is not set; it must name a table of chest X-rays with masks")
     data = load(f"table:{os.environ['PEPX_NAS_CXR']}", classes=CLASSES, image_size=IMAGE_SIZE)
     return with_masks(data.subset(np.flatnonzero(data.source == source)))
 
