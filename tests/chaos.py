@@ -105,8 +105,8 @@ def _start(directory: Path, workers: int, trials: int, storage: str | None) -> s
     line += ["--workers", str(workers), "--trials", str(trials)]
     line += ["--storage", storage] if storage else []
     line += ["--resume"] if (directory / "settings.json").exists() else [str(directory.parent / "tiny.toml")]
-    log = (directory.parent / "chaos.log").open("ab")
-    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    with (directory.parent / "chaos.log").open("ab") as log:  # the process has its own handle of it
+        return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -60,6 +61,9 @@ def test_a_search_on_two_nodes_survives_the_loss_of_one(tmp_path, monkeypatch):
         record = search("phantom:n=60", out=tmp_path / "run", engine="ray", trials=5, workers=3, progress=losing, **TINY)
         assert losing.node is None
         assert len({t.key for t in record.trials if t.outcome == "completed"}) == record.accounting.completed == 5
+        limit = time.monotonic() + 60  # the cluster notices by missed heartbeats
+        while sum(node["Alive"] for node in ray.nodes()) > 1 and time.monotonic() < limit:
+            time.sleep(0.5)
         assert sum(node["Alive"] for node in ray.nodes()) == 1
     finally:
         ray.shutdown()
