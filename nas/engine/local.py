@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nas.engine.context import threads_per_worker
+from nas.engine.context import TRIAL_THREADS
 from nas.engine.process import command, replay
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
@@ -158,9 +158,9 @@ class LocalPool:
 
 
 def worker_environments(settings: SearchSettings) -> list[dict[str, str]]:
-    """The environment of each worker process: its share of the threads, and of several GPUs one."""
+    """The environment of each worker process: few threads, and of several GPUs one."""
     # passive: idle threads sleep instead of spinning, so that workers do not steal cores from one another
-    common = {"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": str(threads_per_worker(settings.workers))}
+    common = {"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": str(TRIAL_THREADS)}
     devices = _visible_devices() if settings.device != "cpu" else []
     if len(devices) < 2:
         return [common] * settings.workers

@@ -101,7 +101,7 @@ def open_worker(
     import optuna
     import torch
 
-    from nas.engine.context import Context, threads_per_worker
+    from nas.engine.context import TRIAL_THREADS, Context
     from nas.engine.directory import RunDirectory
     from nas.engine.patience import PATIENCE_SECONDS
     from nas.engine.pruning import make_pruner
@@ -111,7 +111,7 @@ def open_worker(
     from nas.engine.worker import Worker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    torch.set_num_threads(threads_per_worker(settings.workers))
+    torch.set_num_threads(TRIAL_THREADS)
     context = Context.open(settings, RunDirectory(directory))
     opened = open_study(
         open_storage(storage, directory, workers=settings.workers, patience=PATIENCE_SECONDS if dedicated else 0.0),

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.engine.context import threads_per_worker
+from nas.engine.context import TRIAL_THREADS
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
 from search_spaces.errors import InputError, ToolkitError
@@ -87,7 +87,7 @@ def run_on_ray(
 def resources(cluster: dict[str, float], settings: SearchSettings) -> dict[str, float]:
     """What one trial takes: its threads' cores, and a GPU, or an equal share where there are fewer GPUs than workers."""
     gpus = cluster.get("GPU", 0.0) if settings.device != "cpu" else 0.0
-    return {"num_cpus": threads_per_worker(settings.workers), "num_gpus": min(1.0, gpus / settings.workers)}
+    return {"num_cpus": TRIAL_THREADS, "num_gpus": min(1.0, gpus / settings.workers)}
 
 
 def _import_ray() -> Any:

@@ -52,7 +52,7 @@ def test_a_search_on_two_nodes_survives_the_loss_of_one(tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     node = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     ray.init(address=cluster.address, log_to_driver=False)
@@ -70,9 +70,8 @@ def test_a_search_on_two_nodes_survives_the_loss_of_one(tmp_path, monkeypatch):
         cluster.shutdown()
 
 
-def test_a_trial_takes_its_threads_and_its_share_of_the_gpus(monkeypatch):
-    monkeypatch.setattr("nas.engine.ray_engine.threads_per_worker", lambda workers: 8 // workers)
-    assert resources({"CPU": 8.0}, SearchSettings(workers=4)) == {"num_cpus": 2, "num_gpus": 0.0}
-    assert resources({"CPU": 8.0, "GPU": 2.0}, SearchSettings(workers=4)) == {"num_cpus": 2, "num_gpus": 0.5}
-    assert resources({"CPU": 8.0, "GPU": 4.0}, SearchSettings(workers=2)) == {"num_cpus": 4, "num_gpus": 1.0}
+def test_a_trial_takes_its_thread_and_its_share_of_the_gpus():
+    assert resources({"CPU": 8.0}, SearchSettings(workers=4)) == {"num_cpus": 1, "num_gpus": 0.0}
+    assert resources({"CPU": 8.0, "GPU": 2.0}, SearchSettings(workers=4)) == {"num_cpus": 1, "num_gpus": 0.5}
+    assert resources({"CPU": 8.0, "GPU": 4.0}, SearchSettings(workers=2)) == {"num_cpus": 1, "num_gpus": 1.0}
     assert resources({"CPU": 8.0, "GPU": 4.0}, SearchSettings(workers=2, device="cpu"))["num_gpus"] == 0.0
