@@ -96,6 +96,8 @@ def _retrain(context: Context, architecture: Architecture, seed: int, answers: t
     """Train one seed at full fidelity; a sealed directory is kept, an interrupted one goes on from its checkpoint."""
     if is_sealed(directory):
         return
+    import torch
+
     from nas.engine.context import derived_seed
     from nas.engine.objective import start
     from nas.evaluation import metrics, save_candidate, train
@@ -106,10 +108,15 @@ def _retrain(context: Context, architecture: Architecture, seed: int, answers: t
     stream = derived_seed(settings.seed, _FINAL, seed)
     model = start(context, architecture, stream, directory)
     recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs, "answers": answers})
-    training = train(
-        model, context.device_data, context.parts.train, held_out, recipe,
-        seed=stream, checkpoint=directory / "checkpoint.safetensors", image_size=settings.image_size,
-    )  # fmt: skip
+    threads = torch.get_num_threads()
+    torch.set_num_threads(context.facts["threads"])  # as trials are trained
+    try:
+        training = train(
+            model, context.device_data, context.parts.train, held_out, recipe,
+            seed=stream, checkpoint=directory / "checkpoint.safetensors", image_size=settings.image_size,
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
     scores = metrics(training.validation_logits, data.labels[held_out], data.group[held_out], data.classes, part="validation")
     save_candidate(
         directory, model=model, architecture=architecture, preprocessing=data.preprocessing, classes=data.classes, metrics=scores,

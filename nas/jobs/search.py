@@ -178,14 +178,11 @@ def _conclude(
     command: str,
     started: float,
 ) -> SearchRecord:
-    import torch
-
     from nas.data import trivial_control
     from nas.engine.openings import opening_notice, record_opening
     from nas.engine.study import account, trial_records
     from nas.jobs.finalists import conclude_front
 
-    torch.set_num_threads(study.user_attrs["facts"]["threads"])  # finalists are trained as trials are
     settings, directory = context.settings, context.directory
     trials = trial_records(study)
     completed = [t for t in trials if t.outcome == "completed"]
