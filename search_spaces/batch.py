@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -136,13 +136,6 @@ class Widths:
         found: np.ndarray = self.tables[self._columns, places]
         return found
 
-    def opened(self, values: Sequence[Any]) -> Values:
-        """``values`` with each width replaced by its mark."""
-        open_values = list(values)
-        for column, position in enumerate(self.positions):
-            open_values[position] = -1 - column
-        return open_values
-
     def filled(self, structure: Values, widths: Sequence[int]) -> Values:
         """A structure with these widths in place of its marks."""
         values = list(structure)
@@ -160,15 +153,18 @@ def sample_batch(space: NetworkSpace, n: int, fit: Fit) -> list[Values]:
         space._canonical([options[at] for options, at in zip(known.choices, row, strict=True)]) for row in places.tolist()
     ]
     start = places[:, known.positions]
-    batch = Batch(space, structures, fit.size, fit.in_channels, fit.classes)
-    too_large = np.flatnonzero(~batch.under(np.broadcast_to(known.tables[:, 0], start.shape), budget)).tolist()
-    for place in too_large:
-        values = fit.simplified(known.filled(structures[place], known.at(start[place]).tolist()))
-        structures[place] = space._canonical(known.opened(values))
-        start[place] = [space._places[position].get(values[position], 0) for position in known.positions]  # 0: does not matter
-    if too_large:
+    widths, large = np.zeros_like(start), np.arange(n)
+    if fit.reach:  # else hardly any fits
         batch = Batch(space, structures, fit.size, fit.in_channels, fit.classes)
-    widths = _fitted(batch, known, start, budget, fit.rng)
+        widths = _fitted(batch, known, start, budget, fit.rng)
+        large = np.flatnonzero(~batch.under(np.broadcast_to(known.tables[:, 0], start.shape), budget))
+    if len(large):
+        # What a corner brings to life takes its smallest width, whatever ``start`` says: no mark stands there.
+        simple = [fit.simplified(structures[row]) for row in large.tolist()]
+        batch = Batch(space, simple, fit.size, fit.in_channels, fit.classes)
+        widths[large] = _fitted(batch, known, start[large], budget, fit.rng)
+        for row, structure in zip(large.tolist(), simple, strict=True):
+            structures[row] = structure
     return [known.filled(structure, row) for structure, row in zip(structures, widths.tolist(), strict=True)]
 
 

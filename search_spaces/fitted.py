@@ -58,6 +58,10 @@ class FittedSpace(SearchSpace):
         """``_canonical``, and what a change has just brought to life set to a choice."""
         return self._canonical(values)
 
+    def _countable(self, values: Values) -> Values:
+        """Values with the figures that ``_settled`` would have."""
+        return self._settled(values)
+
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
         """Draw, in place, the decisions at the positions ``fresh``, which another change has just brought to life."""
         drawn = self._draw(rng)

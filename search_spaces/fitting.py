@@ -35,6 +35,9 @@ class Fit:
         self.size = space._size(budget.image_size)
         self.in_channels = space.in_channels if in_channels is None else in_channels
         self.classes = space.classes if classes is None else classes
+        self._share = (
+            0.5  # of the decisions in which the last network that was simplified had to give way: the next one's first guess
+        )
         self.corners = space._fitting(budget, self.in_channels, self.classes)
 
     @property
@@ -68,23 +71,24 @@ class Fit:
         return values
 
     def _shrunk(self, values: Values) -> Values:
-        if not self.under(self.narrow(values)):
-            values = self.simplified(values)
-            if self.under(values):
-                return values
+        values = self.simplified(values)
+        if self.under(values):
+            return values
         widths = [position for position in self.space._active(values) if position in self.space._widths]
         return self._last_fitting(self._narrowing(values, widths))
 
     def narrow(self, values: Values) -> Values:
-        """The structure of ``values`` with every width at its smallest choice."""
+        """The structure of ``values`` with every width at its smallest choice, to be counted."""
         narrow = list(values)
         for position, width in self.space._narrowest:
             narrow[position] = width
-        return self.space._canonical(narrow)
+        return self.space._countable(narrow)
 
     def simplified(self, values: Values) -> Values:
-        """``values``, too large even when narrow, with as many structural decisions, in random order, taken from a corner as the budget asks for."""
+        """``values``, if too large even when narrow with as many structural decisions, in random order, taken from a corner as the budget asks for."""
         narrow = self.narrow(values)
+        if self.under(narrow):
+            return values
         corner = self.corners[int(self.rng.integers(len(self.corners)))].values
         widths = self.space._widths
         differing = [p for p in self.space._active(values) if values[p] != corner[p] and p not in widths]
@@ -94,9 +98,10 @@ class Fit:
             changed = list(narrow)
             for position in order[:count]:
                 changed[position] = corner[position]
-            return self.space._settled(changed)
+            return self.space._countable(changed)
 
-        count = _bisect(lambda count: self.under(step(count)), len(order))
+        count = _bisect(lambda count: self.under(step(count)), len(order), self._share)
+        self._share = count / max(len(order), 1)
         kept = list(values)
         for position in order[:count]:
             kept[position] = corner[position]
@@ -284,15 +289,16 @@ class Fit:
         return [choice for choice in self.space._choices[position] if choice != value]
 
 
-def _bisect(fits: Callable[[int], bool], last: int) -> int:
-    """The first step found that fits, when the last one is known to and step 0 not to."""
+def _bisect(fits: Callable[[int], bool], last: int, guess: float = 0.5) -> int:
+    """The first step found that fits, when the last one is known to and step 0 not to; ``guess``: the share of steps looked at first."""
     low, high = 0, last
+    middle = min(max(int(guess * last), 1), last - 1)
     while high - low > 1:
-        middle = (low + high) // 2
         if fits(middle):
             high = middle
         else:
             low = middle
+        middle = (low + high) // 2
     return high
 
 

@@ -30,7 +30,10 @@ _BATCH = 2048
 _REACHES = (1.0, 0.7, 0.4, 0.2)
 _PROBES = 16
 _LARGEST_WIDTH = 16_384
-_REMEMBERED = 200_000  # blocks' figures kept; then the memory starts afresh
+_REMEMBERED = 100_000  # figures of blocks and sections kept; then the memory starts afresh
+
+
+Section = tuple[Any, ...]
 
 
 class NetworkSpace(FittedSpace):
@@ -69,11 +72,23 @@ class NetworkSpace(FittedSpace):
         self._drawn_counts: dict[float, np.ndarray] = {}  # by reach
         self._is_depth = np.array([name.endswith(".depth") for name in self.names])
         self._known_blocks = KnownBlocks(self._operations)
-        self._tallies: dict[tuple[Spec, int], BlockTally] = {}
+        self._tallies: dict[tuple[Section, int], BlockTally] = {}
 
     @abstractmethod
     def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:
         """The network's blocks in order; a spec's second item is the block's input channels."""
+
+    def _sections(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Section]:
+        """Keys of the network's sections in order; the first is its first block alone.
+
+        A section is one block, or several whose decisions stand together: then their figures are looked up at once, which
+        pays where sections recur, as when one decision is changed at a time, or under small budgets.
+        """
+        return self._specs(values, in_channels, classes)
+
+    def _specs_of(self, section: Section) -> list[Spec]:
+        """A section's blocks in order."""
+        return [section]
 
     @abstractmethod
     def _names(self, values: Sequence[Any]) -> Sequence[str]:
@@ -135,6 +150,9 @@ class NetworkSpace(FittedSpace):
             values = self._canonical(values)
         return values
 
+    def _countable(self, values: Values) -> Values:
+        return self._settled(values) if self._lacking else values  # a network is counted without its idle decisions anyway
+
     def _refresh(self, values: Values, fresh: list[int], rng: np.random.Generator) -> None:
         drawn = self._draw_raw(1, rng)[0]
         for position in fresh:
@@ -184,19 +202,17 @@ class NetworkSpace(FittedSpace):
         return Network(self.blocks(architecture, image_size), architecture.in_channels)
 
     def _figures(self, values: Sequence[Any], image_size: int, in_channels: int, classes: int) -> Triple:
-        return self._sum(self._specs(values, in_channels, classes), image_size, in_channels)
+        return self._sum(self._sections(values, in_channels, classes), image_size, in_channels)
 
     def _figures_up_to(self, values: Values, key: tuple[int, int, int], count: int) -> Triple:
         """Figures of the first ``count`` blocks; ``key``: image size, channels, classes."""
         return self._sum(self._specs(values, *key[1:])[:count], *key[:2])
 
-    def _sum(self, specs: Sequence[Spec], image_size: int, in_channels: int) -> Triple:
+    def _sum(self, sections: Sequence[Section], image_size: int, in_channels: int) -> Triple:
         flops = parameters = 0
         size, tallies, peaks = image_size, self._tallies, []
-        for spec in specs:
-            found = tallies.get((spec, size))
-            if found is None:
-                found = self._tally(spec, size)
+        for section in sections:
+            found = tallies.get((section, size)) or self._tally(section, size)
             flops += found[0]
             parameters += found[1]
             peaks.append(found[2])
@@ -204,14 +220,14 @@ class NetworkSpace(FittedSpace):
         return flops, parameters, network_memory(peaks, image_size, in_channels)
 
     def _keeps(self, values: Sequence[Any], budget: Budget, image_size: int, in_channels: int, classes: int) -> bool:
-        """As everywhere, but the first block that goes over a bound settles it."""
+        """As everywhere, but the first section that goes over a bound settles it."""
         flops, parameters, memory = (
             inf if bound is None else bound for bound in (budget.flops, budget.parameters, budget.memory)
         )
         elements = memory / BYTES - held_elements(image_size, in_channels, 0)
         size, tallies = image_size, self._tallies
-        for spec in self._specs(values, in_channels, classes):
-            found = tallies.get((spec, size)) or self._tally(spec, size)
+        for section in self._sections(values, in_channels, classes):
+            found = tallies.get((section, size)) or self._tally(section, size)
             flops -= found[0]
             parameters -= found[1]
             if flops < 0 or parameters < 0 or found[2] > elements:
@@ -219,17 +235,36 @@ class NetworkSpace(FittedSpace):
             size, elements = found[3], memory / BYTES - held_elements(image_size, in_channels, 1)
         return True
 
-    def _known_tally(self, spec: Spec, size: int) -> BlockTally:
-        """The figures of a block whose input has ``size`` pixels a side."""
-        return self._tallies.get((spec, size)) or self._tally(spec, size)
+    def _known_tally(self, section: Section, size: int) -> BlockTally:
+        """The figures of a section whose input has ``size`` pixels a side."""
+        return self._tallies.get((section, size)) or self._tally(section, size)
 
-    def _tally(self, spec: Spec, size: int) -> BlockTally:
-        make, numbers = split(spec)
+    def _tally(self, section: Section, size: int) -> BlockTally:
         if len(self._tallies) > _REMEMBERED:
             self._tallies.clear()
-        found: BlockTally = block_formula(self._operations, make).one(*numbers, size)  # type: ignore[assignment]  # its calculation's
-        self._tallies[spec, size] = found
+        specs = self._specs_of(section)
+        found = self._block_tally(specs[0], size) if len(specs) == 1 else self._joint_tally(specs, size)
+        self._tallies[section, size] = found
         return found
+
+    def _block_tally(self, spec: Spec, size: int) -> BlockTally:
+        make, numbers = split(spec)
+        found: BlockTally = block_formula(self._operations, make).one(*numbers, size)  # type: ignore[assignment]  # its calculation's
+        return found
+
+    def _joint_tally(self, specs: Sequence[Spec], size: int) -> BlockTally:
+        """The figures of blocks one after another: sums, the largest peak, and the size after the last."""
+        flops = parameters = peak = others = 0
+        for spec in specs:
+            one = self._known_tally(spec, size)
+            flops, parameters, peak, size, others = (
+                flops + one[0],
+                parameters + one[1],
+                max(peak, one[2]),
+                one[3],
+                others + one[4],
+            )
+        return flops, parameters, peak, size, others
 
 
 def near(options: Sequence[Any], target: float) -> Any:

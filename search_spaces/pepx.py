@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,8 +25,8 @@ from search_spaces.architecture import Architecture
 from search_spaces.catalogue import register_space
 from search_spaces.conflict import pareto
 from search_spaces.formulas import larger
-from search_spaces.network import block_names
-from search_spaces.networked import Ladders, NetworkSpace, Spec, near
+from search_spaces.network import Spec, block_names
+from search_spaces.networked import Ladders, NetworkSpace, Section, near
 from search_spaces.operations import Operation, Operations
 from search_spaces.published import DESIGNS
 from search_spaces.space import Triple, Values
@@ -56,6 +57,8 @@ _MATTER = {  # kind → which of a block's decisions matter
     "bottleneck": (_KIND, _PROJECTION, _KERNEL),
     "plain": (_KIND,),
 }
+_LENGTH = len(_BLOCK)
+_DEAD = [[_OFF * (depth - alive) for alive in range(depth + 1)] for depth in DEPTHS]  # by stage and blocks alive: the rest
 _SE_SHARE = 8  # squeeze-and-excitation: hidden width is this part of the stage's
 
 
@@ -109,6 +112,9 @@ class PepxSpace(NetworkSpace):
         self._se = [at[f"stage{stage}.squeeze_excitation"] for stage in stages]
         self._stride = [at.get(f"stage{stage}.stride", -1) for stage in stages]
         self._blocks = [[at[f"stage{s}.block{b}.kind"] for b in range(1, depth + 1)] for s, depth in enumerate(DEPTHS, 1)]
+        self._stem_of, self._head_of = itemgetter(*self._stem), itemgetter(*self._head)
+        # Each stage's decisions stand together: where they start, with its depth and width, and where its blocks do.
+        self._spans = [(start, blocks[0]) for start, blocks in zip(self._depth, self._blocks, strict=True)]
         firsts = [first for blocks in self._blocks for first in blocks]
         self._inner_stage = np.array([stage for stage, blocks in enumerate(self._blocks) for _ in blocks])
         self._drawn = [*self._width, *(first + inner for inner in _INNER_WIDTHS for first in firsts)]
@@ -139,9 +145,8 @@ class PepxSpace(NetworkSpace):
     def _canonical(self, values: Values) -> Values:
         if not values[self._head[1]]:
             values[self._head[2]] = self._off[self._head[2]]
-        for blocks, position in zip(self._blocks, self._depth, strict=True):
-            depth = values[position]
-            for first in blocks[:depth]:
+        for (start, first), dead_by_depth in zip(self._spans, _DEAD, strict=True):
+            for _ in range(values[start]):
                 kind = values[first]
                 if kind == "pepx":
                     values[first + _REPLICATION] = _OFF[_REPLICATION]
@@ -151,40 +156,54 @@ class PepxSpace(NetworkSpace):
                     values[first + _EXPANSION], values[first + _SECOND] = _OFF[_EXPANSION], _OFF[_SECOND]
                     values[first + _REPLICATION] = _OFF[_REPLICATION]
                 else:
-                    values[first + 1 : first + len(_BLOCK)] = _OFF[1:]
-            dead = len(blocks) - depth
+                    values[first + 1 : first + _LENGTH] = _OFF[1:]
+                first += _LENGTH
+            dead = dead_by_depth[values[start]]
             if dead:
-                values[blocks[depth] : blocks[-1] + len(_BLOCK)] = _OFF * dead
+                values[first : first + len(dead)] = dead
         return values
 
     # --- the network ----------------------------------------------------------------------------------------------
 
     def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:
-        add = values[self._long_range] == "add"
-        width, kernel, stride, pool = (values[position] for position in self._stem)
-        specs: list[Spec] = [("stem", in_channels, width, kernel, stride, pool)]
-        channels, stages = width, len(DEPTHS)
-        for stage, blocks in enumerate(self._blocks):
-            depth, width, se = values[self._depth[stage]], values[self._width[stage]], values[self._se[stage]]
-            enters = 2 if stage and values[self._stride[stage]] == "first" else 1
-            leaves = 2 if stage + 1 < stages and values[self._stride[stage + 1]] == "last" else 1
-            for place in range(depth):
-                first = blocks[place]
-                stride = (1 if place else enters) * (leaves if place == depth - 1 else 1)
-                shortcut = "none" if not add else "sum" if place else "convolution"
-                kind = values[first]
-                if kind == "pepx":
-                    inner = values[first + _PROJECTION : first + _KERNEL + 1]
-                elif kind == "prpe":
-                    inner = [values[first + _PROJECTION], *values[first + _SECOND : first + _REPLICATION + 1]]
-                elif kind == "bottleneck":
-                    inner = [values[first + _PROJECTION], values[first + _KERNEL]]
-                else:
-                    inner = []
-                specs.append((kind, channels, width, stride, shortcut, se, *inner))
-                channels = width
-        pool, layers, hidden = (values[position] for position in self._head)
-        specs.append(("head", channels, classes, pool, *[hidden] * layers))
+        return [spec for section in self._sections(values, in_channels, classes) for spec in self._specs_of(section)]
+
+    def _sections(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Section]:
+        add, last = values[self._long_range] == "add", len(DEPTHS) - 1
+        pool, layers, hidden = self._head_of(values)
+        sections: list[Section] = [("stem", in_channels, *self._stem_of(values))]
+        channels, leaves = sections[0][2], 1
+        for stage, (start, first) in enumerate(self._spans):
+            enters = (
+                2 if stage and leaves == 1 else 1
+            )  # each stage but the first halves the picture on its way in, or the one before at its end
+            leaves = 2 if stage < last and values[self._stride[stage + 1]] == "last" else 1
+            sections.append((stage, channels, add, enters, leaves, *values[start : first + _LENGTH * values[start]]))
+            channels = values[start + 1]
+        sections.append(("head", channels, classes, pool, *[hidden] * layers))
+        return sections
+
+    def _specs_of(self, section: Section) -> list[Spec]:
+        if type(section[0]) is str:
+            return [section]
+        stage, channels, add, enters, leaves, depth, width, se, *blocks = section
+        specs: list[Spec] = []
+        last, first = depth - 1, 1 if stage else 0  # after the decision on the stride, which the first stage lacks
+        for place in range(depth):
+            stride = (1 if place else enters) * (leaves if place == last else 1)
+            shortcut = "none" if not add else "sum" if place else "convolution"
+            kind = blocks[first]
+            if kind == "pepx":
+                inner = blocks[first + _PROJECTION : first + _KERNEL + 1]
+            elif kind == "prpe":
+                inner = [blocks[first + _PROJECTION], *blocks[first + _SECOND : first + _REPLICATION + 1]]
+            elif kind == "bottleneck":
+                inner = [blocks[first + _PROJECTION], blocks[first + _KERNEL]]
+            else:
+                inner = []
+            specs.append((kind, channels, width, stride, shortcut, se, *inner))
+            channels = width
+            first += _LENGTH
         return specs
 
     def _names(self, values: Sequence[Any]) -> Sequence[str]:

@@ -80,7 +80,9 @@ def test_batches_count_as_single_networks_do(name):
     space, rng = get_space(name, image_size=65), np.random.default_rng(0)
     many = [space._draw(rng) for _ in range(50)]
     known = space._open_widths
-    batch = Batch(space, [known.opened(values) for values in many], 65, 3, 3)
+    marks = {position: -1 - column for column, position in enumerate(known.positions)}
+    opened = [[marks.get(position, value) for position, value in enumerate(values)] for values in many]
+    batch = Batch(space, opened, 65, 3, 3)
     widths = np.array([[values[position] for position in known.positions] for values in many])
     assert batch.figures(widths).T.tolist() == [list(space._figures(values, 65, 3, 3)) for values in many]
 
