@@ -57,7 +57,7 @@ def search(
         str | None, option("Start from a published design by name, or from an architecture's JSON file.", SPACE)
     ] = None,
     budget: Annotated[str | None, option("40M, or flops=50M,params=2M,memory=64MiB (50M; phantom: 8M).", SPACE)] = None,
-    trials: Annotated[int | None, option("Distinct candidates to train (20; phantom: 10).", SEARCH)] = None,
+    trials: Annotated[int | None, option("Distinct candidates to train (20; phantom: 14).", SEARCH)] = None,
     time: Annotated[str | None, option("Start no further trial after this time, for example 8h.", SEARCH)] = None,
     epochs: Annotated[int | None, option("Epochs of a trial (8; phantom: 4).", SEARCH)] = None,
     sampler: Annotated[str | None, option("generator, tpe, gp, nsga2, evolution or random.", SEARCH)] = None,
@@ -90,7 +90,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search for a small network; without options: the phantom preset."""
-    from nas.engine.settings import preset
+    from nas.engine.settings import SearchSettings, preset
     from nas.jobs.search import search as run
     from nas.report.live import make_progress
     from nas.report.terminal import print_search
@@ -109,7 +109,7 @@ def search(
             raise InputError(f"{name} belongs on the command line (--{name}), not in {config}")
     if not values.get("data") and not resume:
         print("no --data: searching on the built-in phantom; your own images: nas search --data folder:PATH", file=sys.stderr)
-    wanted = {**preset(values), **values}.get("trials", 10)
+    wanted = {**preset(values), **values}.get("trials", SearchSettings().trials)
     with make_progress(quiet=quiet, log=log, trials=None if resume else wanted) as progress:
         record = run(
             out=out, resume=resume, storage=storage, study=study, engine=engine, progress=progress, command=command(), **values

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -67,11 +68,13 @@ class Case:
     level: Level
     seed: int
     memory: dict[Any, Any] = field(default_factory=dict)
+    locks: dict[Any, Lock] = field(default_factory=dict)  # one a key: making one thing may ask for another
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, computed on the first call with this key only."""
-        if key not in self.memory:
-            self.memory[key] = make()
+        """What ``make`` returns, computed on the first call with this key only, whichever thread that comes from."""
+        with self.locks.setdefault(key, Lock()):
+            if key not in self.memory:
+                self.memory[key] = make()
         return self.memory[key]
 
     def rng(self, *names: object) -> np.random.Generator:

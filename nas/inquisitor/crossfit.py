@@ -42,10 +42,12 @@ class FoldEngine(Engine):
     logits minus their means, over their common spread. Within a fold no order of answers changes.
     """
 
-    def __init__(self, model: CrossFitted, device: str | torch.device = "cpu", pixels: int | None = None) -> None:
-        super().__init__(model, device, pixels)
-        self.networks, self.fold = list(model.models), model.fold
-        self._scales: list[tuple[Tensor | float, Tensor | float]] = [(0.0, 1.0)] * len(self.networks)
+    def __init__(
+        self, model: CrossFitted, device: str | torch.device = "cpu", pixels: int | None = None, workers: int = 1
+    ) -> None:
+        super().__init__(model, device, pixels, workers)
+        self.fold = model.fold
+        self._scales: list[tuple[Tensor | float, Tensor | float]] = [(0.0, 1.0)] * len(model.models)
 
     def strata(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self.fold[rows]
@@ -65,7 +67,8 @@ class FoldEngine(Engine):
             spread = (own - own.mean(0)).square().mean().sqrt()
             self._scales[number] = (own.mean(0).to(self.device), max(float(spread), 1e-6))
 
-    def answer(self, images: Tensor, rows: NDArray[np.int64] | None) -> Tensor:
+    def answer(self, model: nn.Module, images: Tensor, rows: NDArray[np.int64] | None) -> Tensor:
+        assert isinstance(model, CrossFitted)
         if rows is None:
             raise ValueError("a cross-fitted audit needs to know which row of the data set each edited image shows")
         folds = self.strata(rows)
@@ -73,7 +76,7 @@ class FoldEngine(Engine):
         for number in np.unique(folds):
             here = torch.from_numpy(np.flatnonzero(folds == number)).to(self.device)
             offset, scale = self._scales[number]
-            found = (self.networks[number](images[here]) - offset) / scale
+            found = (model.models[number](images[here]) - offset) / scale
             logits = found.new_empty(len(images), found.shape[1]) if logits is None else logits
             logits[here] = found
-        return self.networks[0](images) if logits is None else logits
+        return model.models[0](images) if logits is None else logits

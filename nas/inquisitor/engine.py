@@ -1,15 +1,22 @@
 """The perturbation engine: streams (image × edit) pairs through a model in batches of bounded memory.
 
 Every test, occlusion, deletion curve and Impact Score runs on it. An edit is a function from pair numbers to images, so no
-more than one batch of edited images ever exists; what is kept is one row of logits for each pair.
+more than a few batches of edited images ever exist; what is kept is one row of logits for each pair.
+
+On a CPU batches are spread over threads, each of which computes alone: the operations of an edit and of a small network are too
+short to be shared out one by one, and a batch's logits are the same whoever computes them, however many threads there are.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -22,6 +29,7 @@ from search_spaces.errors import InputError
 
 CPU_PIXELS = 2**19  # a batch of 128 images of 64 px: about where the throughput of small networks levels off on a CPU
 GPU_PIXELS = 2**23
+MOST_WORKERS = 8  # each holds a batch and what the network computes of it
 
 Edit = Callable[[Tensor], Tensor]
 """Pair numbers, int64 (b,), to edited images, float (b, 1, H, W) in [0, 1], on the engine's device."""
@@ -45,13 +53,17 @@ class Engine:
     Args:
         model: from float (n, 1, H, W) in [0, 1] to logits (n, classes). Only called, never changed.
         device: where the model and the images live.
-        pixels: image pixels in one batch, the only memory knob; ``None`` takes the device's default.
+        pixels: image pixels in one batch; ``None`` takes the device's default.
+        workers: batches computed at a time, each by one thread; only on a CPU. Edits must then not depend on the order of batches.
     """
 
-    def __init__(self, model: nn.Module, device: str | torch.device = "cpu", pixels: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, device: str | torch.device = "cpu", pixels: int | None = None, workers: int = 1
+    ) -> None:
         self.model = model
         self.device = torch.device(device)
         self.pixels = pixels or (CPU_PIXELS if self.device.type == "cpu" else GPU_PIXELS)
+        self.workers = min(workers, MOST_WORKERS) if self.device.type == "cpu" else 1
         self.passes = 0  # images pushed through the model so far: what an audit costs
 
     def batch_size(self, image_size: int) -> int:
@@ -62,19 +74,25 @@ class Engine:
         """Which network answers for each row of the data set, int64 (n,): donors must be of the recipient's."""
         return np.zeros(len(rows), np.int64)
 
-    def answer(self, images: Tensor, rows: NDArray[np.int64] | None) -> Tensor:
-        """Logits (b, classes) of edited images (b, 1, H, W); ``rows`` (b,) say which row of the data set each one shows."""
-        return self.model(images)
+    def answer(self, model: nn.Module, images: Tensor, rows: NDArray[np.int64] | None) -> Tensor:
+        """Logits (b, classes) by ``model`` of edited images (b, 1, H, W); ``rows`` (b,) say which row of the data set each one shows."""
+        return model(images)
 
     def logits(self, edit: Edit, pairs: int, image_size: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Logits of ``pairs`` edited images, float32 (pairs, classes); ``rows`` (pairs,) as in :meth:`answer`."""
         size = self.batch_size(image_size)
-        parts: list[Tensor] = []
-        with evaluating(self.model), torch.inference_mode():
-            for start in range(0, pairs, size):
+        starts = range(0, pairs, size)
+
+        def batch(model: nn.Module, start: int) -> Tensor:
+            with torch.inference_mode():  # holds for the thread that it is entered in
                 numbers = torch.arange(start, min(start + size, pairs), device=self.device)
                 shown = None if rows is None else rows[start : start + size]
-                parts.append(self.answer(edit(numbers), shown).float().cpu())
+                return self.answer(model, edit(numbers), shown).float().cpu()
+
+        with evaluating(self.model):
+            parts = (
+                self._spread(batch, starts) if min(self.workers, len(starts)) > 1 else [batch(self.model, k) for k in starts]
+            )
         self.passes += pairs
         if not parts:
             return np.zeros((0, 0), np.float32)
@@ -84,9 +102,44 @@ class Engine:
             raise InputError(f"the model returned NaN or infinite logits for {bad} of {pairs} images; it cannot be audited")
         return found
 
+    def _spread(self, batch: Callable[[nn.Module, int], Tensor], starts: range) -> list[Tensor]:
+        """The batches in order, computed by several threads; each network is used by one of them at a time."""
+
+        def work(start: int) -> Tensor:
+            model = self._replicas.get()
+            try:
+                return batch(model, start)
+            finally:
+                self._replicas.put(model)
+
+        threads = torch.get_num_threads()
+        try:
+            return list(self._pool.map(work, starts))
+        finally:
+            torch.set_num_threads(threads)  # the pool's threads set the number that later threads start with
+
+    @cached_property
+    def _replicas(self) -> SimpleQueue[nn.Module]:
+        """One network for each worker, in evaluation mode."""
+        free: SimpleQueue[nn.Module] = SimpleQueue()
+        for _ in range(self.workers):
+            free.put(replica(self.model).eval())
+        return free
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """Threads that compute alone; they live as long as the engine, with what they remember of the network's layers."""
+        return ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,))
+
     def on_images(self, images: Tensor, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Logits of images as they are, uint8 or float (n, 1, H, W)."""
         return self.logits(lambda numbers: to_float(images[numbers]), len(images), images.shape[-1], rows)
+
+
+def replica(model: nn.Module) -> nn.Module:
+    """A copy of the modules that shares all parameters and buffers: what a module notes in passing stays within one thread."""
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    return copy.deepcopy(model, shared)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -59,7 +59,11 @@ def attribute(case: Case, images: int = IMAGES) -> Evidence:
     ]
     kept: dict[str, tuple[Tensor, str]] = {}
     gradients = differentiable(case.engine, pictures[:1])
-    twin = Engine(randomised(case.engine.model, case.seed), case.engine.device, case.engine.pixels) if gradients else None
+    twin = (
+        Engine(randomised(case.engine.model, case.seed), case.engine.device, case.engine.pixels, case.engine.workers)
+        if gradients
+        else None
+    )
     for name in METHODS.names():
         entry, maps = _method(case, name, pictures, targets, regions, groups, fill, twin)
         entries.append({"images": len(rows), **entry})

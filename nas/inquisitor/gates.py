@@ -12,7 +12,7 @@ from nas.inquisitor.context import Case
 from nas.inquisitor.engine import margins, to_float
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margins
-from nas.inquisitor.probing import probe_scores
+from nas.inquisitor.probing import probe_folds, probe_scores
 from nas.inquisitor.regions import chest_region
 from nas.records import Gate, TestResult
 from nas.statistics import auc_interval
@@ -109,7 +109,7 @@ def _seam_bounds(case: Case) -> list[float]:
     bounds = []
     for index in case.auditable:
         truth, groups = slot == index, case.donors.groups[donors]
-        bounds.append(auc_interval(probe_scores(features, truth, groups), truth, groups).low)
+        bounds.append(auc_interval(probe_scores(features, truth, probe_folds(truth, groups)), truth, groups).low)
     return bounds
 
 

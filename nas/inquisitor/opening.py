@@ -62,7 +62,10 @@ def open_case(
     donor_rows: Indices | None = None,
 ) -> Case:
     """Images on the device, clean answers, donors; ``rows`` have usable masks."""
-    engine = FoldEngine(model, device) if isinstance(model, CrossFitted) else Engine(model, device)
+    workers = torch.get_num_threads()
+    engine = (
+        FoldEngine(model, device, workers=workers) if isinstance(model, CrossFitted) else Engine(model, device, workers=workers)
+    )
     donors = Exhibits.gather(dataset, rows, device) if donor_dataset is None else _other(donor_dataset, donor_rows, device)
     case = Case(
         engine=engine, exhibits=donors, donors=donors, classes=dataset.classes, logits=np.zeros((0, 0), np.float32),

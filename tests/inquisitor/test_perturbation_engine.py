@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from nas.inquisitor import Engine, Exhibits
-from nas.inquisitor.engine import margins, probabilities
+from nas.inquisitor.engine import margins, probabilities, replica
 from search_spaces.errors import InputError
 
 
@@ -40,6 +42,53 @@ def test_batch_size_does_not_change_the_answers():
     images = torch.rand(30, 1, 32, 32)
     first, second = (Engine(small_net(), pixels=pixels).on_images(images) for pixels in (32 * 32, 2**20))
     assert_allclose(first, second, atol=1e-6)
+
+
+class Noting(nn.Module):
+    """Notes what it sees before it answers: two threads in one such network would mix their answers up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.seen = torch.zeros(())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen = images.mean((1, 2, 3))
+        assert torch.get_num_threads() == 1
+        time.sleep(0.002)
+        return torch.stack([self.seen * self.weight, -self.seen], 1)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 99])
+def test_threads_give_the_very_answers_of_one(workers):
+    images, model = torch.rand(60, 1, 8, 8), Noting()
+    alone = Engine(model, pixels=4 * 64).on_images(images)
+    engine = Engine(model, pixels=4 * 64, workers=workers)
+    assert np.array_equal(engine.on_images(images), alone)
+    assert np.array_equal(engine.on_images(images[:4]), alone[:4])
+    assert engine.workers <= 8
+    assert torch.get_num_threads() == 1
+
+
+def test_an_error_in_a_thread_reaches_the_caller_and_the_threads_go_on():
+    images, engine = torch.rand(60, 1, 8, 8), Engine(Noting(), pixels=4 * 64, workers=2)
+
+    def stop(numbers: torch.Tensor) -> torch.Tensor:
+        if 20 in numbers:
+            raise ValueError("stop")
+        return images[numbers]
+
+    with pytest.raises(ValueError, match="stop"):
+        engine.logits(stop, 60, 8)
+    assert engine.on_images(images).shape == (60, 2)
+
+
+def test_a_replica_shares_the_weights():
+    model = small_net()
+    other = replica(model)
+    assert other is not model
+    assert all(a is b for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(a is b for a, b in zip(model.buffers(), other.buffers(), strict=True))
 
 
 def test_modes_come_back_even_after_an_error():

@@ -36,9 +36,14 @@ class Impact:
 def impact(engine: Engine, images: Tensor, targets: Tensor, regions: Tensor, fill: str, seed: int = 0) -> Impact:
     """Remove each image's region (bool (n, g, g) or pixels (n, 1, H, W)) with a fill and ask the model again."""
     where = enlarge(regions, images.shape[-1]) if regions.ndim == 3 else regions
-    generator, paint = torch.Generator().manual_seed(seed), get_fill(fill)
+    paint = get_fill(fill)
+
+    def removed(numbers: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(seed + int(numbers[0]))
+        return paint(images[numbers], where[numbers], generator)
+
     before = engine.logits(lambda numbers: images[numbers], len(images), images.shape[-1])
-    after = engine.logits(lambda numbers: paint(images[numbers], where[numbers], generator), len(images), images.shape[-1])
+    after = engine.logits(removed, len(images), images.shape[-1])
     row, target = np.arange(len(images)), targets.cpu().numpy()
     changed = after.argmax(axis=1) != target
     weakened = changed | (probabilities(after)[row, target] <= TAU * probabilities(before)[row, target])

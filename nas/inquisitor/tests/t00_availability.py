@@ -12,7 +12,7 @@ from nas.edits import bounding_box, frame_region
 from nas.inquisitor.context import Case
 from nas.inquisitor.engine import to_float
 from nas.inquisitor.judge import rounded
-from nas.inquisitor.probing import probe_scores
+from nas.inquisitor.probing import probe_folds, probe_scores
 from nas.inquisitor.regions import chest_region
 from nas.inquisitor.tests.base import AuditTest, register_audit_test
 from nas.records import TestResult
@@ -59,7 +59,8 @@ class Availability(AuditTest):
     def _judged(self, case: Case, index: int, features: dict[str, Floats]) -> TestResult:
         step = -(-len(case.exhibits) // _MOST)
         truth, groups = case.exhibits.labels[::step] == index, case.exhibits.groups[::step]
-        scores = {name: probe_scores(table, truth, groups, penalty=10.0) for name, table in features.items()}
+        folds = probe_folds(truth, groups)
+        scores = {name: probe_scores(table, truth, folds, penalty=10.0) for name, table in features.items()}
         areas = {name: auc(values, truth) for name, values in scores.items()}
         best = max((name for name in areas if name != "thumbnail"), key=areas.__getitem__)
         found = auc_interval(scores[best], truth, groups)

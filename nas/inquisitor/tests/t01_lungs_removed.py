@@ -43,9 +43,10 @@ class LungsRemoved(AuditTest):
         return case.once((self.name, how, control), lambda: margins(self._logits(case, how, control)))
 
     def _logits(self, case: Case, how: str, control: bool) -> NDArray[np.float32]:
-        shown, generator = case.exhibits, case.generator(self.name, how, control)
+        shown = case.exhibits
 
         def edit(numbers: Tensor) -> Tensor:
+            generator = case.generator(self.name, how, control, int(numbers[0]))
             chest, images = chest_region(shown.masks[numbers]), to_float(shown.images[numbers])
             region = elsewhere(chest, generator, margin=0.0, box=True) if control else bounding_box(chest)
             return get_fill(how)(images, region, generator)

@@ -80,7 +80,7 @@ class MarkerTransplant(SwapTest):
 
     def _remove(self, case: Case) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
         """Which images bear marks (n,), log-odds (n, classes) with them painted over, and with an equal patch painted over."""
-        shown, generator = self._sampled(case), case.generator(self.name, "removal")
+        shown = self._sampled(case)
         size = case.engine.batch_size(shown.image_size)
         marks = torch.cat(
             [
@@ -89,11 +89,14 @@ class MarkerTransplant(SwapTest):
             ]
         )
 
+        def noise(what: str, numbers: Tensor) -> torch.Generator:
+            return case.generator(self.name, what, int(numbers[0]))
+
         def without(numbers: Tensor) -> Tensor:
-            return remove_markers(to_float(shown.images[numbers]), marks[numbers], generator)
+            return remove_markers(to_float(shown.images[numbers]), marks[numbers], noise("removal", numbers))
 
         def control(numbers: Tensor) -> Tensor:
-            images = to_float(shown.images[numbers])
+            images, generator = to_float(shown.images[numbers]), noise("control", numbers)
             return remove_markers(images, random_patch(images, marks[numbers], shown.masks[numbers], generator), generator)
 
         removed = margins(case.engine.logits(without, len(shown), shown.image_size, shown.rows))

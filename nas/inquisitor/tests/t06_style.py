@@ -25,7 +25,7 @@ class StyleSwap(SwapTest):
 
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
         shown = case.exhibits
-        generator = case.once((self.name, "noise"), lambda: case.generator(self.name, "noise"))
+        generator = case.generator(self.name, "noise", int(recipients[0]), int(donors[0]))
         return swap_style(
             to_float(shown.images[recipients]), shown.masks[recipients], to_float(case.donor_images[donors]),
             case.donor_masks[donors], generator,
