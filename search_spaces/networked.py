@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ from search_spaces.cost import Cost
 from search_spaces.errors import InputError
 from search_spaces.fitted import FittedSpace
 from search_spaces.fitting import Fit
-from search_spaces.network import BYTES, BlockTally, Spec, block_formula, held_elements, network_cost, network_memory, split
+from search_spaces.network import BYTES, BlockTally, Spec, block_formula, held_elements, network_cost, network_memory
 from search_spaces.operations import Block, Operations
 from search_spaces.space import Triple, Values
 
@@ -72,6 +72,7 @@ class NetworkSpace(FittedSpace):
         self._drawn_counts: dict[float, np.ndarray] = {}  # by reach
         self._is_depth = np.array([name.endswith(".depth") for name in self.names])
         self._known_blocks = KnownBlocks(self._operations)
+        self._makes: dict[Spec, Callable[..., tuple[int, ...]]] = {}  # how blocks of a make are counted
         self._tallies: dict[tuple[Section, int], BlockTally] = {}
 
     @abstractmethod
@@ -248,8 +249,11 @@ class NetworkSpace(FittedSpace):
         return found
 
     def _block_tally(self, spec: Spec, size: int) -> BlockTally:
-        make, numbers = split(spec)
-        found: BlockTally = block_formula(self._operations, make).one(*numbers, size)  # type: ignore[assignment]  # its calculation's
+        make = tuple([int if type(item) is int else item for item in spec])
+        count = self._makes.get(make)
+        if count is None:
+            count = self._makes[make] = block_formula(self._operations, make).one
+        found: BlockTally = count(*[item for item in spec if type(item) is int], size)  # type: ignore[assignment]  # its calculation's
         return found
 
     def _joint_tally(self, specs: Sequence[Spec], size: int) -> BlockTally:
