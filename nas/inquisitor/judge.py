@@ -182,7 +182,11 @@ def rule(
     open_results = [item for item in needed if item.verdict != "pass"]
     if open_results:
         open_results.sort(key=lambda item: (item.test in _BROAD, -(item.score if item.score is not None else -1.0)))
-        return Ruling("undecided", sentence(open_results[0]), (), adjusted)
+        leading, said = open_results[0], sentence(open_results[0])
+        if leading.verdict == "fail" and (leading.test, leading.class_name) in adjusted:
+            corrected_p = adjusted[leading.test, leading.class_name]
+            said += f", but among {len(family)} tests that is no proof (Holm's p = {corrected_p:.2g}, above {alpha:g})"
+        return Ruling("undecided", said, (), adjusted)
     missing = sorted(passing - {item.test for item in needed})
     if missing:
         return Ruling("undecided", f"a pass needs {', '.join(missing)}, which this level does not run", (), adjusted)

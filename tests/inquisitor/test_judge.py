@@ -92,7 +92,9 @@ def test_a_fail_that_does_not_survive_holm_over_tests_and_classes_is_none():
     narrow = [_result("T3", 0.25 + 2.0 * 0.01, 0.01)]  # just beyond the margin
     assert narrow[0].verdict == "fail"
     crowd = narrow + [_result("T4", 0.0, name=f"c{k}") for k in range(20)]
-    assert _rule(crowd).verdict == "undecided"
+    found = _rule(crowd)
+    assert found.verdict == "undecided"
+    assert "among 21 tests that is no proof (Holm's p = " in found.binding_reason
 
 
 def test_pass_needs_every_needed_test_and_every_class():
