@@ -161,7 +161,7 @@ def worker_environments(settings: SearchSettings) -> list[dict[str, str]]:
     """The environment of each worker process: few threads, and of several GPUs one."""
     # passive: idle threads sleep instead of spinning, so that workers do not steal cores from one another
     common = {"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": str(TRIAL_THREADS)}
-    devices = _visible_devices() if settings.device != "cpu" else []
+    devices = _visible_devices() if settings.device != "cpu" and settings.workers > 1 else []
     if len(devices) < 2:
         return [common] * settings.workers
     return [{**common, "CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} for slot in range(settings.workers)]

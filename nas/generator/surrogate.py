@@ -17,7 +17,6 @@ import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from nas.generator.columns import Array
 from nas.generator.representation import Part
@@ -39,7 +38,9 @@ def rank_normal(values: Array, standard_errors: Array) -> tuple[Array, Array]:
         Scores (n,) and variances (n,); a variance is the squared half width of the scores that value ± error would get.
     """
     n = len(values)
-    scores = ndtri((rankdata(values) - 0.5) / n)
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # ties share the mean of theirs
+    scores = ndtri((ranks - 0.5) / n)
     if not standard_errors.any():
         return scores, np.zeros(n)
     order = np.argsort(values, kind="stable")

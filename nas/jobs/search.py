@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,10 @@ def search(
         started = time.time()
         watching.message(f"run directory: {directory.path}")
         context = _open(chosen, directory, watching)
-        opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
+        with ThreadPoolExecutor(1) as beside:
+            summary = beside.submit(_summarise, context, watching)
+            opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
+            summary.result()
         control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
         record = _conclude(context, opened, control, progress=watching, command=command, started=started)
         return _publish(directory, record)
@@ -89,7 +93,6 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
 
 
 def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress) -> Context:
-    from nas.data import summarise
     from nas.engine.context import Context
     from nas.engine.sampling import build_sampler
 
@@ -97,18 +100,25 @@ def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress)
     _ = (
         context.budget,
         context.requirements,
-        context.device,
         context.prototype,
         context.pretrained,
     )  # bad ones raise before anything is written
+    if settings.device == "cuda":  # else it need not be known here, and to ask means to load torch
+        _ = context.device
     build_sampler(context)
     write_json(directory.settings, settings.model_dump(mode="json"))
-    if not directory.data.exists():
+    return context
+
+
+def _summarise(context: Context, progress: Progress) -> None:
+    """Describe the data, once; beside the first trial, which need not wait for it."""
+    from nas.data import summarise
+
+    if not context.directory.data.exists():
         summary = summarise(context.dataset, context.parts)
-        write_json(directory.data, summary.model_dump(mode="json"))
+        write_json(context.directory.data, summary.model_dump(mode="json"))
         for warning in summary.warnings:
             progress.message(warning)
-    return context
 
 
 def _run_trials(context: Context, *, storage: str | None, name: str, engine: str, progress: Progress) -> optuna.Study:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from nas.records import Interval
 from nas.statistics import bootstrap
@@ -38,7 +38,7 @@ def mcnemar(first_correct: ArrayLike, second_correct: ArrayLike) -> float:
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     if only_first + only_second == 0:
         return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+    return min(1.0, 2 * float(special.bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
 
 
 def clustered_mcnemar(first_correct: ArrayLike, second_correct: ArrayLike, groups: Groups) -> float:
