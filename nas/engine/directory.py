@@ -111,15 +111,17 @@ def read_search(path: Path) -> SearchRecord:
 
 
 def seal(directory: Path) -> None:
-    """Write ``checksums.json``: the SHA-256 of every file in ``directory`` (written last: a sealed directory is complete).
-
-    What a killed process left half-written goes.
-    """
-    for left in directory.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
+    """Write ``checksums.json``: the SHA-256 of every file in ``directory`` (written last: a sealed directory is complete)."""
+    remove_litter(directory)
     _write_sums(
         directory, sorted(p for p in directory.rglob("*") if p.is_file() and p.name != _SUMS and not p.name.startswith("."))
     )
+
+
+def remove_litter(directory: Path) -> None:
+    """Remove what a killed process left half-written; nobody else may be writing there."""
+    for left in directory.rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def _write_sums(directory: Path, files: list[Path]) -> None:

@@ -55,12 +55,13 @@ class LocalPool:
         self._started = 0
         self._deaths = 0
 
-    def run(self, deadline: float | None, finished: Callable[[], bool]) -> None:
+    def run(self, deadline: float | None, finished: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
         """Block until the workers are done.
 
         Args:
             deadline: ``time.time()`` after which workers start no further trial.
             finished: whether the search has what it wants (a process that dies afterwards needs no successor).
+            meanwhile: done while the workers start; what it raises stops them.
 
         Raises:
             KeyboardInterrupt: passed on after the workers have been stopped.
@@ -71,6 +72,7 @@ class LocalPool:
         try:
             for slot in range(self._settings.workers):
                 self._start(slot)
+            meanwhile()
             while self._processes:
                 self._drain(timeout=0.2)
                 self._check(finished)

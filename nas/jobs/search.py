@@ -9,12 +9,11 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.engine.directory import RunDirectory, read_search
+from nas.engine.directory import RunDirectory, read_search, remove_litter
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, write_json
@@ -64,10 +63,7 @@ def search(
         started = time.time()
         watching.message(f"run directory: {directory.path}")
         context = _open(chosen, directory, watching)
-        with ThreadPoolExecutor(1) as beside:
-            summary = beside.submit(_summarise, context, watching)
-            opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
-            summary.result()
+        opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
         control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
         record = _conclude(context, opened, control, progress=watching, command=command, started=started)
         return _publish(directory, record)
@@ -111,7 +107,7 @@ def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress)
 
 
 def _summarise(context: Context, progress: Progress) -> None:
-    """Describe the data, once; beside the first trial, which need not wait for it."""
+    """Describe the data, once."""
     from nas.data import summarise
 
     if not context.directory.data.exists():
@@ -140,11 +136,14 @@ def _run_trials(context: Context, *, storage: str | None, name: str, engine: str
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
 
+    describe = partial(_summarise, context, progress)
+    if engine != "local" or finished():
+        describe()
     if not finished():
         if engine == "here":
             open_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline).run()
         elif engine == "local":
-            LocalPool(path, settings, progress, storage=storage, study=name).run(deadline, finished)
+            LocalPool(path, settings, progress, storage=storage, study=name).run(deadline, finished, meanwhile=describe)
         elif engine == "ray":
             from nas.engine.ray_engine import run_on_ray
 
@@ -263,6 +262,8 @@ def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
     from nas.report.tables import write_tables
 
     record = record.model_copy(update={"page": str(directory.path / PAGE_NAME)})
+    for candidate in record.front:
+        remove_litter(directory.candidate(candidate.key))  # its card is written after it was sealed
     write_page(record, directory.path)
     write_tables(record, directory.path)
     for candidate in record.front:

@@ -51,6 +51,17 @@ def test_workers_that_only_die_end_the_search_with_a_diagnosis(tmp_path, monkeyp
     assert started.read_text() == "x" * 6
 
 
+def test_what_is_done_meanwhile_may_fail_and_stops_the_workers(tmp_path, monkeypatch):
+    made, _, _ = pool(tmp_path, monkeypatch, "import time; time.sleep(60)")
+
+    def fail() -> None:
+        raise InputError("the disk is full")
+
+    with pytest.raises(InputError, match="the disk is full"):
+        made.run(None, lambda: False, meanwhile=fail)
+    assert not made._processes
+
+
 def test_deaths_between_trials_that_end_never_add_up(tmp_path, monkeypatch):
     made, _, started = pool(tmp_path, monkeypatch, f"print({FINISHED!r}, flush=True)\nif before < 15: {DIES}")
     made.run(None, lambda: False)
