@@ -156,7 +156,7 @@ def _score(arena: Arena, trained: dict[str, list[FoldResult]], progress: Any, co
         created=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         seed=settings.seed,
         settings=settings.model_dump(mode="json"),
-        data=summarise(arena.dataset, arena.parts),
+        data=summarise(arena.masked, arena.parts),
         classes=arena.dataset.classes,
         rows=(*rows, *control_rows(arena)),
         comparisons=comparisons,

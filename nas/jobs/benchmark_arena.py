@@ -63,6 +63,13 @@ class Arena:
         return resolve_device(self.settings.device)
 
     @cached_property
+    def masked(self) -> Dataset:
+        """The images with lung masks for the audit and the controls; those that bring none are segmented where an audit is asked for."""
+        from nas.data.masking import with_masks
+
+        return self.dataset if self.settings.audit == "none" else with_masks(self.dataset)
+
+    @cached_property
     def device_data(self) -> DeviceData:
         """The images, resident on the device."""
         from nas.evaluation import DeviceData

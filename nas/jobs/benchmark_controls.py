@@ -25,7 +25,7 @@ def control_rows(arena: Arena) -> tuple[BenchmarkRow, ...]:
     train = np.sort(np.concatenate([arena.parts.train, arena.parts.validation]))
     found = []
     for name, title in CONTROLS.items():
-        scores = control(name, arena.dataset, train, arena.parts.test)
+        scores = control(name, arena.masked, train, arena.parts.test)
         note = scores[0].note.removeprefix("control: ") if scores else ""
         found.append(BenchmarkRow(name=title, kind="control", cost=None, recipe="", test=scores, note=note))
     return tuple(found)

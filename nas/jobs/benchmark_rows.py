@@ -181,14 +181,14 @@ def audited(arena: Arena, entrant: Entrant, result: FoldResult, progress: Any) -
     if level == "none":
         return None
     rows = np.sort(np.concatenate([arena.parts.audit, result.fold.held_out]))
-    if not arena.dataset.has_mask[rows].any():
+    if not arena.masked.has_mask[rows].any():
         return None
     if path.exists():
         return Finding.model_validate_json(path.read_text(encoding="utf-8"))
     progress.message(f"{entrant.name}: {level} audit on {len(rows):,} images")
     model = load_candidate(result.directory).model.to(arena.device)
     finding = audit_model(
-        model, arena.dataset, rows, level=level, seed=arena.settings.seed, device=arena.device,
+        model, arena.masked, rows, level=level, seed=arena.settings.seed, device=arena.device,
         pictures_dir=arena.directory / "audits" / file_name(entrant.name),
     )  # fmt: skip
     write_json(path, finding.model_dump(mode="json"))

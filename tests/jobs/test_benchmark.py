@@ -134,6 +134,24 @@ def test_record_and_files(tmp_path: Path) -> None:
     assert sum(float(rows[0][f"p[{c}]"]) for c in record.classes) == pytest.approx(1, abs=1e-4)
 
 
+def test_images_without_masks_are_segmented_for_the_audit_and_the_outline_control(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from nas.data.phantom import phantom
+
+    images = phantom(n=60, image_size=64)
+    for number, (pixels, label) in enumerate(zip(images.images, images.labels, strict=True)):
+        folder = tmp_path / "chests" / images.classes[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0]).save(folder / f"{number}.png")
+    data = f"folder:{tmp_path / 'chests'}"
+    asked = run(tmp_path, data=data, image_size=64, baselines="tiny", audit="screen")
+    assert asked.rows[0].finding is not None
+    assert any("come from the shipped segmenter" in note for note in asked.data.warnings)
+    outline = next(row for row in asked.rows if "outline" in row.name)
+    assert any(metric.value is not None for metric in outline.test)
+
+
 def test_an_interrupted_benchmark_goes_on_where_it_was(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", baselines="tiny,tiny_too")
     stopped = Listener(stop_at="tiny_too, seed0-fold1")
