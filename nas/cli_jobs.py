@@ -57,7 +57,7 @@ def search(
         str | None, option("Start from a published design by name, or from an architecture's JSON file.", SPACE)
     ] = None,
     budget: Annotated[str | None, option("40M, or flops=50M,params=2M,memory=64MiB (50M; phantom: 8M).", SPACE)] = None,
-    trials: Annotated[int | None, option("Distinct candidates to train (20; phantom: 14).", SEARCH)] = None,
+    trials: Annotated[int | None, option("Distinct candidates to train (20; phantom: 10).", SEARCH)] = None,
     time: Annotated[str | None, option("Start no further trial after this time, for example 8h.", SEARCH)] = None,
     epochs: Annotated[int | None, option("Epochs of a trial (8; phantom: 4).", SEARCH)] = None,
     sampler: Annotated[str | None, option("generator, tpe, gp, nsga2, evolution or random.", SEARCH)] = None,
@@ -70,7 +70,7 @@ def search(
         list[str] | None,
         option(r"What a winner must reach, for example 'sensitivity\[covid]>=0.8'; repeat for more.", FINALISTS),
     ] = None,
-    finalists: Annotated[int | None, option("Members of the front to retrain and audit (2).", FINALISTS)] = None,
+    finalists: Annotated[int | None, option("Members of the front to retrain and audit (2; phantom: 1).", FINALISTS)] = None,
     final_seeds: Annotated[int | None, option("Seeds each finalist is retrained with (2).", FINALISTS)] = None,
     answer_findings: Annotated[
         bool, option("Retrain a failing finalist by the options that its verdict names.", FINALISTS, "--answer-findings")

@@ -192,7 +192,7 @@ def test_the_bare_command_shows_its_help_and_version_its_version(nas):
 
 
 @pytest.mark.parametrize(
-    ("data", "expected"), [((), (64, 14, 4, "8M")), (("phantom:n=90",), (64, 14, 4, "8M")), (("folder:x",), (96, 20, 8, "50M"))]
+    ("data", "expected"), [((), (64, 10, 4, "8M")), (("phantom:n=90",), (64, 10, 4, "8M")), (("folder:x",), (96, 20, 8, "50M"))]
 )
 def test_defaults_fit_the_data(data, expected):
     found = parse_settings({**preset({"data": data}), **({"data": data} if data else {})})

@@ -119,7 +119,7 @@ def open_worker(
         settings=settings,
         facts=context.facts,
         sampler=build_sampler(context),
-        pruner=make_pruner(settings.epochs, settings.prune),
+        pruner=make_pruner(settings.epochs, settings.pruning),
     )
     torch.set_num_threads(opened.user_attrs["facts"]["threads"])
     return Worker(context, opened, progress, name=name, deadline=deadline, dedicated=dedicated)

@@ -17,6 +17,7 @@ Objective = Literal["log_loss", "auroc", "balanced_accuracy"]
 
 # what a resumed search may change: how much of the same search is done, and where
 FREE_ON_RESUME = frozenset({"trials", "time", "device", "workers", "stall_minutes"})
+_FEW = 10  # trials
 
 
 class SearchSettings(BaseModel):
@@ -32,7 +33,7 @@ class SearchSettings(BaseModel):
     prototype: dict[str, Any] | None = None  # architecture JSON that the search starts from
     budget: str = "8M"
     image_size: int = Field(64, ge=16, le=1024)
-    trials: int = Field(14, ge=1)  # on the phantom some 6 of them are pruned
+    trials: int = Field(10, ge=1)
     time: float | None = Field(None, gt=0)  # seconds for the trials
     epochs: int = Field(4, ge=1)
     recipe: Recipe = Recipe()
@@ -43,8 +44,8 @@ class SearchSettings(BaseModel):
     require: tuple[str, ...] = ()
     screen: bool = True
     block_probes: bool = False  # per-block importances after each trial, for the generator
-    prune: bool = True
-    finalists: int = Field(2, ge=1)
+    prune: bool | None = None  # none: where there are more than ten trials
+    finalists: int = Field(1, ge=1)
     final_seeds: int = Field(2, ge=1)
     final_epochs: int | None = Field(None, ge=1)  # none: twice the trials' epochs
     audit_images: int = Field(2000, ge=0)  # fresh images for the audit of finalists, where the data can make them (phantom)
@@ -56,12 +57,17 @@ class SearchSettings(BaseModel):
     seed: int = Field(0, ge=0)
 
     @property
+    def pruning(self) -> bool:
+        """Whether hopeless trials are ended early: among a few each is wanted to the end, and there is little to judge them by."""
+        return self.trials > _FEW if self.prune is None else self.prune
+
+    @property
     def full_epochs(self) -> int:
         """Epochs of the finalists' training."""
         return self.final_epochs or 2 * self.epochs
 
 
-OWN_DATA: dict[str, Any] = {"budget": "50M", "image_size": 96, "trials": 20, "epochs": 8}
+OWN_DATA: dict[str, Any] = {"budget": "50M", "image_size": 96, "trials": 20, "epochs": 8, "finalists": 2}
 
 
 def preset(values: dict[str, Any]) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Worker:
             self._moved = time.monotonic()
             self.progress.epoch(trial.number, record)
             studies.check_ours(self.study, trial)
-            if not self.context.settings.prune or record.epoch >= self.context.settings.epochs:
+            if not self.context.settings.pruning or record.epoch >= self.context.settings.epochs:
                 return
             trial.report(record.validation["log_loss"], record.epoch)
             if trial.should_prune():

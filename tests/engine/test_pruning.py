@@ -1,6 +1,8 @@
 import optuna
+import pytest
 
 from nas.engine.pruning import LateHalving, make_pruner
+from nas.engine.settings import SearchSettings
 
 
 def run(study, losses):
@@ -25,3 +27,11 @@ def test_the_first_candidates_finish_and_later_poor_ones_stop_at_the_first_rung(
 def test_one_epoch_or_no_pruning_prunes_nothing():
     assert isinstance(make_pruner(1, True), optuna.pruners.NopPruner)
     assert isinstance(make_pruner(9, False), optuna.pruners.NopPruner)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [({}, False), ({"trials": 11}, True), ({"trials": 11, "prune": False}, False), ({"prune": True}, True)],
+)
+def test_a_few_trials_are_all_trained_to_the_end(asked, expected):
+    assert SearchSettings(**asked).pruning is expected
