@@ -80,7 +80,11 @@ def _probabilities(model: object, x: Floats, y: NDArray[np.int64], new: Floats, 
     full = np.zeros((len(new), classes))
     if len(present) == 1:
         full[:, present[0]] = 1.0
-    else:
+        return full
+    from threadpoolctl import threadpool_limits
+
+    # The work is cut so fine that several threads mostly wait for one another: on a busy machine a second becomes minutes.
+    with threadpool_limits(limits=1):
         full[:, present] = model.fit(x, y).predict_proba(new)  # type: ignore[attr-defined]
     return full
 
