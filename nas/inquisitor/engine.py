@@ -10,6 +10,7 @@ short to be shared out one by one, and a batch's logits are the same whoever com
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -90,9 +91,8 @@ class Engine:
                 return self.answer(model, edit(numbers), shown).float().cpu()
 
         with evaluating(self.model):
-            parts = (
-                self._spread(batch, starts) if min(self.workers, len(starts)) > 1 else [batch(self.model, k) for k in starts]
-            )
+            several = min(self.workers, len(starts)) > 1 and self._replicas is not None
+            parts = self._spread(batch, starts) if several else [batch(self.model, start) for start in starts]
         self.passes += pairs
         if not parts:
             return np.zeros((0, 0), np.float32)
@@ -105,12 +105,15 @@ class Engine:
     def _spread(self, batch: Callable[[nn.Module, int], Tensor], starts: range) -> list[Tensor]:
         """The batches in order, computed by several threads; each network is used by one of them at a time."""
 
+        free = self._replicas
+        assert free is not None
+
         def work(start: int) -> Tensor:
-            model = self._replicas.get()
+            model = free.get()
             try:
                 return batch(model, start)
             finally:
-                self._replicas.put(model)
+                free.put(model)
 
         threads = torch.get_num_threads()
         try:
@@ -119,11 +122,14 @@ class Engine:
             torch.set_num_threads(threads)  # the pool's threads set the number that later threads start with
 
     @cached_property
-    def _replicas(self) -> SimpleQueue[nn.Module]:
-        """One network for each worker, in evaluation mode."""
+    def _replicas(self) -> SimpleQueue[nn.Module] | None:
+        """One network for each worker, in evaluation mode; None where a model cannot be copied (an ONNX session): one thread then."""
         free: SimpleQueue[nn.Module] = SimpleQueue()
-        for _ in range(self.workers):
-            free.put(replica(self.model).eval())
+        try:
+            for _ in range(self.workers):
+                free.put(replica(self.model).eval())
+        except (TypeError, RuntimeError, AttributeError, pickle.PickleError):
+            return None
         return free
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -81,6 +82,13 @@ def test_an_error_in_a_thread_reaches_the_caller_and_the_threads_go_on():
     with pytest.raises(ValueError, match="stop"):
         engine.logits(stop, 60, 8)
     assert engine.on_images(images).shape == (60, 2)
+
+
+def test_a_model_that_cannot_be_copied_is_asked_by_one_thread():
+    images, model = torch.rand(60, 1, 8, 8), Noting()
+    expected = Engine(model, pixels=4 * 64).on_images(images)
+    model.held = threading.Lock()  # like an ONNX session
+    assert np.array_equal(Engine(model, pixels=4 * 64, workers=3).on_images(images), expected)
 
 
 def test_a_replica_shares_the_weights():
