@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from operator import getitem
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -126,10 +127,10 @@ class Widths:
         self.positions = sorted(space._widths)
         self.tables = _padded([space._choices[position] for position in self.positions])
         self._columns = np.arange(len(self.positions))
-        marks = {position: (-1 - column,) for column, position in enumerate(self.positions)}
-        self.choices = [
-            len(options) * marks[position] if position in marks else options for position, options in enumerate(space._choices)
-        ]
+        self._marks = [-1 - column for column in range(len(self.positions))]
+        self.choices = list(space._choices)
+        for position, mark in zip(self.positions, self._marks, strict=True):
+            self.choices[position] = (mark,) * len(space._choices[position])
 
     def at(self, places: np.ndarray) -> np.ndarray:
         """int64 (n, widths): the widths at these places among their choices."""
@@ -138,20 +139,15 @@ class Widths:
 
     def filled(self, structure: Values, widths: Sequence[int]) -> Values:
         """A structure with these widths in place of its marks."""
-        values = list(structure)
-        for position, width in zip(self.positions, widths, strict=True):
-            if values[position] < 0:
-                values[position] = width
-        return values
+        marked = dict(zip(self._marks, widths, strict=True))
+        return list(map(marked.get, structure, structure))
 
 
 def sample_batch(space: NetworkSpace, n: int, fit: Fit) -> list[Values]:
     """``n`` random networks inside the upper bounds, drawn as ``space.sample`` draws one: canonical values."""
     known, budget = space._open_widths, fit.budget
     places = space._draw_places(n, fit.rng, fit.reach)
-    structures = [
-        space._canonical([options[at] for options, at in zip(known.choices, row, strict=True)]) for row in places.tolist()
-    ]
+    structures = [space._canonical(list(map(getitem, known.choices, row))) for row in places.tolist()]
     start = places[:, known.positions]
     widths, large = np.zeros_like(start), np.arange(n)
     if fit.reach:  # else hardly any fits

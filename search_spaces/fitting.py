@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from search_spaces.fitted import FittedSpace
 
 _TRIES = 32  # to meet lower bounds
+_FORGETS = 0.2  # weight of the newest in a running mean
 _STEPS = 64  # of a path; bisection takes six looks at it
 
 
@@ -35,9 +36,7 @@ class Fit:
         self.size = space._size(budget.image_size)
         self.in_channels = space.in_channels if in_channels is None else in_channels
         self.classes = space.classes if classes is None else classes
-        self._share = (
-            0.5  # of the decisions in which the last network that was simplified had to give way: the next one's first guess
-        )
+        self._share = 0.5  # of the decisions in which networks lately simplified had to give way: the next one's first guess
         self.corners = space._fitting(budget, self.in_channels, self.classes)
 
     @property
@@ -71,9 +70,10 @@ class Fit:
         return values
 
     def _shrunk(self, values: Values) -> Values:
-        values = self.simplified(values)
-        if self.under(values):
-            return values
+        if not self.under(self.narrow(values)):
+            values = self.simplified(values)
+            if self.under(values):
+                return values
         widths = [position for position in self.space._active(values) if position in self.space._widths]
         return self._last_fitting(self._narrowing(values, widths))
 
@@ -85,10 +85,8 @@ class Fit:
         return self.space._countable(narrow)
 
     def simplified(self, values: Values) -> Values:
-        """``values``, if too large even when narrow with as many structural decisions, in random order, taken from a corner as the budget asks for."""
+        """``values`` with as many structural decisions, in random order, taken from a corner as it takes to fit when narrow."""
         narrow = self.narrow(values)
-        if self.under(narrow):
-            return values
         corner = self.corners[int(self.rng.integers(len(self.corners)))].values
         widths = self.space._widths
         differing = [p for p in self.space._active(values) if values[p] != corner[p] and p not in widths]
@@ -100,8 +98,8 @@ class Fit:
                 changed[position] = corner[position]
             return self.space._countable(changed)
 
-        count = _bisect(lambda count: self.under(step(count)), len(order), self._share)
-        self._share = count / max(len(order), 1)
+        count = _bisect(lambda count: self.under(step(count)), len(order), self._share, start=-1)
+        self._share += _FORGETS * (count / max(len(order), 1) - self._share)
         kept = list(values)
         for position in order[:count]:
             kept[position] = corner[position]
@@ -289,10 +287,10 @@ class Fit:
         return [choice for choice in self.space._choices[position] if choice != value]
 
 
-def _bisect(fits: Callable[[int], bool], last: int, guess: float = 0.5) -> int:
-    """The first step found that fits, when the last one is known to and step 0 not to; ``guess``: the share of steps looked at first."""
-    low, high = 0, last
-    middle = min(max(int(guess * last), 1), last - 1)
+def _bisect(fits: Callable[[int], bool], last: int, guess: float = 0.5, start: int = 0) -> int:
+    """The first step found that fits, when the last one is known to and ``start`` not to; ``guess``: the share of steps looked at first."""
+    low, high = start, last
+    middle = min(max(round(guess * last), start + 1), last - 1)
     while high - low > 1:
         if fits(middle):
             high = middle

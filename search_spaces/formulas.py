@@ -24,47 +24,51 @@ class Formula(NamedTuple):
 
 
 class Unknown:
-    """A whole number that is not known yet: arithmetic on it adds a line to the program."""
+    """A positive whole number that is not known yet: arithmetic on it adds a line to the program, unless it changes nothing."""
 
-    __slots__ = ("_name", "_program")
+    __slots__ = ("_before", "_name", "_program")
 
-    def __init__(self, program: dict[str, str], name: str) -> None:
+    def __init__(self, program: dict[str, str], name: str, before: tuple[Unknown, Any] | None = None) -> None:
         self._program = program
         self._name = name
+        self._before = before  # for a difference: what it was, and what was taken away
 
     def __str__(self) -> str:
         return self._name
 
-    def _line(self, expression: str) -> Unknown:
-        return Unknown(self._program, self._program.setdefault(expression, f"v{len(self._program)}"))
+    def _line(self, expression: str, before: tuple[Unknown, Any] | None = None) -> Unknown:
+        return Unknown(self._program, self._program.setdefault(expression, f"v{len(self._program)}"), before)
 
-    def __add__(self, other: Any) -> Unknown:
-        return self._line(f"{self} + {other}")
+    def _with(self, sign: str, other: Any) -> Unknown:
+        return self._line(f" {sign} ".join(sorted([str(self), str(other)])))  # one line, whichever came first
 
-    def __radd__(self, other: Any) -> Unknown:
-        return self._line(f"{other} + {self}")
+    def __add__(self, other: Any) -> Any:
+        if self._before and type(other) is int and _is(self._before[1], other):
+            return self._before[0]
+        return self if _is(other, 0) else self._with("+", other)
 
-    def __sub__(self, other: Any) -> Unknown:
-        return self._line(f"{self} - {other}")
+    def __sub__(self, other: Any) -> Any:
+        return self if _is(other, 0) else self._line(f"{self} - {other}", (self, other))
 
-    def __rsub__(self, other: Any) -> Unknown:
+    def __rsub__(self, other: Any) -> Any:
         return self._line(f"{other} - {self}")
 
-    def __mul__(self, other: Any) -> Unknown:
-        return self._line(f"{self} * {other}")
+    def __mul__(self, other: Any) -> Any:
+        return 0 if _is(other, 0) else self if _is(other, 1) else self._with("*", other)
 
-    def __rmul__(self, other: Any) -> Unknown:
-        return self._line(f"{other} * {self}")
+    __radd__, __rmul__ = __add__, __mul__
 
-    def __floordiv__(self, other: Any) -> Unknown:
-        return self._line(f"{self} // {other}")
+    def __floordiv__(self, other: Any) -> Any:
+        if str(other) == str(self):
+            return 1
+        return self if _is(other, 1) else self._line(f"{self} // {other}")
 
-    def __pow__(self, other: Any) -> Unknown:
-        return self._line(f"{self} ** {other}")
+    def __pow__(self, other: Any) -> Any:
+        return self * self if _is(other, 2) else self._line(f"{self} ** {other}")
 
-    def larger(self, other: Any) -> Unknown:
+    def larger(self, other: Any) -> Any:
         """The larger of the two."""
-        return self._line(f"larger({self}, {other})")
+        return self if str(other) == str(self) else self._line(f"larger({self}, {other})")
 
     def _must_be_known(self, *_: Any) -> Any:
         raise InputError(
@@ -75,6 +79,10 @@ class Unknown:
     __bool__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _must_be_known
     __truediv__ = __rtruediv__ = __int__ = __index__ = __float__ = __round__ = _must_be_known
     __hash__ = None  # type: ignore[assignment]
+
+
+def _is(number: Any, wanted: int) -> bool:
+    return isinstance(number, int) and number == wanted  # False and True count as 0 and 1
 
 
 def larger(first: Any, second: Any) -> Any:
@@ -95,9 +103,19 @@ def formula(calculation: Callable[..., Sequence[Any]], arguments: int) -> Formul
     program: dict[str, str] = {}
     names = [f"a{place}" for place in range(arguments)]
     results = calculation(*(Unknown(program, name) for name in names))
-    lines = [f"    {name} = {expression}\n" for expression, name in program.items()]
+    lines = [f"    {name} = {expression}\n" for expression, name in _needed(program, results)]
     source = f"def calculate({', '.join(names)}):\n{''.join(lines)}    return {', '.join(map(str, results))},\n"
     return Formula(_compiled(re.sub(r"larger\((\w+), (\w+)\)", r"\1 if \1 > \2 else \2", source)), _compiled(source), arguments)
+
+
+def _needed(program: dict[str, str], results: Sequence[Any]) -> list[tuple[str, str]]:
+    """The lines that the results follow from, in order: what was simplified away may have left steps that nothing reads."""
+    read, kept = set(map(str, results)), []
+    for expression, name in reversed(program.items()):
+        if name in read:
+            kept.append((expression, name))
+            read.update(re.findall(r"v\d+", expression))
+    return kept[::-1]
 
 
 def _compiled(source: str) -> Callable[..., tuple[Any, ...]]:

@@ -58,13 +58,9 @@ def block_names(depths: tuple[int, ...]) -> tuple[str, ...]:
 
 def network_cost(names: Sequence[str], tallies: Sequence[BlockTally], image_size: int, in_channels: int) -> Cost:
     """The cost of named blocks run one after another on an image of ``image_size`` pixels a side."""
-    blocks: list[BlockCost] = []
-    flops = parameters = memory = other = 0
-    held = held_elements(image_size, in_channels, 0)
-    for name, (block_flops, block_parameters, peak, _, block_other) in zip(names, tallies, strict=True):
-        alive = BYTES * (peak + held)
-        blocks.append(BlockCost(name, block_flops, block_parameters, alive, block_other))
-        flops, parameters, other = flops + block_flops, parameters + block_parameters, other + block_other
-        memory = alive if alive > memory else memory
-        held = held_elements(image_size, in_channels, 1)
-    return Cost(flops, parameters, memory, image_size, in_channels, tuple(blocks), other)
+    flops, parameters, peaks, _, others = zip(*tallies, strict=True)
+    held = held_elements(image_size, in_channels, 1)
+    memory = [BYTES * (peak + held) for peak in peaks]
+    memory[0] = BYTES * (peaks[0] + held_elements(image_size, in_channels, 0))
+    blocks = tuple(map(BlockCost, names, flops, parameters, memory, others))
+    return Cost(sum(flops), sum(parameters), max(memory), image_size, in_channels, blocks, sum(others))

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
+from operator import getitem
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -133,10 +134,7 @@ class NetworkSpace(FittedSpace):
 
     def _draw_raw(self, n: int, rng: np.random.Generator, reach: float = 1.0) -> list[Values]:
         """Random values, those that do not matter included."""
-        choices = self._choices
-        return [
-            [options[at] for options, at in zip(choices, row, strict=True)] for row in self._draw_places(n, rng, reach).tolist()
-        ]
+        return [list(map(getitem, self._choices, row)) for row in self._draw_places(n, rng, reach).tolist()]
 
     def _draw(self, rng: np.random.Generator, reach: float = 1.0) -> Values:
         return self._canonical(self._draw_raw(1, rng, reach)[0])

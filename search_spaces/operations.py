@@ -33,7 +33,7 @@ class Shape(NamedTuple):
 
     @property
     def elements(self) -> int:
-        return self.channels * self.size * self.size
+        return self.channels * self.size**2
 
 
 class Block(NamedTuple):
