@@ -90,7 +90,7 @@ class Fit:
         corner = self.corners[int(self.rng.integers(len(self.corners)))].values
         widths = self.space._widths
         differing = [p for p in self.space._active(values) if values[p] != corner[p] and p not in widths]
-        order = [differing[place] for place in self.rng.permutation(len(differing))]
+        order = [differing[place] for place in self.rng.permutation(len(differing)).tolist()]
 
         def step(count: int) -> Values:
             changed = list(narrow)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from search_spaces.cost import BlockCost, Cost
@@ -13,12 +14,26 @@ from search_spaces.operations import Operations, Shape, block_tally
 BYTES = 4  # of a float32
 Spec = tuple[Any, ...]  # a block's make (words, True and False) and its numbers, the second of which is its input channels
 BlockOperations = Callable[[Spec, Any], tuple[Operations, Operations | None]]
+Parting = tuple[Callable[[Spec], tuple[Any, ...]], Callable[[Spec], tuple[Any, ...]]]
 BlockTally = tuple[int, int, int, int, int]  # FLOPs, parameters, peak elements, side of the output, other operations
 
 
 def split(spec: Spec) -> tuple[Spec, list[int]]:
     """A spec taken apart: its make, with ``int`` where a number stood, and the numbers."""
     return tuple([int if type(item) is int else item for item in spec]), [item for item in spec if type(item) is int]
+
+
+def parting(kinds: Sequence[type]) -> Parting:
+    """How specs whose items are of these types come apart: what takes their words from them, and what takes their numbers."""
+    places = [[place for place, kind in enumerate(kinds) if (kind is int) is number] for number in (False, True)]
+    words, numbers = (_taker(chosen) for chosen in places)
+    return words, numbers
+
+
+def _taker(places: Sequence[int]) -> Callable[[Spec], tuple[Any, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda spec: tuple(spec[place] for place in places)
 
 
 @lru_cache(maxsize=10_000)
@@ -62,5 +77,5 @@ def network_cost(names: Sequence[str], tallies: Sequence[BlockTally], image_size
     held = held_elements(image_size, in_channels, 1)
     memory = [BYTES * (peak + held) for peak in peaks]
     memory[0] = BYTES * (peaks[0] + held_elements(image_size, in_channels, 0))
-    blocks = tuple(map(BlockCost, names, flops, parameters, memory, others))
+    blocks = tuple(map(BlockCost._make, zip(names, flops, parameters, memory, others, strict=True)))
     return Cost(sum(flops), sum(parameters), max(memory), image_size, in_channels, blocks, sum(others))

@@ -18,7 +18,18 @@ from search_spaces.cost import Cost
 from search_spaces.errors import InputError
 from search_spaces.fitted import FittedSpace
 from search_spaces.fitting import Fit
-from search_spaces.network import BYTES, BlockTally, Spec, block_formula, held_elements, network_cost, network_memory
+from search_spaces.network import (
+    BYTES,
+    BlockTally,
+    Parting,
+    Spec,
+    block_formula,
+    held_elements,
+    network_cost,
+    network_memory,
+    parting,
+    split,
+)
 from search_spaces.operations import Block, Operations
 from search_spaces.space import Triple, Values
 
@@ -27,7 +38,7 @@ if TYPE_CHECKING:
 
 IMAGE_SIZE = 96
 _WORTH_A_BATCH = 32
-_BATCH = 2048
+_BATCH = 8192
 _REACHES = (1.0, 0.7, 0.4, 0.2)
 _PROBES = 16
 _LARGEST_WIDTH = 16_384
@@ -73,7 +84,8 @@ class NetworkSpace(FittedSpace):
         self._drawn_counts: dict[float, np.ndarray] = {}  # by reach
         self._is_depth = np.array([name.endswith(".depth") for name in self.names])
         self._known_blocks = KnownBlocks(self._operations)
-        self._makes: dict[Spec, Callable[..., tuple[int, ...]]] = {}  # how blocks of a make are counted
+        self._makes: dict[Any, Callable[..., tuple[int, ...]]] = {}  # how blocks of a make are counted
+        self._parts: dict[Any, Parting] = {}
         self._tallies: dict[tuple[Section, int], BlockTally] = {}
 
     @abstractmethod
@@ -189,9 +201,9 @@ class NetworkSpace(FittedSpace):
     def cost(self, architecture: Architecture, image_size: int | None = None) -> Cost:
         values, channels, size = architecture.values_tuple, architecture.in_channels, self._size(image_size)
         specs = self._specs(values, channels, architecture.classes)
-        tallies, at = [], size
+        tallies, at, known = [], size, self._tallies
         for spec in specs:
-            tallies.append(found := self._known_tally(spec, at))
+            tallies.append(found := known.get((spec, at)) or self._tally(spec, at))
             at = found[3]
         return network_cost(self._names(values), tallies, size, channels)
 
@@ -247,11 +259,16 @@ class NetworkSpace(FittedSpace):
         return found
 
     def _block_tally(self, spec: Spec, size: int) -> BlockTally:
-        make = tuple([int if type(item) is int else item for item in spec])
+        kinds = tuple(map(type, spec))
+        parts = self._parts.get(kinds)
+        if parts is None:
+            parts = self._parts[kinds] = parting(kinds)
+        words, numbers = parts
+        make = kinds, words(spec)
         count = self._makes.get(make)
         if count is None:
-            count = self._makes[make] = block_formula(self._operations, make).one
-        found: BlockTally = count(*[item for item in spec if type(item) is int], size)  # type: ignore[assignment]  # its calculation's
+            count = self._makes[make] = block_formula(self._operations, split(spec)[0]).one
+        found: BlockTally = count(*numbers(spec), size)  # type: ignore[assignment]  # its calculation's
         return found
 
     def _joint_tally(self, specs: Sequence[Spec], size: int) -> BlockTally:

@@ -14,7 +14,7 @@ stage's shortcut and all earlier blocks, which is what the dense arrows of the p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -57,7 +57,11 @@ _MATTER = {  # kind → which of a block's decisions matter
     "bottleneck": (_KIND, _PROJECTION, _KERNEL),
     "plain": (_KIND,),
 }
+_INNER_OF: dict[str, Callable[[Section], tuple[Any, ...]]] = {  # kind → those of them that follow the kind in its spec
+    kind: itemgetter(*inner) if inner else lambda _: () for kind, (_, *inner) in _MATTER.items()
+}
 _LENGTH = len(_BLOCK)
+_AHEAD = 8  # items of a stage's section before its blocks; one more where the stage decides on its stride
 _DEAD = [[_OFF * (depth - alive) for alive in range(depth + 1)] for depth in DEPTHS]  # by stage and blocks alive: the rest
 _SE_SHARE = 8  # squeeze-and-excitation: hidden width is this part of the stage's
 
@@ -186,21 +190,14 @@ class PepxSpace(NetworkSpace):
     def _specs_of(self, section: Section) -> list[Spec]:
         if type(section[0]) is str:
             return [section]
-        stage, channels, add, enters, leaves, depth, width, se, *blocks = section
+        stage, channels, add, enters, leaves, depth, width, se = section[:_AHEAD]
         specs: list[Spec] = []
-        last, first = depth - 1, 1 if stage else 0  # after the decision on the stride, which the first stage lacks
+        first = _AHEAD + 1 if stage else _AHEAD  # after the decision on the stride, which the first stage lacks
         for place in range(depth):
-            stride = (1 if place else enters) * (leaves if place == last else 1)
+            stride = (1 if place else enters) * (leaves if place == depth - 1 else 1)
             shortcut = "none" if not add else "sum" if place else "convolution"
-            kind = blocks[first]
-            if kind == "pepx":
-                inner = blocks[first + _PROJECTION : first + _KERNEL + 1]
-            elif kind == "prpe":
-                inner = [blocks[first + _PROJECTION], *blocks[first + _SECOND : first + _REPLICATION + 1]]
-            elif kind == "bottleneck":
-                inner = [blocks[first + _PROJECTION], blocks[first + _KERNEL]]
-            else:
-                inner = []
+            kind = section[first]
+            inner = _INNER_OF[kind](section[first : first + _LENGTH])
             specs.append((kind, channels, width, stride, shortcut, se, *inner))
             channels = width
             first += _LENGTH
