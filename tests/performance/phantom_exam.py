@@ -4,7 +4,8 @@
 
 It asks that balanced accuracy spans at least 0.65 to 0.90 over the architectures' means, that its standard deviation
 between architectures is at least twice that between seeds, and that a 32 × 32 logistic model stays 10 points below the
-best. Every training is one line of the work file: interrupted, the same command goes on where it stopped.
+best. Every training is one line of the work file: interrupted, the same command goes on where it stopped. Two processes
+may share it, the second with ``--last-first``.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--fresh", type=int, default=5000, help="images that are scored")
     parser.add_argument("--batch", type=int, default=6, help="architectures a share; all seeds of a share come first")
+    parser.add_argument("--last-first", action="store_true", help="from the end: for a second process on the same work file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     learn, fresh = phantom(arguments.train, _SIZE, seed=1), phantom(arguments.fresh, _SIZE, seed=_FRESH_SEED)
@@ -92,32 +94,38 @@ def _train_missing(
     budget = Budget(flops=40e6, min_flops=5e6, image_size=_SIZE)
     architectures = space.sample_many(arguments.architectures, np.random.default_rng(0), budget)
     data, everything = DeviceData(learn), np.arange(len(learn))
-    for first in range(0, arguments.architectures, arguments.batch):
-        for seed in range(arguments.seeds):
-            for number in range(first, min(first + arguments.batch, arguments.architectures)):
-                if (number, seed) in done:
-                    continue
-                architecture = architectures[number]
-                with torch.random.fork_rng():
-                    torch.manual_seed(seed)
-                    model = space.build(architecture, _SIZE)
-                started = time.perf_counter()
-                train(model, data, everything, everything[:0], recipe(arguments.epochs), seed=seed)
-                seconds = time.perf_counter() - started
-                score = balanced_accuracy(predict_logits(model, fresh.images), fresh.labels)
-                cost = space.cost(architecture, _SIZE)
-                row = {
-                    "setting": _setting(arguments, learn), "architecture": number, "seed": seed, "key": architecture.key,
-                    "flops": cost.flops, "parameters": cost.parameters, "balanced_accuracy": round(float(score), 4),
-                    "seconds": round(seconds, 1),
-                }  # fmt: skip
-                with arguments.work.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                done[number, seed] = row
-                print(
-                    f"architecture {number} seed {seed}: {score:.3f}, {cost.flops / 1e6:.1f} MFLOPs, {seconds:.0f} s",
-                    flush=True,
-                )
+    setting = _setting(arguments, learn)
+    for number, seed in _sequence(arguments):
+        if (number, seed) not in done:
+            done |= _read(arguments.work, setting)  # another process may have come this far from the other end
+        if (number, seed) in done:
+            continue
+        architecture = architectures[number]
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = space.build(architecture, _SIZE)
+        started = time.perf_counter()
+        train(model, data, everything, everything[:0], recipe(arguments.epochs), seed=seed)
+        seconds = time.perf_counter() - started
+        score = balanced_accuracy(predict_logits(model, fresh.images), fresh.labels)
+        cost = space.cost(architecture, _SIZE)
+        row = {
+            "setting": setting, "architecture": number, "seed": seed, "key": architecture.key,
+            "flops": cost.flops, "parameters": cost.parameters, "balanced_accuracy": round(float(score), 4),
+            "seconds": round(seconds, 1),
+        }  # fmt: skip
+        with arguments.work.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        done[number, seed] = row
+        print(f"architecture {number} seed {seed}: {score:.3f}, {cost.flops / 1e6:.1f} MFLOPs, {seconds:.0f} s", flush=True)
+
+
+def _sequence(arguments: argparse.Namespace) -> list[tuple[int, int]]:
+    """Architecture and seed of each training, share after share, each with all its seeds."""
+    firsts = range(0, arguments.architectures, arguments.batch)
+    shares = [range(first, min(first + arguments.batch, arguments.architectures)) for first in firsts]
+    pairs = [(number, seed) for share in shares for seed in range(arguments.seeds) for number in share]
+    return pairs[::-1] if arguments.last_first else pairs
 
 
 def logistic_control(learn: Dataset, fresh: Dataset) -> float:
