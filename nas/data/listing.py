@@ -67,7 +67,10 @@ class Listing:
 
 def clean(text: object) -> str:
     """Text that is safe to print: no control, formatting or unassigned characters, trimmed, at most ``MAX_TEXT`` characters."""
-    kept = (c if c.isprintable() else " " if unicodedata.category(c) == "Zs" else "" for c in str(text)[: 4 * MAX_TEXT])
+    text = str(text)[: 4 * MAX_TEXT]
+    if text.isprintable():
+        return text.strip()[:MAX_TEXT].strip()
+    kept = (c if c.isprintable() else " " if unicodedata.category(c) == "Zs" else "" for c in text)
     return "".join(kept).strip()[:MAX_TEXT].strip()
 
 
@@ -90,8 +93,9 @@ def resolve(base: Path, name: str, *, free: bool) -> Path | None:
 
     A user's own list may name absolute paths and ``..`` (``free``); a downloaded data set's list may not: then None.
     """
-    path = Path(name)
-    return None if not free and (path.is_absolute() or ".." in path.parts) else base / path
+    if not free and (Path(name).is_absolute() or ".." in Path(name).parts):
+        return None
+    return base / name
 
 
 def pinned(listing: Listing, root: Path) -> None:

@@ -10,11 +10,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.engine.context import TRIAL_THREADS
-from nas.engine.process import command, replay
+from nas.engine.process import command, go, replay
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
 from search_spaces.errors import InputError, ToolkitError
@@ -54,46 +55,77 @@ class LocalPool:
         self._processes: list[_Process] = []
         self._started = 0
         self._deaths = 0
+        self._waiting: list[_Process] = []
+        self._environments: list[dict[str, str]] = []
 
-    def run(self, deadline: float | None, finished: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+    def get_ready(self) -> None:
+        """Start the processes already: they load their libraries and wait for ``run``; ``close`` ends them if it never comes."""
+        self._environments = worker_environments(self._settings)
+        for slot in range(self._settings.workers):
+            self._waiting.append(self._spawn(slot))
+
+    def close(self) -> None:
+        """End processes that wait, and leave no trace of them."""
+        for process in self._waiting:
+            with process.popen:  # waits, and closes its pipes
+                process.popen.kill()
+            process.log.unlink()
+            if not any(process.log.parent.iterdir()):
+                process.log.parent.rmdir()
+        self._waiting.clear()
+
+    def run(
+        self, deadline: float | None, finished: Callable[[], bool], meanwhile: Callable[[], Callable[[], None]] | None = None
+    ) -> None:
         """Block until the workers are done.
 
         Args:
             deadline: ``time.time()`` after which workers start no further trial.
             finished: whether the search has what it wants (a process that dies afterwards needs no successor).
-            meanwhile: done while the workers start; what it raises stops them.
+            meanwhile: done in a thread of its own, beside the workers; what it returns is then called in this one. What
+                either raises stops the workers.
 
         Raises:
             KeyboardInterrupt: passed on after the workers have been stopped.
             ToolkitError: a worker ended with an error of its own, or workers keep dying.
         """
-        self._environments = worker_environments(self._settings)
         self._deadline = deadline
+        if not self._waiting:
+            self.get_ready()
         try:
-            for slot in range(self._settings.workers):
-                self._start(slot)
-            meanwhile()
-            while self._processes:
+            while self._waiting:
+                self._set_off(self._waiting.pop(0))
+            beside = _beside(meanwhile) if meanwhile else None
+            while self._processes or beside:
                 self._drain(timeout=0.2)
                 self._check(finished)
+                if beside and beside.done():
+                    beside.result()()
+                    beside = None
         finally:
             self._stop()
 
-    def _start(self, slot: int) -> None:
+    def _spawn(self, slot: int) -> _Process:
         name = f"{os.getpid()}-{self._started}"
         self._started += 1
         log = self._directory / "log" / f"worker-{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as errors:
             popen = subprocess.Popen(
-                command(self._directory, storage=self._storage, study=self._study, name=name, deadline=self._deadline),
-                stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True, env=self._environments[slot],
+                command(self._directory, storage=self._storage, study=self._study, name=name),
+                stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.PIPE, text=True, env=self._environments[slot],
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop the workers in order
             )  # fmt: skip
-        process = _Process(name, slot, popen, log)
+        return _Process(name, slot, popen, log)
+
+    def _set_off(self, process: _Process) -> None:
+        assert process.popen.stdin is not None
+        process.last_event = time.monotonic()
         self._processes.append(process)
         process.listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
         process.listener.start()
+        with contextlib.suppress(BrokenPipeError), process.popen.stdin as orders:  # one that has died is found to have
+            orders.write(go(self._deadline))
 
     def _listen(self, process: _Process) -> None:
         assert process.popen.stdout is not None
@@ -141,7 +173,7 @@ class LocalPool:
                 f"workers died {self._deaths} times in a row, last by {cause}; see {process.log}, then resume with --resume"
             )
         self._progress.message(f"worker {process.name} died ({cause}); its trial is retried by another (log: {process.log})")
-        self._start(process.slot)
+        self._set_off(self._spawn(process.slot))
 
     def _stop(self) -> None:
         for process in self._processes:
@@ -157,6 +189,20 @@ class LocalPool:
                 process.listener.join(timeout=_GRACE_SECONDS)
         self._processes.clear()
         self._drain(timeout=0.01)
+
+
+def _beside(work: Callable[[], Callable[[], None]]) -> Future[Callable[[], None]]:
+    """``work`` done in a thread that nobody waits for when this process is to end."""
+    found: Future[Callable[[], None]] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:  # whatever it is: raised where the result is asked for
+            found.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return found
 
 
 def worker_environments(settings: SearchSettings) -> list[dict[str, str]]:

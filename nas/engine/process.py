@@ -69,14 +69,17 @@ def replay(line: str, progress: Progress) -> str:
     return name
 
 
-def command(directory: Path, *, storage: str | None, study: str, name: str, deadline: float | None) -> list[str]:
-    """The command line that starts a worker process."""
+def command(directory: Path, *, storage: str | None, study: str, name: str) -> list[str]:
+    """The command line that starts a worker process; it loads its libraries and then waits for ``go``."""
     line = [sys.executable, "-m", "nas.engine.process", "--directory", str(directory), "--study", study, "--name", name]
     if storage is not None:
         line += ["--storage", storage]
-    if deadline is not None:
-        line += ["--deadline", repr(deadline)]
     return [*line, "--parent", str(os.getpid())]
+
+
+def go(deadline: float | None) -> str:
+    """The line on standard input that sets a waiting worker off, with the time after which it starts no further trial."""
+    return json.dumps({"deadline": deadline}) + "\n"
 
 
 def open_worker(
@@ -125,6 +128,15 @@ def open_worker(
     return Worker(context, opened, progress, name=name, deadline=deadline, dedicated=dedicated)
 
 
+def _load() -> None:
+    """What takes a worker most of its start, none of which depends on the search."""
+    import optuna  # noqa: F401
+    import torch  # noqa: F401
+
+    import nas.engine.worker
+    import nas.generator.generator  # noqa: F401
+
+
 def _end_with_parent(parent: int) -> None:
     """End this process when the search that started it is gone (``kill -9``): its resumption starts workers of its own."""
 
@@ -143,7 +155,6 @@ def main() -> int:
     parser.add_argument("--storage")
     parser.add_argument("--study", required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--deadline", type=float)
     parser.add_argument("--parent", type=int, required=True)
     options = parser.parse_args()
     _end_with_parent(options.parent)
@@ -152,6 +163,10 @@ def main() -> int:
     from nas.engine.directory import RunDirectory
     from nas.files import read_json
 
+    _load()
+    order = sys.stdin.readline()
+    if not order:
+        return 0  # the search that started this process has come to nothing
     try:
         settings = parse_settings(read_json(RunDirectory(options.directory).settings))
         open_worker(
@@ -161,7 +176,7 @@ def main() -> int:
             storage=options.storage,
             study=options.study,
             name=options.name,
-            deadline=options.deadline,
+            deadline=json.loads(order)["deadline"],
             dedicated=True,
         ).run()
     except ToolkitError as error:

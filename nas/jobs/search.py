@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import optuna
 
     from nas.engine.context import Context
+    from nas.engine.local import LocalPool
 
 
 def search(
@@ -62,8 +64,9 @@ def search(
         directory.unseal()
         started = time.time()
         watching.message(f"run directory: {directory.path}")
-        context = _open(chosen, directory, watching)
-        opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching)
+        with _workers(chosen, directory, storage, study, engine, watching) as pool:
+            context = _open(chosen, directory, watching)
+            opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching, pool=pool)
         control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
         record = _conclude(context, opened, control, progress=watching, command=command, started=started)
         return _publish(directory, record)
@@ -88,6 +91,23 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
     return parse_settings({**stored.model_dump(mode="json"), **asked})
 
 
+@contextmanager
+def _workers(
+    settings: SearchSettings, directory: RunDirectory, storage: str | None, name: str, engine: str, progress: Progress
+) -> Iterator[LocalPool | None]:
+    """The worker processes of this machine; those of a new search load their libraries while its data is opened."""
+    from nas.engine.local import LocalPool
+
+    pool = LocalPool(directory.path, settings, progress, storage=storage, study=name) if engine == "local" else None
+    try:
+        if pool and not directory.settings.exists():
+            pool.get_ready()
+        yield pool
+    finally:
+        if pool:
+            pool.close()
+
+
 def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress) -> Context:
     from nas.engine.context import Context
     from nas.engine.sampling import build_sampler
@@ -106,18 +126,25 @@ def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress)
     return context
 
 
-def _summarise(context: Context, progress: Progress) -> None:
-    """Describe the data, once."""
+def _described(context: Context, progress: Progress) -> Callable[[], None]:
+    """Describe the data, once; what is returned writes it down and says its warnings."""
     from nas.data import summarise
 
-    if not context.directory.data.exists():
-        summary = summarise(context.dataset, context.parts)
+    if context.directory.data.exists():
+        return lambda: None
+    summary = summarise(context.dataset, context.parts)
+
+    def publish() -> None:
         write_json(context.directory.data, summary.model_dump(mode="json"))
         for warning in summary.warnings:
             progress.message(warning)
 
+    return publish
 
-def _run_trials(context: Context, *, storage: str | None, name: str, engine: str, progress: Progress) -> optuna.Study:
+
+def _run_trials(
+    context: Context, *, storage: str | None, name: str, engine: str, progress: Progress, pool: LocalPool | None = None
+) -> optuna.Study:
     import optuna
 
     from nas.engine.local import LocalPool
@@ -136,14 +163,15 @@ def _run_trials(context: Context, *, storage: str | None, name: str, engine: str
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
 
-    describe = partial(_summarise, context, progress)
+    describe = partial(_described, context, progress)
     if engine != "local" or finished():
-        describe()
+        describe()()
     if not finished():
         if engine == "here":
             open_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline).run()
         elif engine == "local":
-            LocalPool(path, settings, progress, storage=storage, study=name).run(deadline, finished, meanwhile=describe)
+            pool = pool or LocalPool(path, settings, progress, storage=storage, study=name)
+            pool.run(deadline, finished, meanwhile=describe)
         elif engine == "ray":
             from nas.engine.ray_engine import run_on_ray
 

@@ -1,9 +1,10 @@
 import subprocess
 import sys
+import time
 
 import pytest
 
-from nas.engine import local
+from nas.engine import local, process
 from nas.engine.local import LocalPool, worker_environments
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
@@ -60,6 +61,34 @@ def test_what_is_done_meanwhile_may_fail_and_stops_the_workers(tmp_path, monkeyp
     with pytest.raises(InputError, match="the disk is full"):
         made.run(None, lambda: False, meanwhile=fail)
     assert not made._processes
+
+
+def test_what_is_done_meanwhile_is_concluded_even_after_the_last_worker(tmp_path, monkeypatch):
+    made, messages, started = pool(tmp_path, monkeypatch, "")
+    made.run(None, lambda: True, meanwhile=lambda: time.sleep(2.0) or (lambda: messages.append("described")))
+    assert started.read_text() == "x"
+    assert messages == ["described"]
+
+
+def test_workers_that_are_ready_wait_and_leave_no_trace_where_they_are_not_wanted(tmp_path, monkeypatch):
+    made, _, started = pool(tmp_path, monkeypatch, "sys.stdin.readline() and p.write_text('went')")
+    made.get_ready()
+    time.sleep(2.0)
+    assert started.read_text() == "x"
+    made.close()
+    assert sorted(tmp_path.iterdir()) == [started]
+    made.get_ready()
+    made.run(None, lambda: True)
+    assert started.read_text() == "went"
+
+
+def test_a_worker_waits_for_its_order_and_ends_where_none_comes(tmp_path):
+    line = process.command(tmp_path, storage=None, study="s", name="w")
+    without = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    assert (without.returncode, without.stdout, without.stderr) == (0, b"", b"")
+    sent = subprocess.run(line, input=process.go(None).encode(), capture_output=True, timeout=120)
+    assert sent.returncode == 2, "it looks for the settings of its search, and there are none"
+    assert b"settings.json" in sent.stderr
 
 
 def test_deaths_between_trials_that_end_never_add_up(tmp_path, monkeypatch):
