@@ -247,6 +247,20 @@ def test_help_loads_no_torch_and_no_optuna():
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("nas.report.live", "nas.report.page torch optuna scipy"),  # what watches a search
+        ("nas.jobs.search", "torch optuna scipy sklearn nas.report.page"),  # what waits for its data
+        ("nas.generator.generator", "scipy.optimize scipy.stats sklearn"),  # what proposes its first network
+    ],
+)
+def test_what_a_search_starts_with_loads_nothing_that_comes_later(module, heavy):
+    probe = f"import sys, {module}; print(sorted(set({heavy.split()!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("8h", 28800), ("90m", 5400), ("1h30m", 5400), ("45s", 45), ("1.5h", 5400)])
 def test_durations(text, seconds):
     assert parse_duration(text) == seconds

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
-from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from nas.generator.columns import Array
@@ -137,6 +136,8 @@ class Surrogate:
 
     def fit(self, inputs: Inputs, scores: Array, variances: Array, iterations: int = 40) -> None:
         """Set the parameters to their maximum a posteriori, starting from the priors' means."""
+        from scipy.optimize import minimize  # a quarter of a second, which a search's start need not wait for
+
         squares = [x * x for x in inputs]
         result = minimize(
             self._loss,
