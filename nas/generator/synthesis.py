@@ -68,8 +68,15 @@ class GeneratorDistribution:
         for name, choices in space.decisions.items():
             uniform = np.full(len(choices), 1.0 / len(choices))
             if prototype is not None and prototype[name] in choices:
-                uniform = (1 - PROTOTYPE) * uniform + PROTOTYPE * _indicator(choices, prototype[name])
+                uniform = (1 - PROTOTYPE) * uniform
+                uniform[choices.index(prototype[name])] += PROTOTYPE
             self.probabilities[name] = uniform
+        # All choices of all decisions in one line, each decision's after the last, and one place more for what is no choice.
+        ends = np.cumsum([len(choices) + 1 for choices in space.decisions.values()])
+        self._ends = ends.tolist()
+        starts = zip(space.decisions.values(), [0, *self._ends], strict=False)
+        self._places = [{choice: start + at for at, choice in enumerate(choices)} for choices, start in starts]
+        self._rows: dict[str, list[int]] = {}
 
     def draw(self, rng: np.random.Generator, budget: Budget | None) -> Architecture:
         """G(s; θ_G): a network drawn from the distribution and repaired to the budget."""
@@ -88,13 +95,23 @@ class GeneratorDistribution:
             block_weights: decision → h; missing ones are 1.
         """
         step: Probabilities = {}
-        for name, options in self._space.decisions.items():
-            target = sum(w * _indicator(options, elite[name]) for w, elite in zip(weights, elites, strict=True))
-            known = float(np.sum(target))  # less than one where a published point lies between the choices
+        rows = np.array([self._row(elite) for elite in elites])
+        shares = np.bincount(rows.ravel(), np.repeat(weights, rows.shape[1]), self._ends[-1])
+        for name, end, options in zip(self._space.decisions, self._ends, self._space.decisions.values(), strict=True):
+            target = shares[end - 1 - len(options) : end - 1]
+            known = float(target.sum())  # less than one where a published point lies between the choices
             rate = RATE * block_weights.get(name, 1.0)
             step[name] = rate * (target - known * self.probabilities[name])
             self.probabilities[name] = self.probabilities[name] + step[name]
         return step
+
+    def _row(self, architecture: Architecture) -> list[int]:
+        """The place of each decision's choice in the line of all."""
+        row = self._rows.get(architecture.key)
+        if row is None:
+            pairs = zip(self._places, architecture.values(), self._ends, strict=True)
+            row = self._rows[architecture.key] = [places.get(value, end - 1) for places, value, end in pairs]
+        return row
 
     def to_json(self) -> dict[str, list[float]]:
         """Decision → probabilities in the order of its choices."""
@@ -169,10 +186,6 @@ def round_entry(
         "total_step": float(sum(np.abs(change).sum() / 2 for change in step.values())),
         "value_per_flop": dict(values_per_flop),
     }
-
-
-def _indicator(options: Sequence[Any], value: Any) -> Array:
-    return np.array([float(option == value) for option in options])
 
 
 def _of_block(heights: Mapping[str, float], owner: str | None) -> float:
