@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -151,23 +154,77 @@ _BRANCH_START = 0.2
 log-loss 0.941 instead of 0.970."""
 
 
-def _initialise(network: nn.Module) -> None:
-    """He initialisation for the convolutions; small weights where residual branches end, so that training starts near the
-    shortcuts, and in the last layer, so that it starts near equal odds."""
-    last = None
+_GROWTH = 100.0
+"""By how much the variance of gradients may grow over the steps of batch normalisation and ReLU between two shortcuts."""
+
+
+def _initialise(network: Network) -> None:
+    """He initialisation; small weights where residual branches end, so that training starts near the shortcuts, and in the last
+    layer, so that it starts near equal odds; and what keeps long stretches without a shortcut trainable (``_calm``)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            last = module
-    for module in network.modules():
-        if isinstance(module, Residual):
-            *_, end = (part for part in module.branch.modules() if isinstance(part, nn.Conv2d))
+    head = network.get_submodule(network.block_names[-1])
+    layers = [part for part in head.modules() if isinstance(part, nn.Linear)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer is layers[-1]:
+            nn.init.normal_(layer.weight, std=0.01)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    stretch: list[nn.BatchNorm2d] = []
+    for name in network.block_names:
+        block = network.get_submodule(name)
+        if isinstance(block, Residual):
+            *_, end = (part for part in block.branch.modules() if isinstance(part, nn.Conv2d))
             with torch.no_grad():
                 end.weight.mul_(_BRANCH_START)
-    if last is not None:
-        nn.init.normal_(last.weight, std=0.01)
-        if last.bias is not None:
-            nn.init.zeros_(last.bias)
+            _calm(_before_relu(block.branch))
+            _calm(stretch)
+            stretch = []
+        else:
+            stretch += _before_relu(block)
+    _calm(stretch)
+
+
+def _before_relu(module: nn.Module) -> list[nn.BatchNorm2d]:
+    """The normalisations whose output goes through a ReLU, in order."""
+    parts = [part for part in module.modules() if not list(part.children())]
+    return [one for one, after in pairwise(parts) if isinstance(one, nn.BatchNorm2d) and isinstance(after, nn.ReLU)]
+
+
+def _calm(stretch: Sequence[nn.BatchNorm2d]) -> None:
+    """Shift the inputs of a stretch's ReLUs upwards, so far that gradients grow by no more than ``_GROWTH`` over all of it.
+
+    Behind batch normalisation each ReLU multiplies the variance of the gradient by π/(π−1) = 1.47 (Yang et al. 2019): over
+    the 40 steps of eight PEPX blocks without long-range connections by millions, and such networks stay at chance. A ReLU
+    whose inputs lie above zero is closer to linear, and multiplies it by less. Six random ones of 8 to 16 blocks after 250
+    steps: log-loss 1.10, chance, each without the shift; 0.75 to 1.06, on average 0.86, with it.
+    """
+    shift = _shift(len(stretch))
+    for norm in stretch:
+        nn.init.constant_(norm.bias, shift)
+
+
+@lru_cache
+def _shift(steps: int) -> float:
+    """The smallest shift of standard normal inputs at which so many steps keep to ``_GROWTH``."""
+    low, high = 0.0, 8.0
+    if gradient_gain(low) ** steps <= _GROWTH:
+        return 0.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (low, middle) if gradient_gain(middle) ** steps <= _GROWTH else (middle, high)
+    return high
+
+
+def gradient_gain(shift: float) -> float:
+    """By how much a ReLU of normal inputs of this mean and variance 1, with what normalises its output, multiplies a gradient's variance.
+
+    E[relu'(x)²] ÷ Var[relu(x)].
+    """
+    density, above = math.exp(-(shift**2) / 2) / math.sqrt(2 * math.pi), (1 + math.erf(shift / math.sqrt(2))) / 2
+    mean = density + shift * above
+    return above / ((1 + shift**2) * above + shift * density - mean**2)
