@@ -147,11 +147,10 @@ def sample_batch(space: NetworkSpace, n: int, fit: Fit) -> list[Values]:
     """``n`` random networks inside the upper bounds, drawn as ``space.sample`` draws one: canonical values."""
     known, budget = space._open_widths, fit.budget
     places = space._draw_places(n, fit.rng, fit.reach)
-    structures = [list(map(getitem, known.choices, row)) for row in places.tolist()]
+    structures = [space._canonical(list(map(getitem, known.choices, row))) for row in places.tolist()]
     start = places[:, known.positions]
     widths, large = np.zeros_like(start), np.arange(n)
     if fit.reach:  # else hardly any fits
-        structures = list(map(space._canonical, structures))
         batch = Batch(space, structures, fit.size, fit.in_channels, fit.classes)
         widths = _fitted(batch, known, start, budget, fit.rng)
         large = np.flatnonzero(~batch.under(np.broadcast_to(known.tables[:, 0], start.shape), budget))
