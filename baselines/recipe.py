@@ -47,7 +47,7 @@ class Recipe(BaseModel):
     optimiser: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     learning_rate: float = Field(
         3e-3, gt=0
-    )  # at 4e-3 some networks without shortcuts stay at chance; 2e-3 is slower for the others
+    )  # at 4e-3 some networks without shortcuts stay at chance, at 2e-3 others are slower
     weight_decay: float = Field(0.02, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False

@@ -90,9 +90,9 @@ class LocalPool:
             ToolkitError: a worker ended with an error of its own, or workers keep dying.
         """
         self._deadline = deadline
-        if not self._waiting:
-            self.get_ready()
         try:
+            if not self._waiting:
+                self.get_ready()
             while self._waiting:
                 self._set_off(self._waiting.pop(0))
             beside = _beside(meanwhile) if meanwhile else None
@@ -103,6 +103,7 @@ class LocalPool:
                     beside.result()()
                     beside = None
         finally:
+            self.close()
             self._stop()
 
     def _spawn(self, slot: int) -> _Process:
