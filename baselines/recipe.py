@@ -45,9 +45,7 @@ class Recipe(BaseModel):
     epochs: int = Field(8, ge=1)
     batch_size: int = Field(16, ge=1)  # ended lower than 32 in every short training compared: few images, so steps are scarce
     optimiser: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
-    learning_rate: float = Field(
-        3e-3, gt=0
-    )  # at 4e-3 some networks without shortcuts stay at chance, at 2e-3 others are slower
+    learning_rate: float = Field(3e-3, gt=0)  # at 4e-3 some plain networks stay at chance, at 2e-3 others are slower
     weight_decay: float = Field(0.02, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
