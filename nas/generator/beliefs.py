@@ -57,11 +57,12 @@ class Beliefs:
         posterior, scores, rows = self._posterior("score", history, points, direction)
         smooth = posterior.smoothed(scores)
         met = np.array([observations[i].violation <= 0 for i in rows])
-        if not met.any():
-            return self._chance(history, points, direction)
-        incumbent = max([*smooth[met], *posterior.believed(scores)])
+        improved_on = smooth[met] if met.any() else smooth  # where none meets them, quality still counts beside the chance
+        incumbent = max([*improved_on, *posterior.believed(scores)])
         improvement = log_expected_improvement(*posterior.predict(scores), incumbent)
-        return improvement if met.all() else improvement + self._chance(history, points, direction)
+        # where all fail alike, nothing says where they would not
+        told_apart = len({observations[i].violation for i in rows}) > 1
+        return improvement + self._chance(history, points, direction) if told_apart else improvement
 
     def ignorance(self, known: Sequence[Architecture], networks: Sequence[Architecture]) -> Array:
         """How little the known networks (at least one) say about others, whatever they score: float64 (n,).

@@ -97,14 +97,16 @@ class HistoryReader:
         if architecture is None or values is None:
             return None
         attributes = trial.user_attrs
-        constraints = {n: v for n, v in trial.constraints.items() if self._use_audit or n != SCREEN}
+        complete = trial.state == TrialState.COMPLETE
+        screened = self._use_audit and complete  # a pruned network was not looked at: its constraint is there for Optuna's sake
+        constraints = {n: v for n, v in trial.constraints.items() if screened or n != SCREEN}
         return Observation(
             architecture=architecture,
             values=values,
             standard_error=_number(attributes.get("standard_error")),
             violation=sum(max(value, 0.0) for value in constraints.values()),
             block_importances={str(k): _number(v) for k, v in (attributes.get("block_importances") or {}).items()},
-            complete=trial.state == TrialState.COMPLETE,
+            complete=complete,
         )
 
 

@@ -24,7 +24,10 @@ class GeneratorOptions:
         parts: of the representation (see ``representation.py``).
         use_noise: whether the standard errors of scores enter.
         use_block_importances: whether importances of blocks steer what is mutated.
-        use_audit: whether the constraint of the audit's screen counts; other constraints always do.
+        use_audit: whether the constraint of the audit's screen counts; other constraints always do. On, because how far a
+            network relies on a shortcut is a trait of its architecture, too: of 40 networks, four trainings each, on a phantom
+            with a planted frame, the intraclass correlation of that reliance was 0.50 (95 % interval 0.34 to 0.66;
+            ``tests.performance.phantom_icc``); the rule was to switch it on where the lower bound exceeds 0.2.
     """
 
     initial: int = 5
@@ -35,7 +38,7 @@ class GeneratorOptions:
     parts: tuple[str, ...] = PARTS
     use_noise: bool = True
     use_block_importances: bool = False
-    use_audit: bool = False
+    use_audit: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", tuple(self.parts))  # JSON turns tuples into lists

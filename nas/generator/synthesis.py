@@ -18,7 +18,8 @@ Ours:
 
       argmax_{N ∈ Ĝ} log E[max(g(N) − g*, 0)] + log P(c(N) > 0),     g* = max over observed and pending N' of E[g(N')],
 
-  where a pending N' is believed to turn out as predicted. The first networks, of which nothing is known, maximise the
+  where observed means those with 1_r = 1 if there are any, and a pending N' is believed to turn out as predicted; the second
+  term is left out where all observed break the constraints alike. The first networks, of which nothing is known, maximise the
   surrogate's prior standard deviation given those before them, among a few random ones near the budget's edge.
   Of this, *published* are expected improvement (Močkus 1975; Jones et al. 1998), its product with the chance of meeting the
   constraints (Schonlau et al. 1998), the kriging believer (Ginsbourger et al. 2010) and best-candidate sampling (Mitchell

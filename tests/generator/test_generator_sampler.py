@@ -102,17 +102,37 @@ def test_constraints_turn_the_search_away_from_what_breaks_them() -> None:
     assert np.mean([trial.constraints["few threes"] <= 0 for trial in late]) > 0.5
 
 
-def test_the_audits_screen_counts_only_on_request() -> None:
+def test_where_nothing_meets_the_constraints_quality_still_counts() -> None:
+    space = small_space()
+    study = optuna.create_study(direction="maximize", sampler=GeneratorSampler(space, None, seed=0))
+
+    def objective(trial: optuna.Trial) -> float:
+        network = space.suggest(trial)
+        trial.set_constraint("never", 1.0)
+        return smooth_score(network)
+
+    study.optimize(objective, n_trials=30)
+    values = [trial.value or 0.0 for trial in study.trials]
+    assert np.mean(values[15:]) > np.mean(values[:5]) + np.std(values[:5])
+
+
+@pytest.mark.parametrize(("use_audit", "pruned", "expected"), [(False, False, 0.0), (True, False, 1.0), (True, True, 0.0)])
+def test_the_audits_screen_counts_where_it_was_asked_for_and_the_network_was_looked_at(
+    use_audit: bool, pruned: bool, expected: float
+) -> None:
     space = small_space(3)
-    for use_audit, expected in ((False, 0.0), (True, 1.0)):
-        sampler = GeneratorSampler(space, None, use_audit=use_audit)
-        study = optuna.create_study(sampler=sampler)
-        trial = study.ask()
-        space.suggest(trial)
-        trial.set_constraint("screen", 1.0)
+    sampler = GeneratorSampler(space, None, use_audit=use_audit)
+    study = optuna.create_study(sampler=sampler)
+    trial = study.ask()
+    space.suggest(trial)
+    trial.set_constraint("screen", 1.0)
+    if pruned:
+        trial.report(1.0, 1)
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    else:
         study.tell(trial, 1.0)
-        sampler.learn(study)
-        assert sampler.state()["observations"][0]["violation"] == expected
+    sampler.learn(study)
+    assert sampler.state()["observations"][0]["violation"] == expected
 
 
 def test_parallel_asks_are_distinct_and_diverse() -> None:
