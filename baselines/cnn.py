@@ -25,6 +25,7 @@ ISLAM_RECIPE = Recipe(
     epochs=125,
     batch_size=16,
     optimiser="rmsprop",
+    linear_inputs=0,
     learning_rate=1e-4,
     weight_decay=0.0,
     momentum=0.0,

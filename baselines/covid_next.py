@@ -48,6 +48,7 @@ register_baseline(
             epochs=50,
             batch_size=64,
             optimiser="adam",
+            linear_inputs=0,
             learning_rate=1e-4,
             weight_decay=1e-3,
             schedule="plateau",

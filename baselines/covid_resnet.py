@@ -98,6 +98,7 @@ register_baseline(
             epochs=41,
             batch_size=32,
             optimiser="adamw",
+            linear_inputs=0,
             learning_rate=1e-3,
             weight_decay=0.01,
             schedule="one_cycle",

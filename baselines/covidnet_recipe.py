@@ -16,6 +16,7 @@ COVIDNET_RECIPE = Recipe(
     epochs=22,
     batch_size=8,
     optimiser="adam",
+    linear_inputs=0,
     learning_rate=2e-5,
     weight_decay=0.0,
     schedule="plateau",

@@ -49,6 +49,7 @@ register_baseline(
             epochs=50,
             batch_size=16,
             optimiser="adam",
+            linear_inputs=0,
             learning_rate=1e-5,
             weight_decay=0.0,
             schedule="constant",

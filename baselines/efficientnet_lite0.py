@@ -165,6 +165,7 @@ register_baseline(
             epochs=20,
             batch_size=32,
             optimiser="adamw",
+            linear_inputs=0,
             learning_rate=1e-4,
             weight_decay=0.01,
             early_stopping=5,

@@ -37,6 +37,7 @@ register_baseline(
             epochs=50,
             batch_size=32,
             optimiser="adam",
+            linear_inputs=0,
             learning_rate=1e-4,
             weight_decay=0.0,
             warmup=0.0,

@@ -50,14 +50,14 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
     """Groups for the optimiser: by layer rate, and with or without weight decay (none on biases and normalisation).
 
     ``recipe.layer_rates`` cuts the layers, input to output, into as many runs of equal length; each group carries its
-    factor as ``rate``.
+    factor as ``rate``. Wide linear layers have a factor of their own besides, see ``width_factor``.
     """
     rates = recipe.layer_rates or (1.0,)
     leaves = weighted_leaves(model)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     seen: set[int] = set()
     for position, leaf in enumerate(leaves):
-        rate = rates[position * len(rates) // len(leaves)]
+        rate = rates[position * len(rates) // len(leaves)] * width_factor(leaf, recipe)
         for parameter in leaf.parameters(recurse=False):
             if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
@@ -68,6 +68,19 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
         {"params": members, "weight_decay": recipe.weight_decay if decays else 0.0, "rate": rate}
         for (rate, decays), members in groups.items()
     ]
+
+
+def width_factor(layer: nn.Module, recipe: Recipe) -> float:
+    """Factor on the learning rate of a linear layer with more than ``recipe.linear_inputs`` inputs: their ratio (μP).
+
+    A step of Adam or RMSprop moves every weight by about the learning rate, and behind a ReLU all inputs are positive: so
+    all of them push an output the same way, by the rate times their number. On 1,500 inputs, a flattened head's, one step
+    of 3e-3 moves it by several standard deviations, and hidden units die for good. Yang et al. 2021 (Tensor Programs V,
+    table 3) let the rate fall with the number of inputs. Layers that are normalised behind do not need it.
+    """
+    if recipe.optimiser == "sgd" or not recipe.linear_inputs or not isinstance(layer, nn.Linear):
+        return 1.0
+    return min(1.0, recipe.linear_inputs / layer.in_features)
 
 
 def make_optimiser(groups: Iterable[dict], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:

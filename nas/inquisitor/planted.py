@@ -23,7 +23,7 @@ IMAGE_SIZE = 48
 CLARITY = 40.0  # grey levels added to a lesion of full severity: networks of seconds become competent
 KINDS = ("marker", "marker2", "frame", "obstruction", "style", "size")
 RECIPE = Recipe(
-    name="self-test", epochs=8, batch_size=64, learning_rate=6e-3,
+    name="self-test", epochs=8, batch_size=64, learning_rate=6e-3, linear_inputs=0,
     augmentation=Augmentation(rotation=0, translation=0.06, zoom=0, flip=0, brightness=0, contrast=0),
 )  # fmt: skip
 

@@ -57,6 +57,36 @@ def test_decay_spares_biases_and_normalisation_and_rates_follow_depth(tiny):
     assert {group["lr"] for group in optimiser.param_groups} == {0.05, 0.5}
 
 
+@pytest.mark.parametrize(
+    ("optimiser", "most", "expected"), [("adamw", 64, 0.25), ("rmsprop", 64, 0.25), ("adam", 0, 1.0), ("sgd", 64, 1.0)]
+)
+def test_wide_linear_layers_learn_slower(optimiser, most, expected):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(256, 8), nn.ReLU(), nn.Linear(8, 3))
+    groups = parameter_groups(model, Recipe(optimiser=optimiser, linear_inputs=most))
+    rates = {id(p): group["rate"] for group in groups for p in group["params"]}
+    assert [rates[id(layer.weight)] for layer in (model[0], model[2], model[4])] == [1.0, expected, 1.0]
+
+
+def test_hidden_units_behind_many_positive_inputs_survive():
+    """One common push a step: 1,536 inputs of about one move a unit by 1,536 rates, as far as the units lie apart."""
+    alive = {}
+    for most in (0, 64):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(1536, 32), nn.ReLU(), nn.Linear(32, 2))
+        nn.init.kaiming_normal_(model[0].weight, nonlinearity="relu")
+        recipe = Recipe(learning_rate=3e-3, linear_inputs=most)
+        optimiser = make_optimiser(parameter_groups(model, recipe), recipe, torch.device("cpu"))
+        set_rate(optimiser, recipe.learning_rate)
+        for _ in range(30):
+            inputs, labels = 1 + 0.1 * torch.randn(16, 1536), torch.randint(2, (16,))
+            loss = nn.functional.cross_entropy(model(inputs), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        alive[most] = float((model[1](model[0](1 + 0.1 * torch.randn(64, 1536))) > 0).any(0).float().mean())
+    assert alive[64] > alive[0] + 0.1, alive
+
+
 def test_shared_parameters_are_counted_once():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[1].weight = model[0].weight
