@@ -6,8 +6,8 @@ The parts, each with weights that are learnt (a part that says nothing about a s
   weight per decision times one per choice (the choices' weights shared by all decisions with the same choices); the places
   of decisions with many numeric choices, so that near widths are near; counts of equal choices; shares of the budget;
 * ``paths``: where the decisions with the same choices are as many as the edges of a complete directed acyclic graph
-  (6, 10, 15 or 21), the multisets of choices along the paths from its first node to its last. A hypothesis about the space:
-  the benefit is large where it is a cell, and elsewhere the weight goes to zero;
+  (6, 10, 15 or 21) and belong to no block, the multisets of choices along the paths from its first node to its last. A
+  hypothesis about the space: the benefit is large where it is a cell, and elsewhere the weight goes to zero;
 * ``counts``: how often each choice occurs among decisions with the same choices: what matters where positions do not;
 * ``cost``: shares of the budget, or the logarithms of the figures where no budget is set;
 * ``proxies``: named zero-cost scores, where a function that computes them is given.
@@ -15,9 +15,9 @@ The parts, each with weights that are learnt (a part that says nothing about a s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +93,9 @@ class Representation:
         self._path_counts = [
             PathCounts(places, group, self._sizes[group[0]])
             for group in self._groups
-            if cell_paths(len(group)) and self._sizes[group[0]] <= PATH_CHOICES
+            if cell_paths(len(group))
+            and self._sizes[group[0]] <= PATH_CHOICES
+            and all(space.block_of(self._names[i]) is None for i in group)  # a chain of blocks is no cell
         ]
         raw = self._blocks(places, shares, scores)
         self._centre = {name: block.mean(axis=0) for name, block in raw.items()}
@@ -170,11 +172,20 @@ class Representation:
         return Part(name, tie, np.concatenate([p.mean for p in parts]), np.concatenate([p.sd for p in parts]))
 
     def _decision_weights(self) -> Part:
-        """One weight per decision (of many: one per block times one per role), times one per choice of each group."""
+        """One weight per decision (of many: one per block times one per role), times one per choice of each group.
+
+        A priori each role matters alike, however many decisions share it: whether there are long-range connections as much
+        as the kernels of all blocks together. (With a share for each decision instead, 15 trained networks of a space of
+        149 said nothing about others: rank correlation 0.07 against 0.27.)
+        """
+        roles = Counter(name.rpartition(".")[2] for name in self._names)
         owners: list[tuple[str, ...]] = [(name,) for name in self._names]
-        if len(self._names) > TIED_ABOVE:
+        prior = {name: (np.log(2.0 / len(owners)), 1.0) for name in self._names}
+        if len(owners) > TIED_ABOVE:
             owners = [(f"block {self._space.block_of(name)}", f"role {name.rpartition('.')[2]}") for name in self._names]
-        places = {owner: place for place, owner in enumerate(dict.fromkeys(chain.from_iterable(owners)))}
+            prior = {owner: (0.0, 0.7) for owner, _ in owners}
+            prior |= {f"role {role}": (np.log(2.0 / (len(roles) * members)), 1.5) for role, members in roles.items()}
+        places = {owner: place for place, owner in enumerate(prior)}
         n_choices = sum(self._sizes[group[0]] for group in self._groups)
         tie = np.zeros((sum(self._sizes), len(places) + n_choices))
         starts = np.concatenate([[0], np.cumsum(self._sizes)])
@@ -187,8 +198,8 @@ class Representation:
             for position in group:
                 tie[starts[position] : starts[position + 1], first : first + size] += np.eye(size)
             first += size
-        mean = np.concatenate([np.full(len(places), np.log(2.0 / len(owners)) / len(owners[0])), np.zeros(n_choices)])
-        sd = np.concatenate([np.ones(len(places)), np.full(n_choices, 0.7)])
+        mean = np.concatenate([[mean for mean, _ in prior.values()], np.zeros(n_choices)])
+        sd = np.concatenate([[sd for _, sd in prior.values()], np.full(n_choices, 0.7)])
         return Part("onehot", tie, mean, sd)
 
 

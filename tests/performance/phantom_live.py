@@ -1,7 +1,8 @@
-"""The generator against random search, live on the phantom: every evaluation is a training.
+"""The generator against random search, live on the phantom: every evaluation is a training with the shared recipe.
 
     python -m tests.performance.phantom_live --out RUNS.jsonl [--seeds 10] [--evaluations 30] [--samplers generator,random]
 
+Another process may share the work by ``--last-first`` (the comparison is printed when none is missing).
 Each search picks its best network by validation; that network, as trained, is scored on 5,000 fresh images. Printed: the mean
 of each sampler and the paired difference to random search over seeds with its 95 % interval (Student's t).
 ``generator+blocks`` is the generator with the feedback of block importances.
@@ -20,6 +21,7 @@ import optuna
 import torch
 from scipy.stats import t as student
 
+from baselines.recipe import Recipe
 from nas.data.dataset import Dataset
 from nas.data.phantom import phantom
 from nas.evaluation import DeviceData, predict_logits, quality
@@ -29,6 +31,7 @@ from tests.performance.phantom_landscape import CLASSES, IMAGE_SIZE, images, pep
 
 BUDGET = Budget(flops=400_000, image_size=IMAGE_SIZE)
 FRESH = 5000
+RECIPE = Recipe(epochs=5)
 STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {"generator+blocks": ("generator", {"use_block_importances": True})}
 
 
@@ -43,7 +46,7 @@ def run(strategy: str, seed: int, evaluations: int, fresh: Dataset) -> dict[str,
     for index in range(evaluations):
         trial = study.ask()
         architecture = space.suggest(trial, BUDGET)
-        model = train_network(architecture, space, data, training, 1000 * seed + index)
+        model = train_network(architecture, space, data, training, 1000 * seed + index, RECIPE)
         value, error = quality(predict_logits(model, data, indices=validation), dataset.labels[validation])
         trial.set_user_attr("architecture", architecture.to_json())
         trial.set_user_attr("standard_error", error)
@@ -70,6 +73,12 @@ def compare(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     }
 
 
+def read(path: Path) -> dict[tuple[str, int, int], dict[str, Any]]:
+    """Runs that are done, by strategy, seed and number of evaluations."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {tuple(row["key"]): row for row in map(json.loads, lines)}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,21 +86,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--evaluations", type=int, default=30)
     parser.add_argument("--samplers", default="generator,random")
+    parser.add_argument("--last-first", action="store_true", help="from the end: for a second process on the same file")
     parser.add_argument("--summary", type=Path)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
-    runs = {tuple(row["key"]): row for row in map(json.loads, lines)}
     fresh = phantom(n=FRESH, image_size=IMAGE_SIZE, seed=999, classes=CLASSES)
     strategies = chosen.samplers.split(",")
-    for seed in range(chosen.seeds):
-        for strategy in strategies:
-            key = (strategy, seed, chosen.evaluations)
-            if key not in runs:
-                runs[key] = run(strategy, seed, chosen.evaluations, fresh)
-                with chosen.out.open("a") as file:
-                    file.write(json.dumps(runs[key]) + "\n")
+    keys = [(strategy, seed, chosen.evaluations) for seed in range(chosen.seeds) for strategy in strategies]
+    for key in reversed(keys) if chosen.last_first else keys:
+        if key not in read(chosen.out):
+            row = run(*key, fresh)
+            with chosen.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+    runs = read(chosen.out)
     scores = {s: np.array([runs[s, seed, chosen.evaluations]["fresh"] for seed in range(chosen.seeds)]) for s in strategies}
     summary: dict[str, Any] = {
         "command": f"python -m tests.performance.phantom_live --samplers {chosen.samplers} --seeds {chosen.seeds} "
