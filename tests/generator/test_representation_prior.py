@@ -1,0 +1,25 @@
+"""What the representation of a space of many decisions believes before anything was observed."""
+
+import numpy as np
+import pytest
+
+from nas.generator.costs import Costs
+from nas.generator.representation import TIED_ABOVE, Representation
+from search_spaces import Budget, get_space
+
+
+def test_each_role_weighs_alike_however_many_decisions_share_it_and_blocks_are_no_cell() -> None:
+    space, budget = get_space("pepx", classes=2, image_size=32), Budget(flops=400_000, image_size=32)
+    networks = space.sample_many(20, np.random.default_rng(0), budget)
+    representation = Representation(Costs(space, budget), networks)
+    assert len(space.decisions) > TIED_ABOVE
+    assert "paths" not in [part.name for part in representation.parts]
+    joint = next(part for part in representation.parts if part.name == "joint")
+    weights = np.exp(joint.tie @ joint.mean)
+    totals: dict[str, float] = {}
+    start = 0
+    for name, choices in space.decisions.items():
+        role = name.rpartition(".")[2]
+        totals[role] = totals.get(role, 0.0) + float(weights[start])
+        start += len(choices)
+    assert list(totals.values()) == pytest.approx([2.0 / len(totals)] * len(totals))
