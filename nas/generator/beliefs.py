@@ -49,6 +49,9 @@ class Beliefs:
         Pending networks are believed to turn out as predicted (the kriging believer of Ginsbourger et al. 2010): nothing is
         left to learn at them and little near them, and what is proposed meanwhile has to improve on the best of them, too.
 
+        As long as ``little`` is known, improvement counts from the worst network that was seen: in effect the mean decides.
+        The uncertainty about networks that differ in a hundred decisions is the same for all but the oddest.
+
         Args:
             points: columns of the candidates; the same tuple again costs little.
             direction: float64 (objectives,), weights of several objectives.
@@ -58,20 +61,27 @@ class Beliefs:
         smooth = posterior.smoothed(scores)
         met = np.array([observations[i].violation <= 0 for i in rows])
         improved_on = smooth[met] if met.any() else smooth  # where none meets them, quality still counts beside the chance
-        incumbent = max([*improved_on, *posterior.believed(scores)])
+        incumbent = min(smooth) if self.little(history) else max([*improved_on, *posterior.believed(scores)])
         improvement = log_expected_improvement(*posterior.predict(scores), incumbent)
         # where all fail alike, nothing says where they would not
         told_apart = len({observations[i].violation for i in rows}) > 1
         return improvement + self._chance(history, points, direction) if told_apart else improvement
+
+    def little(self, history: History) -> bool:
+        """Whether decisions are so many that they share weights, and the observed networks fewer than they."""
+        return self.representation.tied and len(history.observations) < self.representation.decisions
 
     def ignorance(self, known: Sequence[Architecture], networks: Sequence[Architecture]) -> Array:
         """How little the known networks (at least one) say about others, whatever they score: float64 (n,).
 
         It is the standard deviation under the surrogate's prior, so no score is needed.
         """
-        posterior = Posterior(Surrogate(self.representation.parts), self.representation.encode(networks))
+        posterior = Posterior(self._prior(), self.representation.encode(networks))
         posterior = posterior.observe(self.representation.encode(known), np.zeros(len(known)))
         return posterior.predict(np.zeros(len(known)))[1]
+
+    def _prior(self) -> Surrogate:
+        return Surrogate(self.representation.parts, self.representation.noise)
 
     def _chance(self, history: History, points: Inputs, direction: Array) -> Array:
         posterior, margins, _ = self._posterior("constraints", history, points, direction)
@@ -135,7 +145,7 @@ class Beliefs:
             return self._fits[what][1]
         rows = subset(targets.scores, FIT_ON)
         inputs = self.representation.encode([observations[i].architecture for i in rows])
-        surrogate = Surrogate(self.representation.parts)
+        surrogate = self._prior()
         surrogate.fit(inputs, targets.scores[rows], targets.variances[rows], iterations=40 if len(rows) <= 100 else 15)
         self._fits[what] = (stamp, surrogate)
         return surrogate

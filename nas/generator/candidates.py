@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Score = Callable[[Sequence["Architecture"]], Array]
 
 NEAR_EDGE = 0.85  # share of the budget from which on a network is near its edge
+ROUNDS = 4  # of evolution
 REFERENCE = 256  # random networks that set the scales of the representation where the set cannot be listed
 EDGE = 64  # networks near the edge that are drawn once beside them: to fill a budget is slow in large spaces
 
@@ -126,7 +127,7 @@ def evolve(
     *,
     exclude: Collection[str],
     weights: Mapping[str, float] | None = None,
-    rounds: int = 4,
+    rounds: int = ROUNDS,
     survivors: int = 16,
 ) -> tuple[list[Architecture], Array]:
     """Maximise ``score`` over feasible networks by mutation and crossover.

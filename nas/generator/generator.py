@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.generator.beliefs import Beliefs, milestones
-from nas.generator.candidates import NEAR_EDGE, Pool, distinct_samples, evolve
+from nas.generator.candidates import NEAR_EDGE, ROUNDS, Pool, distinct_samples, evolve
 from nas.generator.columns import Array
 from nas.generator.costs import admits, has_edge
 from nas.generator.history import History, Observation
@@ -25,6 +25,7 @@ RIVALS = 24  # random networks of which the start takes the one least known
 PARENTS = 12
 SHORTLIST = 24  # candidates whose zero-cost proxies are computed, where there are any
 FRESH, FRESH_EDGE = 24, 4  # fresh candidates of each proposal: from anywhere and as many from θ_G; near the budget's edge
+SCREENED = 400  # random candidates of each proposal as long as little is known
 
 
 class Generator:
@@ -140,7 +141,8 @@ class Generator:
     def _start(self, history: History, rng: np.random.Generator) -> Architecture | None:
         """A network that was not seen before: by default near the budget's edge, and unlike those before it."""
         known = [*(o.architecture for o in history.observations), *history.pending]
-        diverse = self.options.start == "diverse" and bool(known)
+        # among many decisions the least known network is an outlier with the rarest choices, and a poor guess
+        diverse = self.options.start == "diverse" and bool(known) and not self._pool.representation.tied
         drawn = self._drawn(RIVALS if diverse else 1, history, rng)
         if not diverse or not drawn:
             return drawn[0] if drawn else None
@@ -180,22 +182,31 @@ class Generator:
         return [self._pool.architectures[i] for i in best]
 
     def _evolved(self, history: History, direction: Array, rng: np.random.Generator) -> list[Architecture]:
-        """The best that evolution found, best first."""
+        """The best that evolution found, best first.
+
+        As long as little is known nothing is evolved, random networks are ranked alone: a surrogate that knows so little has its
+        optima beside the networks that it has seen, or where it errs most.
+        """
         observations, seen = history.observations, history.seen
-        scores = self._beliefs.targets("score", observations, direction).scores
-        parents = [observations[i].architecture for i in np.argsort(-scores, kind="stable")[:PARENTS]]
-        others = [
-            *self._pool.bank,
-            *distinct_samples(self.space, self.budget, FRESH_EDGE, rng, fill=has_edge(self.budget), exclude=seen),
-            *distinct_samples(self.space, self.budget, FRESH, rng, fill=False, exclude=seen),
-            *(self.distribution.draw(rng, self.budget) for _ in range(FRESH)),
-        ]
+        little = self._beliefs.little(history)
 
         def score(networks: Sequence[Architecture]) -> Array:
             return self._beliefs.worth(history, self._pool.representation.encode(networks), direction)
 
-        steering: Mapping[str, float] | None = self._steering(observations)[0] or None
-        found, _ = evolve(self._pool.costs, score, parents, others, rng, exclude=seen, weights=steering)
+        others = [
+            *self._pool.bank,
+            *distinct_samples(self.space, self.budget, FRESH_EDGE, rng, fill=has_edge(self.budget), exclude=seen),
+            *distinct_samples(self.space, self.budget, SCREENED if little else FRESH, rng, fill=False, exclude=seen),
+            *(self.distribution.draw(rng, self.budget) for _ in range(FRESH)),
+        ]
+        parents: list[Architecture] = []
+        steering: Mapping[str, float] | None = None
+        if not little:
+            scores = self._beliefs.targets("score", observations, direction).scores
+            parents = [observations[i].architecture for i in np.argsort(-scores, kind="stable")[:PARENTS]]
+            steering = self._steering(observations)[0] or None
+        rounds = 0 if little else ROUNDS
+        found, _ = evolve(self._pool.costs, score, parents, others, rng, exclude=seen, weights=steering, rounds=rounds)
         return found[:SHORTLIST]
 
     def _beliefs_with_proxies(self, history: History) -> Beliefs:

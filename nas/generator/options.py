@@ -17,7 +17,8 @@ class GeneratorOptions:
     Attributes:
         initial: networks proposed before the surrogate speaks (it also waits for two scores).
         start: how they are drawn: ``"diverse"`` (of a few near the budget's edge, at least 85 % of it, the one that those
-            before say least about), ``"edge"`` (any near it) or ``"uniform"``.
+            before say least about; any of them in spaces of more than 96 decisions), ``"edge"`` (any near it) or
+            ``"uniform"``.
         refit_every: observations between fits of the surrogate's parameters (more, in proportion, beyond 100).
         at_most: observations that the surrogate stands on; beyond, the best half and an even choice of the rest.
         enumerate_up_to: combinations of choices up to which the feasible set is listed rather than evolved.

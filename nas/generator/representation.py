@@ -8,7 +8,8 @@ The parts, each with weights that are learnt (a part that says nothing about a s
 * ``paths``: where the decisions with the same choices are as many as the edges of a complete directed acyclic graph
   (6, 10, 15 or 21) and belong to no block, the multisets of choices along the paths from its first node to its last. A
   hypothesis about the space: the benefit is large where it is a cell, and elsewhere the weight goes to zero;
-* ``counts``: how often each choice occurs among decisions with the same choices: what matters where positions do not;
+* ``counts``: how often each choice occurs among decisions with the same choices: what matters where positions do not. Left
+  out, also of ``joint``, where decisions are tied: the weights of roles say the same there with fewer columns;
 * ``cost``: shares of the budget, or the logarithms of the figures where no budget is set;
 * ``proxies``: named zero-cost scores, where a function that computes them is given.
 """
@@ -41,6 +42,7 @@ Proxies = Callable[["Architecture"], Mapping[str, float]]
 
 PARTS = ("joint", "paths", "counts", "cost", "proxies")
 TIED_ABOVE = 96  # decisions; above, a decision's weight is its block's times its role's: the fit stays fast and determined
+NOISE, NOISE_TIED = 0.01, 0.3  # prior median of the noise's variance, scores having variance one; what ties hide is noise, too
 ORDERED_FROM = 6  # numeric choices; with fewer, one-hot columns learn as much
 OWN_WEIGHTS = 24  # columns of a part; above, they share one weight
 
@@ -68,6 +70,12 @@ class Representation:
         reference: a feasible sample that sets the columns' scales (mean 0, standard deviation 1) and the known paths.
         proxies: function from an architecture to named zero-cost scores.
         parts: which parts to use; leaving out ``cost`` or ``counts`` leaves these columns out of ``joint``, too.
+
+    Attributes:
+        parts: the kernels' inputs.
+        decisions: how many the space has.
+        tied: whether they are so many that they share weights.
+        noise: prior median of the variance of what the columns do not explain.
     """
 
     def __init__(
@@ -80,6 +88,9 @@ class Representation:
         space = costs.space
         self._space, self._costs, self._proxies = space, costs, proxies
         self._names = tuple(space.decisions)
+        self.decisions = len(self._names)
+        self.tied = self.decisions > TIED_ABOVE
+        self.noise = NOISE_TIED if self.tied else NOISE
         self._places = [{choice: place for place, choice in enumerate(choices)} for choices in space.decisions.values()]
         self._sizes = [len(places) for places in self._places]
         self._groups = groups_of_equal_choices(space.decisions)
@@ -101,7 +112,7 @@ class Representation:
         self._centre = {name: block.mean(axis=0) for name, block in raw.items()}
         self._scale = {name: np.where((sd := block.std(axis=0)) > 1e-9, sd, 1.0) for name, block in raw.items()}
         widths = {name: block.shape[1] for name, block in raw.items()}
-        wanted = [name for name in PARTS if name in parts]
+        wanted = [name for name in PARTS if name in parts and not (name == "counts" and self.tied)]
         self._inputs: dict[str, tuple[str, ...]] = {name: (name,) for name in wanted if name != "joint" and widths[name]}
         if "joint" in wanted:
             columns = [n for n in ("ordered", "counts", "cost") if widths[n] and (n == "ordered" or n in self._inputs)]
@@ -181,7 +192,7 @@ class Representation:
         roles = Counter(name.rpartition(".")[2] for name in self._names)
         owners: list[tuple[str, ...]] = [(name,) for name in self._names]
         prior = {name: (np.log(2.0 / len(owners)), 1.0) for name in self._names}
-        if len(owners) > TIED_ABOVE:
+        if self.tied:
             owners = [(f"block {self._space.block_of(name)}", f"role {name.rpartition('.')[2]}") for name in self._names]
             prior = {owner: (0.0, 0.7) for owner, _ in owners}
             prior |= {f"role {role}": (np.log(2.0 / (len(roles) * members)), 1.5) for role, members in roles.items()}

@@ -18,10 +18,9 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.special import ndtri
 
 from nas.generator.columns import Array
-from nas.generator.representation import Part
+from nas.generator.representation import NOISE, Part
 
 JITTER = 1e-8
-NOISE = 0.01  # prior median of the unknown noise's variance; scores have variance one
 SHARED = 0.3  # prior median of τ
 Inputs = Sequence[Array]  # one (n, columns) per part
 
@@ -80,9 +79,10 @@ class Surrogate:
 
     Args:
         parts: one kernel each; ``fit`` and ``Posterior`` take one array of columns for each.
+        noise: prior median of the unknown noise's variance; scores have variance one.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], noise: float = NOISE) -> None:
         self.parts = tuple(parts)
         self._slices: list[slice] = []
         mean: list[Array] = []
@@ -92,7 +92,7 @@ class Surrogate:
             mean += [np.array([-np.log(len(self.parts))]), part.mean]
             sd += [np.ones(1), part.sd]
             self._slices.append(slice(start, start + len(part.mean)))
-        self.prior_mean = np.concatenate([*mean, [np.log(SHARED), np.log(NOISE)]])
+        self.prior_mean = np.concatenate([*mean, [np.log(SHARED), np.log(noise)]])
         self.prior_sd = np.concatenate([*sd, [1.0, 1.0]])
         self.parameters = self.prior_mean.copy()
 

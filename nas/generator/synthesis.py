@@ -14,13 +14,16 @@ Ours:
   are met. Reactions are the score, its standard error, and the importances of the network's blocks.
 * θ_I is the surrogate of U and 1_r over architectures: Gaussian processes g and c (``surrogate.py``) on views of an
   architecture (``representation.py``), given the observed rank scores. With Ĝ the networks of G, their mutants and random
-  ones, or the whole feasible set where it can be listed, the next network to train is
+  ones (no mutants while fewer networks are observed than a space of many decisions has decisions), or the whole feasible set
+  where it can be listed, the next network to train is
 
       argmax_{N ∈ Ĝ} log E[max(g(N) − g*, 0)] + log P(c(N) > 0),     g* = max over observed and pending N' of E[g(N')],
 
-  where observed means those with 1_r = 1 if there are any, and a pending N' is believed to turn out as predicted; the second
+  where observed means those with 1_r = 1 if there are any, and a pending N' is believed to turn out as predicted (while fewer
+  are observed than a space of many decisions has decisions, g* is the least of them, so that the mean decides); the second
   term is left out where all observed break the constraints alike. The first networks, of which nothing is known, maximise the
-  surrogate's prior standard deviation given those before them, among a few random ones near the budget's edge.
+  surrogate's prior standard deviation given those before them, among a few random ones near the budget's edge; in spaces of
+  many decisions they are any near that edge.
   Of this, *published* are expected improvement (Močkus 1975; Jones et al. 1998), its product with the chance of meeting the
   constraints (Schonlau et al. 1998), the kriging believer (Ginsbourger et al. 2010) and best-candidate sampling (Mitchell
   1991); *ours* are the views, and the priors of their kernels.
