@@ -82,7 +82,7 @@ class Pool:
             if has_edge(budget):
                 self.bank += distinct_samples(space, budget, EDGE, rng, fill=True, exclude={a.key for a in self.bank})
         reference = listed or self.bank[:REFERENCE]
-        self.representation = Representation(self.costs, reference, None, options.parts)
+        self.representation = Representation(self.costs, reference, options.parts)
         self.inputs = self.representation.encode(self.architectures)
         self._places = {architecture.key: place for place, architecture in enumerate(self.architectures)}
         self.use = np.array([max(self.costs.shares(architecture)) for architecture in self.architectures])

@@ -14,7 +14,7 @@ from nas.generator.columns import Array
 from nas.generator.costs import admits, has_edge
 from nas.generator.history import History, Observation
 from nas.generator.options import GeneratorOptions
-from nas.generator.representation import Proxies, Representation
+from nas.generator.representation import Proxies
 from nas.generator.synthesis import GeneratorDistribution, block_weights, elites_of, round_entry
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Generator:
         self.distribution = GeneratorDistribution(space, prototype)
         self.log: list[dict[str, Any]] = []
         self._lazy: tuple[Pool, Beliefs] | None = None
-        self._proxied: Beliefs | None = None
+        self._proxied: tuple[int, Beliefs] | None = None
 
     def propose(self, history: History, index: int) -> Architecture:
         """The network to train next; the same history and index give the same network.
@@ -167,9 +167,9 @@ class Generator:
         """The most promising network that was not seen before; ``None`` where no candidate is left."""
         direction = _direction(history.observations, rng)
         shortlist = (self._listed if self._pool.listed else self._evolved)(history, direction, rng)
-        if self.proxies is None or len(shortlist) < 2:
+        if self.proxies is None or "proxies" not in self.options.parts or len(shortlist) < 2:
             return shortlist[0] if shortlist else None
-        beliefs = self._beliefs_with_proxies(history)
+        beliefs = self._beliefs_with(self.proxies, history)
         worth = beliefs.worth(history, beliefs.representation.encode(shortlist), direction)
         return shortlist[int(np.argmax(worth))]
 
@@ -209,13 +209,14 @@ class Generator:
         found, _ = evolve(self._pool.costs, score, parents, others, rng, exclude=seen, weights=steering, rounds=rounds)
         return found[:SHORTLIST]
 
-    def _beliefs_with_proxies(self, history: History) -> Beliefs:
+    def _beliefs_with(self, proxies: Proxies, history: History) -> Beliefs:
         """Beliefs that see the proxies, too: of the shortlist and the observed networks alone, since they cost passes."""
-        if self._proxied is None:
-            reference = [o.architecture for o in history.observations]
-            representation = Representation(self._pool.costs, reference, self.proxies, self.options.parts)
-            self._proxied = Beliefs(representation, self.options)
-        return self._proxied
+        observed = [o.architecture for o in history.observations]
+        due = milestones(len(observed), self.options)[-1]
+        if self._proxied is None or self._proxied[0] != due:  # scales of the networks that the surrogate is fitted to
+            representation = self._pool.representation.with_proxies(proxies, observed[:due])
+            self._proxied = due, Beliefs(representation, self.options)
+        return self._proxied[1]
 
 
 def _direction(observations: Sequence[Observation], rng: np.random.Generator | None) -> Array:

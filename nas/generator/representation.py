@@ -11,13 +11,14 @@ The parts, each with weights that are learnt (a part that says nothing about a s
 * ``counts``: how often each choice occurs among decisions with the same choices: what matters where positions do not. Left
   out, also of ``joint``, where decisions are tied: the weights of roles say the same there with fewer columns;
 * ``cost``: shares of the budget, or the logarithms of the figures where no budget is set;
-* ``proxies``: named zero-cost scores, where a function that computes them is given.
+* ``proxies``: named zero-cost scores, where a function that computes them is given; a weight for each.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,6 @@ class Representation:
     Args:
         costs: of the space and the budget under which the architectures live.
         reference: a feasible sample that sets the columns' scales (mean 0, standard deviation 1) and the known paths.
-        proxies: function from an architecture to named zero-cost scores.
         parts: which parts to use; leaving out ``cost`` or ``counts`` leaves these columns out of ``joint``, too.
 
     Attributes:
@@ -82,11 +82,12 @@ class Representation:
         self,
         costs: Costs,
         reference: Sequence[Architecture],
-        proxies: Proxies | None = None,
         parts: Sequence[str] = PARTS,
     ) -> None:
         space = costs.space
-        self._space, self._costs, self._proxies = space, costs, proxies
+        self._space, self._costs = space, costs
+        self._proxies: Proxies | None = None
+        self._score_names: list[str] = []
         self._names = tuple(space.decisions)
         self.decisions = len(self._names)
         self.tied = self.decisions > TIED_ABOVE
@@ -96,11 +97,9 @@ class Representation:
         self._groups = groups_of_equal_choices(space.decisions)
         self._ordered = [i for i, choices in enumerate(space.decisions.values()) if _is_ordered(choices)]
         self._conditional = any(len(space.active(a)) < len(self._names) for a in reference)
-        self._cache: dict[str, tuple[list[int], list[float], list[float]]] = {}
+        self._cache: dict[str, tuple[list[int], list[float]]] = {}
         self._n_costs = max(1, len(costs.budget.upper) if costs.budget is not None else 0)
-        self._n_scores = 0
-        places, shares, scores = self._raw(reference)
-        self._n_scores = scores.shape[1]
+        places, shares = self._raw(reference)
         self._path_counts = [
             PathCounts(places, group, self._sizes[group[0]])
             for group in self._groups
@@ -108,11 +107,11 @@ class Representation:
             and self._sizes[group[0]] <= PATH_CHOICES
             and all(space.block_of(self._names[i]) is None for i in group)  # a chain of blocks is no cell
         ]
-        raw = self._blocks(places, shares, scores)
+        raw = self._blocks(places, shares)
         self._centre = {name: block.mean(axis=0) for name, block in raw.items()}
         self._scale = {name: np.where((sd := block.std(axis=0)) > 1e-9, sd, 1.0) for name, block in raw.items()}
         widths = {name: block.shape[1] for name, block in raw.items()}
-        wanted = [name for name in PARTS if name in parts and not (name == "counts" and self.tied)]
+        wanted = [n for n in PARTS if n in parts and n != "proxies" and not (n == "counts" and self.tied)]
         self._inputs: dict[str, tuple[str, ...]] = {name: (name,) for name in wanted if name != "joint" and widths[name]}
         if "joint" in wanted:
             columns = [n for n in ("ordered", "counts", "cost") if widths[n] and (n == "ordered" or n in self._inputs)]
@@ -122,26 +121,48 @@ class Representation:
     def encode(self, architectures: Sequence[Architecture]) -> tuple[Array, ...]:
         """One float64 (n, columns) for each of ``parts``."""
         blocks = self._blocks(*self._raw(architectures))
+        if self._proxies is not None:
+            blocks["proxies"] = self._scores(architectures)
         for name in blocks:
             if name != "onehot":
-                blocks[name] = (blocks[name] - self._centre[name]) / self._scale[name]
+                blocks[name] = np.nan_to_num(
+                    (blocks[name] - self._centre[name]) / self._scale[name]
+                )  # a missing score: the mean
         return tuple(np.concatenate([blocks[name] for name in inputs], axis=1) for inputs in self._inputs.values())
+
+    def with_proxies(self, proxies: Proxies, scored: Sequence[Architecture]) -> Representation:
+        """The same with one part more, on scales that the networks ``scored`` set: each costs passes through a network."""
+        other = copy(self)
+        other._proxies = proxies
+        other._score_names = sorted({name for architecture in scored for name in proxies(architecture)})
+        scores = other._scores(scored)
+        other._centre = {**self._centre, "proxies": np.nanmean(scores, axis=0)}
+        other._scale = {**self._scale, "proxies": np.where((sd := np.nanstd(scores, axis=0)) > 1e-9, sd, 1.0)}
+        other._inputs = {**self._inputs, "proxies": ("proxies",)}
+        other.parts = (*self.parts, _plain("proxies", scores.shape[1], shift=0.0))
+        return other
 
     # --- columns ------------------------------------------------------------------------------------------------
 
-    def _raw(self, architectures: Sequence[Architecture]) -> tuple[Places, Array, Array]:
+    def _raw(self, architectures: Sequence[Architecture]) -> tuple[Places, Array]:
         if len(self._cache) >= REMEMBERED:
             self._cache.clear()
         rows = [self._cache.get(a.key) or self._cache.setdefault(a.key, self._row(a)) for a in architectures]
-        places, costs, scores = zip(*rows, strict=True) if rows else ((), (), ())
+        places, costs = zip(*rows, strict=True) if rows else ((), ())
         n = len(rows)
         return (
             np.array(places, dtype=np.int64).reshape(n, len(self._names)),
             np.array(costs, dtype=float).reshape(n, self._n_costs),
-            np.array(scores, dtype=float).reshape(n, len(scores[0]) if n else self._n_scores),
         )
 
-    def _row(self, architecture: Architecture) -> tuple[list[int], list[float], list[float]]:
+    def _scores(self, architectures: Sequence[Architecture]) -> Array:
+        """float64 (n, proxies); NaN where a network lacks one."""
+        assert self._proxies is not None
+        found = [self._proxies(architecture) for architecture in architectures]
+        table = [[scores.get(name, np.nan) for name in self._score_names] for scores in found]
+        return np.array(table, dtype=float).reshape(len(found), len(self._score_names))
+
+    def _row(self, architecture: Architecture) -> tuple[list[int], list[float]]:
         try:
             places = [places[value] for places, value in zip(self._places, architecture.values_tuple, strict=True)]
         except KeyError:  # a published point may lie between the choices: take the nearest
@@ -150,10 +171,9 @@ class Representation:
         if self._conditional:
             active = self._space.active(architecture)
             places = [place if name in active else -1 for name, place in zip(self._names, places, strict=True)]
-        scores = [] if self._proxies is None else [float(score) for _, score in sorted(self._proxies(architecture).items())]
-        return places, self._costs.shares(architecture), scores
+        return places, self._costs.shares(architecture)
 
-    def _blocks(self, places: Places, costs: Array, scores: Array) -> dict[str, Array]:
+    def _blocks(self, places: Places, costs: Array) -> dict[str, Array]:
         n = len(places)
         counts = [choice_counts(places, group, self._sizes[group[0]]) for group in self._groups]
         paths = [count(places) for count in self._path_counts]
@@ -166,7 +186,6 @@ class Representation:
             "counts": np.concatenate([empty, *counts], axis=1),
             "cost": costs,
             "paths": np.concatenate([empty, *paths], axis=1),
-            "proxies": np.nan_to_num(scores),
         }
 
     # --- weights ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 Another process may share the work by ``--last-first`` (the comparison is printed when none is missing).
 Each search picks its best network by validation; that network, as trained, is scored on 5,000 fresh images. Printed: the mean
 of each sampler and the paired difference to random search over seeds with its 95 % interval (Student's t).
-``generator+blocks`` is the generator with the feedback of block importances.
+``generator+blocks`` is the generator with the feedback of block importances, ``generator+proxies`` with zero-cost proxies.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from baselines.recipe import Recipe
 from nas.data.dataset import Dataset
 from nas.data.phantom import phantom
 from nas.evaluation import DeviceData, predict_logits, quality
+from nas.evaluation.proxies import proxy_function
 from nas.generator import make_sampler
 from search_spaces import Budget
 from tests.performance.phantom_landscape import CLASSES, IMAGE_SIZE, images, pepx_space, train_network
@@ -32,17 +33,23 @@ from tests.performance.phantom_landscape import CLASSES, IMAGE_SIZE, images, pep
 BUDGET = Budget(flops=400_000, image_size=IMAGE_SIZE)
 FRESH = 5000
 RECIPE = Recipe(epochs=5)
-STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {"generator+blocks": ("generator", {"use_block_importances": True})}
+PROXIED = 32  # images that the proxies see
 
 
 def run(strategy: str, seed: int, evaluations: int, fresh: Dataset) -> dict[str, Any]:
     """One search; returns the chosen network's validation and fresh log-loss."""
-    name, options = STRATEGIES.get(strategy, (strategy, {}))
     space = pepx_space()
     dataset, training, validation = images()
-    data, probed = DeviceData(dataset), bool(options.get("use_block_importances"))
+    name, _, extra = strategy.partition("+")
+    data, probed = DeviceData(dataset), extra == "blocks"
+    options: dict[str, Any] = {"use_block_importances": True} if probed else {}
+    if extra == "proxies":
+        shown = torch.from_numpy(dataset.images[training[:PROXIED]]).float() / 255
+        labels = torch.from_numpy(dataset.labels[training[:PROXIED]]).long()
+        options["proxies"] = proxy_function(space, shown, labels, IMAGE_SIZE, seed)
     study = optuna.create_study(direction="minimize", sampler=make_sampler(name, space, BUDGET, seed, **options))
     best: tuple[float, torch.nn.Module] | None = None
+    values: list[float] = []
     for index in range(evaluations):
         trial = study.ask()
         architecture = space.suggest(trial, BUDGET)
@@ -55,11 +62,12 @@ def run(strategy: str, seed: int, evaluations: int, fresh: Dataset) -> dict[str,
 
             trial.set_user_attr("block_importances", block_probes(model, dataset, validation, seed=seed, device="cpu"))
         study.tell(trial, value)
+        values.append(round(value, 4))
         if best is None or value < best[0]:
             best = value, model
     assert best is not None
     score, error = quality(predict_logits(best[1], fresh.images), fresh.labels)
-    return {"key": [strategy, seed, evaluations], "validation": best[0], "fresh": score, "fresh_error": error}
+    return {"key": [strategy, seed, evaluations], "validation": best[0], "fresh": score, "fresh_error": error, "values": values}
 
 
 def compare(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
