@@ -111,7 +111,7 @@ class Representation:
         self._centre = {name: block.mean(axis=0) for name, block in raw.items()}
         self._scale = {name: np.where((sd := block.std(axis=0)) > 1e-9, sd, 1.0) for name, block in raw.items()}
         widths = {name: block.shape[1] for name, block in raw.items()}
-        wanted = [n for n in PARTS if n in parts and n != "proxies" and not (n == "counts" and self.tied)]
+        wanted = [name for name in PARTS if name in parts and name != "proxies"]
         self._inputs: dict[str, tuple[str, ...]] = {name: (name,) for name in wanted if name != "joint" and widths[name]}
         if "joint" in wanted:
             columns = [n for n in ("ordered", "counts", "cost") if widths[n] and (n == "ordered" or n in self._inputs)]
@@ -135,6 +135,8 @@ class Representation:
         other = copy(self)
         other._proxies = proxies
         other._score_names = sorted({name for architecture in scored for name in proxies(architecture)})
+        if not other._score_names:
+            return self
         scores = other._scores(scored)
         other._centre = {**self._centre, "proxies": np.nanmean(scores, axis=0)}
         other._scale = {**self._scale, "proxies": np.where((sd := np.nanstd(scores, axis=0)) > 1e-9, sd, 1.0)}
@@ -175,7 +177,7 @@ class Representation:
 
     def _blocks(self, places: Places, costs: Array) -> dict[str, Array]:
         n = len(places)
-        counts = [choice_counts(places, group, self._sizes[group[0]]) for group in self._groups]
+        counts = [choice_counts(places, group, self._sizes[group[0]]) for group in (() if self.tied else self._groups)]
         paths = [count(places) for count in self._path_counts]
         empty = np.zeros((n, 0))
         of_ordered = places[:, self._ordered]

@@ -27,7 +27,7 @@ def proposals(proxies, options: GeneratorOptions) -> list[float]:
     return [worth(generator.propose(history, index)) for index in range(3)]
 
 
-def test_a_proxy_that_tells_is_followed_and_one_that_does_not_is_not_trusted() -> None:
+def test_a_proxy_that_tells_is_followed_and_a_constant_or_none_does_no_harm() -> None:
     asked: list[str] = []
 
     def telling(network: Architecture) -> dict[str, float]:
@@ -37,7 +37,9 @@ def test_a_proxy_that_tells_is_followed_and_one_that_does_not_is_not_trusted() -
     assert min(proposals(telling, GeneratorOptions())) > 1.0  # of 24 normal numbers the largest is about 2
     assert len(set(asked)) <= 16 + 3 * 24  # computed of the shortlist only
     without = tuple(part for part in PARTS if part != "proxies")
-    assert proposals(telling, GeneratorOptions(parts=without)) == proposals(None, GeneratorOptions())
+    plain = proposals(None, GeneratorOptions())
+    assert proposals(telling, GeneratorOptions(parts=without)) == plain
+    assert proposals(lambda network: {}, GeneratorOptions()) == plain
 
 
 def test_proxies_are_standardised_and_a_missing_one_is_the_mean() -> None:

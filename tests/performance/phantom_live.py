@@ -41,6 +41,8 @@ def run(strategy: str, seed: int, evaluations: int, fresh: Dataset) -> dict[str,
     space = pepx_space()
     dataset, training, validation = images()
     name, _, extra = strategy.partition("+")
+    if extra not in ("", "blocks", "proxies"):
+        raise SystemExit(f"strategy {strategy!r}: after the plus stands blocks or proxies")
     data, probed = DeviceData(dataset), extra == "blocks"
     options: dict[str, Any] = {"use_block_importances": True} if probed else {}
     if extra == "proxies":
