@@ -174,19 +174,38 @@ def _initialise(network: Network) -> None:
             nn.init.normal_(layer.weight, std=0.01)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-    stretch: list[nn.BatchNorm2d] = []
-    for name in network.block_names:
-        block = network.get_submodule(name)
+    for block in network.modules():
         if isinstance(block, Residual):
             *_, end = (part for part in block.branch.modules() if isinstance(part, nn.Conv2d))
             with torch.no_grad():
                 end.weight.mul_(_BRANCH_START)
-            _calm(_before_relu(block.branch))
-            _calm(stretch)
-            stretch = []
+    for stretch in _stretches(network):
+        _calm([norm for part in stretch for norm in _before_relu(part)])
+
+
+def _stretches(network: Network) -> list[list[nn.Module]]:
+    """What lies between two shortcuts, in order: runs of blocks that have none, and each residual block's branch."""
+    runs: list[list[nn.Module]] = [[]]
+    for block in map(network.get_submodule, network.block_names):
+        if isinstance(block, Residual):
+            runs += [[block.branch], []]
         else:
-            stretch += _before_relu(block)
-    _calm(stretch)
+            runs[-1].append(block)
+    return runs
+
+
+def stretch_lengths(model: nn.Module) -> dict[nn.Module, int]:
+    """How many steps of batch normalisation and ReLU lie in the stretch that each module is part of.
+
+    A stretch is what lies between two shortcuts. Modules that belong to no ``Network`` within the model, and those that
+    only hold others, are left out.
+    """
+    lengths: dict[nn.Module, int] = {}
+    for network in model.modules():
+        for stretch in _stretches(network) if isinstance(network, Network) else ():
+            steps = sum(len(_before_relu(part)) for part in stretch)
+            lengths |= {layer: steps for part in stretch for layer in part.modules() if not list(layer.children())}
+    return lengths
 
 
 def _before_relu(module: nn.Module) -> list[nn.BatchNorm2d]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from baselines.recipe import Recipe
 from search_spaces.errors import InputError
+from search_spaces.modules import stretch_lengths
 
 
 def weighted_leaves(model: nn.Module) -> list[nn.Module]:
@@ -50,14 +51,17 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
     """Groups for the optimiser: by layer rate, and with or without weight decay (none on biases and normalisation).
 
     ``recipe.layer_rates`` cuts the layers, input to output, into as many runs of equal length; each group carries its
-    factor as ``rate``. Wide linear layers have a factor of their own besides, see ``width_factor``.
+    factor as ``rate``. Wide linear layers and long stretches without a shortcut have factors of their own besides, see
+    ``width_factor`` and ``depth_factor``.
     """
     rates = recipe.layer_rates or (1.0,)
     leaves = weighted_leaves(model)
+    lengths = stretch_lengths(model)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     seen: set[int] = set()
     for position, leaf in enumerate(leaves):
-        rate = rates[position * len(rates) // len(leaves)] * width_factor(leaf, recipe)
+        rate = rates[position * len(rates) // len(leaves)]
+        rate *= width_factor(leaf, recipe) * depth_factor(lengths.get(leaf, 0), recipe)
         for parameter in leaf.parameters(recurse=False):
             if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
@@ -81,6 +85,19 @@ def width_factor(layer: nn.Module, recipe: Recipe) -> float:
     if recipe.optimiser == "sgd" or not recipe.linear_inputs or not isinstance(layer, nn.Linear):
         return 1.0
     return min(1.0, recipe.linear_inputs / layer.in_features)
+
+
+def depth_factor(steps: int, recipe: Recipe) -> float:
+    """Factor on the learning rate of layers in a stretch of more than ``recipe.plain_depth`` steps without a shortcut: their ratio.
+
+    A step of Adam or RMSprop changes every layer's weights by about the same share, and in a chain these changes add up
+    towards the output: by the number of layers. At 3e-3 a network of 50 such steps stayed at chance or learnt by the seed.
+    Rates that fall with the depth of a plain network are due to Jelassi et al. 2023 (for gradient descent, where the
+    gradients grow with depth too, as its power −3/2).
+    """
+    if recipe.optimiser == "sgd" or not recipe.plain_depth:
+        return 1.0
+    return min(1.0, recipe.plain_depth / max(1, steps))
 
 
 def make_optimiser(groups: Iterable[dict], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:

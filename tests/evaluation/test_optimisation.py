@@ -8,6 +8,8 @@ from baselines.recipe import Recipe
 from nas.evaluation.optimisation import freeze, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
 from nas.evaluation.step import clip_gradients
 from search_spaces.errors import InputError
+from search_spaces.modules import Network
+from search_spaces.operations import Block
 
 
 def factors(steps=100, per_epoch=10, **changes):
@@ -65,6 +67,39 @@ def test_wide_linear_layers_learn_slower(optimiser, most, expected):
     groups = parameter_groups(model, Recipe(optimiser=optimiser, linear_inputs=most))
     rates = {id(p): group["rate"] for group in groups for p in group["params"]}
     assert [rates[id(layer.weight)] for layer in (model[0], model[2], model[4])] == [1.0, expected, 1.0]
+
+
+def plain_network(blocks: int, shortcut_at: int | None = None) -> nn.Module:
+    """A stem, so many blocks of two steps each, one of them residual if asked, and a head: all of our spaces' operations."""
+    step = ("step", 4, 4, 3, 1, 1, False)
+    middle = [Block(f"block{i}", (step, step), () if i == shortcut_at else None) for i in range(blocks)]
+    return Network(
+        [Block("stem", (("conv", 1, 4, 3, 1, 1, False),)), *middle, Block("head", (("gap",), ("linear", 4, 3, True)))], 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({"plain_depth": 16}, 16 / 40), ({"plain_depth": 50}, 1.0), ({"plain_depth": 0}, 1.0), ({"optimiser": "sgd"}, 1.0)],
+)
+def test_long_stretches_without_a_shortcut_learn_slower(changes, expected):
+    groups = parameter_groups(plain_network(20), Recipe(**changes))
+    assert {group["rate"] for group in groups} == {expected}
+
+
+def test_a_shortcut_cuts_a_stretch_and_its_branch_is_one_of_its_own():
+    model = plain_network(20, shortcut_at=4)
+    rates = {id(p): group["rate"] for group in parameter_groups(model, Recipe(plain_depth=4)) for p in group["params"]}
+    by_block = {name: {rates[id(p)] for p in model.get_submodule(name).parameters()} for name in model.block_names}
+    assert {by_block[name].pop() for name in ("stem", "block0", "block3")} == {4 / 8}
+    assert by_block["block4"] == {1.0}
+    assert {by_block[name].pop() for name in ("block5", "block19", "head")} == {4 / 30}
+
+
+def test_a_wrapped_network_keeps_its_rates_and_other_models_have_none():
+    assert {group["rate"] for group in parameter_groups(nn.Sequential(plain_network(20)), Recipe())} == {16 / 40}
+    deep = nn.Sequential(*(layer for _ in range(40) for layer in (nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.ReLU())))
+    assert {group["rate"] for group in parameter_groups(deep, Recipe())} == {1.0}
 
 
 def test_hidden_units_behind_many_positive_inputs_survive():
