@@ -60,7 +60,7 @@ class Recipe(BaseModel):
     gradient_clip: float = Field(1.0, ge=0)  # largest norm; 0: off
     early_stopping: int = Field(0, ge=0)  # epochs without progress on validation; 0: off
     linear_inputs: int = Field(64, ge=0)  # linear layers with more inputs learn slower in proportion (Adam, RMSprop); 0: off
-    plain_depth: int = Field(16, ge=0)  # networks of our spaces: longer stretches without a shortcut learn slower too; 0: off
+    plain_depth: int = Field(24, ge=0)  # networks of our spaces: longer stretches without a shortcut learn slower too; 0: off
     layer_rates: tuple[float, ...] = ()  # discriminative rates: factors for groups from input to output; (): one rate
     trainable: Literal["all", "head", "last"] = "all"  # DeTraC's deep / shallow / fine tuning
     trainable_layers: int = Field(0, ge=0)  # "last": how many

@@ -97,7 +97,7 @@ def test_a_shortcut_cuts_a_stretch_and_its_branch_is_one_of_its_own():
 
 
 def test_a_wrapped_network_keeps_its_rates_and_other_models_have_none():
-    assert {group["rate"] for group in parameter_groups(nn.Sequential(plain_network(20)), Recipe())} == {16 / 40}
+    assert {group["rate"] for group in parameter_groups(nn.Sequential(plain_network(20)), Recipe())} == {24 / 40}
     deep = nn.Sequential(*(layer for _ in range(40) for layer in (nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.ReLU())))
     assert {group["rate"] for group in parameter_groups(deep, Recipe())} == {1.0}
 
