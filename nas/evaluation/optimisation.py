@@ -91,8 +91,8 @@ def depth_factor(steps: int, recipe: Recipe) -> float:
     """Factor on the learning rate of layers in a stretch of more than ``recipe.plain_depth`` steps without a shortcut: their ratio.
 
     A step of Adam or RMSprop changes every layer's weights by about the same share, and in a chain these changes add up
-    towards the output: by the number of layers. At 3e-3 two networks of 51 such steps stayed at chance or learnt by the seed; trainings of
-    theirs at 0.333 and 0.353 balanced accuracy end at 0.619 and 0.808 with the factor of ``plain_depth`` 24.
+    towards the output: by the number of layers. At 3e-3 two networks of 51 such steps stayed at chance or learnt by the
+    seed; of their trainings two at 0.333 and 0.353 balanced accuracy end at 0.619 and 0.808 with a ``plain_depth`` of 24.
     Rates that fall with the depth of a plain network are due to Jelassi et al. 2023 (for gradient descent, where the
     gradients grow with depth too, as its power −3/2).
     """
