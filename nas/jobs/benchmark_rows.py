@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from nas.jobs.benchmark_arena import Arena
     from nas.jobs.benchmark_entrants import Entrant
 
-FOLD_FIGURES = ("balanced_accuracy", "accuracy", "auroc", "log_loss")
+FOLD_FIGURES = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}  # and the highest value of each
 ROC_POINTS = 101
 
 
@@ -115,6 +116,9 @@ def _mean_over_folds(arena: Arena, name: str, found: Sequence[Metric]) -> Metric
     interval = None
     if len(known) == len(values) > 1:
         interval = nadeau_bengio(known, 1 / (arena.settings.folds - 1)).interval
+    if interval is not None:  # with few folds Student's t reaches beyond what the figure can be
+        limits = {"low": max(0.0, interval.low), "high": min(FOLD_FIGURES[name], interval.high)}
+        interval = interval.model_copy(update=limits)
     rows = np.unique(np.concatenate([fold.held_out for fold in arena.folds]))
     return Metric(
         name=name,
