@@ -112,10 +112,10 @@ def stage(name: str, data: Dataset, shown: Dataset, recipe: Recipe) -> dict[str,
     found["answers_used"] = list(recipe.answers)
     found["auc_as_shown"] = round(auc(out_of_fold(model, shown), truth), 4)
     found["scores"] = {}
-    for condition, images in (("without letters", data), ("letters at random", with_letters(data, 0.0, seed=1))):
+    for condition, images in (("without_letters", data), ("letters_at_random", with_letters(data, 0.0, seed=1))):
         scores = out_of_fold(model, images)
         bounds = auc_interval(scores, truth, data.group)
-        found[f"auc {condition}"] = [round(v, 4) for v in (auc(scores, truth), bounds.low, bounds.high)]
+        found[f"auc_{condition}"] = [round(v, 4) for v in (auc(scores, truth), bounds.low, bounds.high)]
         found["scores"][condition] = scores.tolist()
     print(name, json.dumps({key: value for key, value in found.items() if key != "scores"}), flush=True)
     return found
@@ -136,7 +136,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    here: dict[str, Any] = json.loads(chosen.work.read_text(encoding="utf-8")) if chosen.work.exists() else {}
+    settings = {"source": chosen.source, "epochs": chosen.epochs}
+    here: dict[str, Any] = {"settings": settings}
+    if chosen.work.exists():
+        here = json.loads(chosen.work.read_text(encoding="utf-8"))
+    if here.get("settings") != settings:
+        raise SystemExit(f"{chosen.work} holds stages of {here.get('settings')}, not of {settings}; name another work file")
     data = images_of(chosen.source)
     lettered = with_letters(data, STRENGTH)
     for name in [name for name in STAGES if name not in here]:
@@ -150,7 +155,7 @@ def main() -> None:
     stages = {name: {key: value for key, value in here[name].items() if key != "scores"} for name in STAGES}
     kept[chosen.source] = {
         "command": f"python -m tests.performance.audit_real --work WORK.json --source {chosen.source} --epochs {chosen.epochs}",
-        "images": len(data), "groups": len(np.unique(data.group)), "gained by the answers": gains, **stages,
+        "images": len(data), "groups": len(np.unique(data.group)), "gained_by_the_answers": gains, **stages,
     }  # fmt: skip
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
