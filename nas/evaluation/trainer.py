@@ -150,7 +150,8 @@ class _Loop:
                 on_epoch(record)
         logits = None
         while self.progress.epoch < last and not self.progress.stopped:
-            loss, images_per_second = self.one_epoch(self.progress.epoch)
+            with _kernel_search(self.data.device):
+                loss, images_per_second = self.one_epoch(self.progress.epoch)
             with self.account.phase("normalisation"):
                 reestimate(self.model, self.data, self.clean_rows)
             with self.account.phase("evaluation"):
@@ -242,13 +243,19 @@ def scores(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, 
 
 @contextmanager
 def _surroundings(device: torch.device, seed: int) -> Iterator[None]:
-    """Seeded dropout and fixed-shape kernel search, with the global generators and switches put back afterwards."""
+    """Seeded dropout, with the global generators put back afterwards."""
     devices = [device] if device.type == "cuda" else []
-    benchmark = torch.backends.cudnn.benchmark
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(epoch_seed(seed, 0))
-        torch.backends.cudnn.benchmark = device.type == "cuda"
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.benchmark = benchmark
+        yield
+
+
+@contextmanager
+def _kernel_search(device: torch.device) -> Iterator[None]:
+    """Let cuDNN time its kernels for the step's fixed shapes; an evaluation's few passes would never pay for a search."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -35,7 +35,7 @@ class Impact:
 
 def impact(engine: Engine, images: Tensor, targets: Tensor, regions: Tensor, fill: str, seed: int = 0) -> Impact:
     """Remove each image's region (bool (n, g, g) or pixels (n, 1, H, W)) with a fill and ask the model again."""
-    where = enlarge(regions, images.shape[-1]) if regions.ndim == 3 else regions
+    where = (enlarge(regions, images.shape[-1]) if regions.ndim == 3 else regions).to(images.device)
     paint = get_fill(fill)
 
     def removed(numbers: Tensor) -> Tensor:

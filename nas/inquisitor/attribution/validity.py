@@ -43,7 +43,7 @@ def survival(values: Tensor, other: Tensor) -> tuple[float, float]:
 
 
 def _ranks(values: Tensor) -> np.ndarray:
-    ranks = rankdata(values.abs().flatten(1).numpy(), axis=1)
+    ranks = rankdata(values.abs().flatten(1).cpu().numpy(), axis=1)
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     return centred / np.maximum(np.sqrt((centred**2).sum(axis=1, keepdims=True)), 1e-12)
 
