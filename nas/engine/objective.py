@@ -96,6 +96,17 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     return record
 
 
+def clear(context: Context, key: str) -> None:
+    """Remove what a pruned training has left for its continuation: the study has been told, and nobody continues it."""
+    from nas.evaluation.checkpoint import remove_checkpoint
+
+    directory = context.directory.trial(key)
+    for name in ("checkpoint.safetensors", "pretraining.safetensors"):
+        remove_checkpoint(directory / name)
+    with contextlib.suppress(OSError):  # never made, or it holds something else
+        directory.rmdir()
+
+
 def start(context: Context, architecture: Architecture, seed: int, directory: Path) -> torch.nn.Module:
     """The network with its first weights: drawn by ``seed`` and, where the settings ask for it, trained on the phantom."""
     import torch

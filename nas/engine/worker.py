@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState
 from nas.engine import presence
 from nas.engine import study as studies
 from nas.engine.context import Context
-from nas.engine.objective import Pruned, failure_record, run_trial
+from nas.engine.objective import Pruned, clear, failure_record, run_trial
 from nas.engine.patience import StorageLostError
 from nas.engine.progress import Progress
 from nas.files import WriteError, read_json
@@ -200,6 +200,8 @@ class Worker:
             trial.set_constraint(name, value)
         state = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[record.outcome]
         studies.tell(self.study, trial, state, record.quality if state == TrialState.COMPLETE else None)
+        if state == TrialState.PRUNED:
+            clear(self.context, record.key)
         self.progress.trial_finished(record)
 
     def _diagnose(self) -> None:

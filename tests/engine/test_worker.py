@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from nas.engine import presence
 from nas.engine import study as studies
 from nas.engine import worker as worker_module
-from nas.engine.objective import failure_record
+from nas.engine.objective import Pruned, failure_record
 from nas.engine.process import open_worker
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
@@ -73,6 +73,22 @@ def test_failures_of_different_kinds_do_not_stop_it(make):
     worker = make(fail)
     assert worker.run(at_most=8) == 8
     assert studies.account(worker.study.get_trials()).failed == 8
+
+
+@pytest.mark.parametrize(("outcome", "kept"), [("pruned", False), ("failed", True)])
+def test_a_pruned_training_leaves_no_checkpoints_behind(make, tmp_path, outcome, kept):
+    def stop(architecture, number):
+        directory = worker.context.directory.trial(architecture.key)
+        directory.mkdir(parents=True)
+        for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
+            (directory / name).touch()
+        raise Pruned("late") if outcome == "pruned" else RuntimeError("no")
+
+    worker = make(stop)
+    worker.run(at_most=2)
+    records = studies.trial_records(worker.study)
+    assert [r.outcome for r in records] == [outcome] * 2
+    assert {worker.context.directory.trial(r.key).exists() for r in records} == {kept}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), WriteError("cannot write x: No space left on device")], ids=str)

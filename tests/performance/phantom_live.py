@@ -2,7 +2,7 @@
 
     python -m tests.performance.phantom_live --out RUNS.jsonl [--seeds 10] [--evaluations 30] [--samplers generator,random]
 
-Another process may share the work by ``--last-first`` (the comparison is printed when none is missing).
+Another process may share the work by ``--last-first``; ``--finished`` compares what has been run so far.
 Each search picks its best network by validation; that network, as trained, is scored on 5,000 fresh images. Printed: the mean
 of each sampler and the paired difference to random search over seeds with its 95 % interval (Student's t).
 ``generator+blocks`` is the generator with the feedback of block importances, ``generator+proxies`` with zero-cost proxies.
@@ -89,6 +89,16 @@ def read(path: Path) -> dict[tuple[str, int, int], dict[str, Any]]:
     return {tuple(row["key"]): row for row in map(json.loads, lines)}
 
 
+def run_all(keys: Sequence[tuple[str, int, int]], out: Path) -> None:
+    """Run what the file does not hold yet, and append it there."""
+    fresh = phantom(n=FRESH, image_size=IMAGE_SIZE, seed=999, classes=CLASSES)
+    for key in keys:
+        if key not in read(out):
+            row = run(*key, fresh)
+            with out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,23 +107,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--evaluations", type=int, default=30)
     parser.add_argument("--samplers", default="generator,random")
     parser.add_argument("--last-first", action="store_true", help="from the end: for a second process on the same file")
+    parser.add_argument(
+        "--finished", action="store_true", help="run nothing: compare the seeds that all strategies have finished"
+    )
     parser.add_argument("--summary", type=Path)
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    fresh = phantom(n=FRESH, image_size=IMAGE_SIZE, seed=999, classes=CLASSES)
     strategies = chosen.samplers.split(",")
     keys = [(strategy, seed, chosen.evaluations) for seed in range(chosen.seeds) for strategy in strategies]
-    for key in reversed(keys) if chosen.last_first else keys:
-        if key not in read(chosen.out):
-            row = run(*key, fresh)
-            with chosen.out.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+    if not chosen.finished:
+        run_all(list(reversed(keys)) if chosen.last_first else keys, chosen.out)
     runs = read(chosen.out)
-    scores = {s: np.array([runs[s, seed, chosen.evaluations]["fresh"] for seed in range(chosen.seeds)]) for s in strategies}
+    seeds = [seed for seed in range(chosen.seeds) if all((s, seed, chosen.evaluations) in runs for s in strategies)]
+    scores = {s: np.array([runs[s, seed, chosen.evaluations]["fresh"] for seed in seeds]) for s in strategies}
     summary: dict[str, Any] = {
         "command": f"python -m tests.performance.phantom_live --samplers {chosen.samplers} --seeds {chosen.seeds} "
         f"--evaluations {chosen.evaluations}",
+        "seeds": seeds,
         "fresh_log_loss": {s: [round(float(v), 4) for v in values] for s, values in scores.items()},
         "mean": {s: float(values.mean()) for s, values in scores.items()},
         "gain_over_random": {
