@@ -39,6 +39,7 @@ prune = false
 finalists = 1
 final_seeds = 1
 audit_images = 40
+device = "cpu"
 """  # two epochs: a killed trial goes on from its checkpoint
 STARTING_SECONDS = 45.0
 MORE = 20  # trials to add where the search ends before the kills are used up

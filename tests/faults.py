@@ -38,7 +38,7 @@ from tests.chaos import command, keep
 
 TINY: dict[str, Any] = {
     "data": "phantom:n=60", "image_size": 32, "budget": "300K", "epochs": 2, "trials": 2, "finalists": 1, "final_seeds": 1,
-    "final_epochs": 1, "audit_images": 40, "screen": False, "engine": "here",
+    "final_epochs": 1, "audit_images": 40, "screen": False, "engine": "here", "device": "cpu",
 }  # fmt: skip
 FULL, DENIED, READ_ONLY, KILLED = "disk full", "no permission", "read-only", "killed"
 _NUMBERS = {FULL: errno.ENOSPC, DENIED: errno.EACCES, READ_ONLY: errno.EROFS}

@@ -22,7 +22,14 @@ from nas.files import read_json
 from nas.records import BenchmarkRecord
 from search_spaces.errors import InputError, ToolkitError
 
-SMALL: dict[str, Any] = {"data": "phantom:n=120", "image_size": 32, "folds": 2, "epochs": 1, "learning_rates": ()}
+SMALL: dict[str, Any] = {
+    "data": "phantom:n=120",
+    "image_size": 32,
+    "folds": 2,
+    "epochs": 1,
+    "learning_rates": (),
+    "device": "cpu",
+}
 
 
 class Tiny(nn.Module):
