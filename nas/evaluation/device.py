@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.data.dataset import Dataset
@@ -119,6 +120,12 @@ def fits(n_bytes: int, device: torch.device) -> bool:
         return True
     free, _ = torch.cuda.mem_get_info(device)
     return n_bytes <= RESIDENT_SHARE * free
+
+
+def lies_on(model: nn.Module, device: torch.device) -> bool:
+    """Whether all of a model is there already: ``Module.to`` is no idle call, it gives recurrent layers new memory on CUDA."""
+    places = {tensor.device for tensor in chain(model.parameters(), model.buffers())}
+    return all(place.type == device.type and device.index in (None, place.index) for place in places)
 
 
 def shared_tensor(images: NDArray[np.uint8]) -> Tensor:

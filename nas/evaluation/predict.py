@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.evaluation.device import DeviceData, shared_tensor
+from nas.evaluation.device import DeviceData, lies_on, shared_tensor
 from nas.evaluation.step import mixed_precision
 
 CPU_BATCH = 32  # larger batches leave the cache: measured no faster from 32 on
@@ -41,7 +41,8 @@ def predict_logits(
     wanted = np.arange(len(data)) if indices is None else np.asarray(indices, dtype=np.int64)
     chosen = torch.from_numpy(wanted).to(data.device)
     size = batch or (CPU_BATCH if data.device.type == "cpu" else CUDA_BATCH)
-    model.to(data.device)
+    if not lies_on(model, data.device):
+        model.to(data.device)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,10 @@ class TrainingStep:
         self._weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights, device=device)
         self._smoothing, self._clip = recipe.label_smoothing, recipe.gradient_clip
         self._parameters = [p for group in optimiser.param_groups for p in group["params"]]
+
+    def begin(self) -> None:
+        """Before an epoch's first step."""
+        self.loss_sum.zero_()
 
     def __call__(self, images: Tensor, labels: Tensor, account: Account) -> None:
         """Take one step on float images (n, 1, H, W) and labels int64 (n,)."""
@@ -57,6 +62,9 @@ class GraphStep(TrainingStep):
 
     The first steps run eagerly and count as training. A model that cannot be captured goes on eagerly, and
     ``fallback`` says why.
+
+    A graph knows weights by their addresses. What moves them between epochs (``Module.to`` gives a recurrent layer new memory
+    each time, and user code may do as it likes) would leave it training memory that nobody reads, so it is captured anew then.
     """
 
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> None:
@@ -66,7 +74,16 @@ class GraphStep(TrainingStep):
         self._graph: torch.cuda.CUDAGraph | None = None
         self._images: Tensor | None = None
         self._labels: Tensor | None = None
+        self._captured: list[int] = []
         self._side = torch.cuda.Stream(device) if device.type == "cuda" else None  # where graphs are warmed up and captured
+
+    def begin(self) -> None:
+        super().begin()
+        if self._graph is not None and self._addresses() != self._captured:
+            self._graph = None  # the next step captures it anew
+
+    def _addresses(self) -> list[int]:
+        return [tensor.data_ptr() for tensor in chain(self.model.parameters(), self.model.buffers())]
 
     def __call__(self, images: Tensor, labels: Tensor, account: Account) -> None:
         if self._graph is None and not self.fallback and self._done >= WARM_UP_STEPS:
@@ -108,7 +125,7 @@ class GraphStep(TrainingStep):
             self.fallback = f"the step could not be captured as a CUDA graph: {str(error).splitlines()[0]}"
             self.optimiser.zero_grad(set_to_none=True)
             return
-        self._graph = graph
+        self._graph, self._captured = graph, self._addresses()
 
 
 def make_step(

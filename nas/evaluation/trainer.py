@@ -183,7 +183,7 @@ class _Loop:
         self.answers.start(self.seed, epoch)
         torch.manual_seed(epoch_seed(self.seed, epoch))  # dropout; the surroundings restore the global generator
         set_training(self.model)
-        self.step.loss_sum.zero_()
+        self.step.begin()
         self.account.mark("data")
         steps, batch = plan.indices.shape
         for position, (images, labels) in enumerate(self.batches(plan, drawn.indices)):

@@ -75,6 +75,20 @@ def test_captured_training_is_the_eager_one_and_the_cpus():
         assert rates == pytest.approx([epoch.learning_rate for epoch in cpu.history])
 
 
+def test_a_recurrent_network_trains_captured_as_it_does_eagerly():
+    """Validation between the epochs once gave its LSTM new memory, and the captured step went on training the old."""
+    recipe = Recipe(epochs=6, learning_rate=2e-4, batch_size=16)
+
+    def model() -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return get_baseline("cnn_lstm").build(3, 1, SIZE)
+
+    captured, eager = trained(model(), recipe), trained(model(), recipe, capture=False)
+    assert captured.notes == ()
+    assert losses_of(captured) == pytest.approx(losses_of(eager), abs=0.08)
+
+
 def test_predictions_agree_with_the_cpus():
     model = pepx()
     trained(model, Recipe(epochs=2))

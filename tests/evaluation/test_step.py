@@ -6,7 +6,7 @@ import torch
 
 from baselines.recipe import Recipe
 from nas.evaluation import DeviceData, predict_logits
-from nas.evaluation.device import fits
+from nas.evaluation.device import fits, lies_on
 from nas.evaluation.optimisation import make_optimiser, parameter_groups
 from nas.evaluation.profile import Account
 from nas.evaluation.step import WARM_UP_STEPS, GraphStep, TrainingStep, make_step
@@ -49,20 +49,27 @@ def test_a_step_that_cannot_be_captured_goes_on_eagerly_and_says_why(tiny, monke
     assert torch.equal(graph.loss_sum, eager.loss_sum)
 
 
-def test_a_captured_step_copies_its_inputs_and_replays(tiny, monkeypatch):
-    class Recording:
-        def __init__(self, graph, stream):
-            pass
+class Recording:
+    """Stands in for torch.cuda.graph: what is recorded runs."""
 
-        def __enter__(self):
-            return self
+    def __init__(self, graph, stream):
+        pass
 
-        def __exit__(self, *_):
-            return False
+    def __enter__(self):
+        return self
 
+    def __exit__(self, *_):
+        return False
+
+
+@pytest.fixture
+def recorded(monkeypatch):
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "graph", Recording)
     FakeGraph.replays = 0
+
+
+def test_a_captured_step_copies_its_inputs_and_replays(tiny, recorded):
     step, _ = prepared(tiny, GraphStep)
     images, labels = batch()
     for _ in range(WARM_UP_STEPS + 2):
@@ -70,6 +77,30 @@ def test_a_captured_step_copies_its_inputs_and_replays(tiny, monkeypatch):
     assert FakeGraph.replays == 2
     assert torch.equal(step._images, images + 0.25)
     assert torch.equal(step._labels, labels.flip(0))
+
+
+def test_weights_that_have_moved_are_captured_anew(tiny, recorded):
+    step, model = prepared(tiny, GraphStep)
+    for _ in range(WARM_UP_STEPS + 1):
+        step(*batch(), Account())
+    first = step._graph
+    step.begin()
+    step(*batch(), Account())
+    assert step._graph is first
+    weight = next(model.parameters())
+    weight.data = weight.data.clone()
+    step.begin()
+    step(*batch(), Account())
+    assert step._graph is not first
+    assert step._captured[0] == weight.data_ptr()
+
+
+def test_prediction_moves_no_model_that_is_there_already(tiny, striped, monkeypatch):
+    model = tiny()
+    monkeypatch.setattr(model, "to", lambda *_: pytest.fail("moved"))
+    predict_logits(model, striped, indices=np.arange(4))
+    assert lies_on(model, CPU)
+    assert not lies_on(model, torch.device("cuda", 0))
 
 
 def test_the_cpu_takes_the_eager_step(tiny):
