@@ -125,20 +125,22 @@ def unavailable(*, test: str, title: str, class_name: str, statistic: str, margi
 def agree(results: Sequence[TestResult]) -> TestResult:
     """One result from the same test under several fills: the worst effect leads, and a pass needs every fill.
 
-    Fails where one fill fails and none passes; fills that contradict one another are undecided.
+    Fails where one fill fails and none passes; fills that contradict one another are undecided. The p-value is the largest:
+    an effect is there if every fill shows it (intersection-union), and a p-value picked with the worst effect would be too small.
     """
     worst = max(results, key=lambda item: item.score if item.score is not None else float("-inf"))
+    p_value = max((item.p_value for item in results if item.p_value is not None), default=None)
     verdicts = {item.verdict for item in results}
     fills = {item.fill: {"effect": item.effect, "verdict": item.verdict} for item in results}
     details = {**worst.details, "fills": fills}
     if verdicts == {"pass"} or ("fail" in verdicts and "pass" not in verdicts) or len(results) == 1:
-        return worst.model_copy(update={"details": details})
+        return worst.model_copy(update={"details": details, "p_value": p_value})
     reason = "the fills disagree" if "fail" in verdicts else worst.reason or "one of the fills is undecided"
     if worst.verdict == "pass":
         lagging = next(item for item in results if item.verdict == "undecided")
         worst, reason = lagging, lagging.reason
         details = {**lagging.details, "fills": fills}
-    return worst.model_copy(update={"verdict": "undecided", "reason": reason, "details": details})
+    return worst.model_copy(update={"verdict": "undecided", "reason": reason, "details": details, "p_value": p_value})
 
 
 @dataclass(frozen=True)

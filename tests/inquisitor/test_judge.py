@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -75,6 +76,26 @@ def test_fills_must_agree_for_a_pass():
     torn = agree([good, bad])
     assert torn.verdict == "undecided"
     assert "disagree" in torn.reason
+
+
+def test_the_p_value_of_several_fills_is_the_largest():
+    sure, unsure, none = (_result(value=v).model_copy(update={"p_value": p}) for v, p in ((0.4, 0.01), (0.0, 0.6), (0.1, None)))
+    assert agree([sure, unsure]).p_value == 0.6  # torn: the worst effect leads, but not with its own p-value
+    assert agree([none, sure, sure]).p_value == 0.01
+    assert agree([none]).p_value is None
+
+
+def test_fills_whose_p_values_are_right_give_one_of_the_right_size():
+    """Two correlated fills of no effect: the p-value of the larger effect would be below 5 % in some 8 % of cases."""
+    rng = np.random.default_rng(0)
+    z = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], 4000)
+    p = 2 * stats.norm.sf(np.abs(z))
+    items = [
+        agree([_result(value=v).model_copy(update={"p_value": float(q)}) for v, q in zip(*pair, strict=True)])
+        for pair in zip(z / 50, p, strict=True)
+    ]
+    assert np.mean([item.p_value <= 0.05 for item in items]) < 0.06
+    assert np.mean(p.min(axis=1) <= 0.05) > 0.07
 
 
 def _rule(results, **options):
