@@ -90,19 +90,21 @@ class Engine:
                 shown = None if rows is None else rows[start : start + size]
                 return self.answer(model, edit(numbers), shown).float().cpu()
 
+        found = np.zeros((0, 0), np.float32)
         with evaluating(self.model):
             several = min(self.workers, len(starts)) > 1 and self._replicas is not None
-            parts = self._spread(batch, starts) if several else [batch(self.model, start) for start in starts]
+            parts = self._spread(batch, starts) if several else (batch(self.model, start) for start in starts)
+            for start, part in zip(starts, parts, strict=True):
+                if start == 0:
+                    found = np.empty((pairs, part.shape[1]), np.float32)
+                found[start : start + len(part)] = part.numpy()  # kept apart, small results would cut the heap to pieces
         self.passes += pairs
-        if not parts:
-            return np.zeros((0, 0), np.float32)
-        found = torch.cat(parts).numpy()
         if not np.isfinite(found).all():
             bad = int((~np.isfinite(found)).any(axis=1).sum())
             raise InputError(f"the model returned NaN or infinite logits for {bad} of {pairs} images; it cannot be audited")
         return found
 
-    def _spread(self, batch: Callable[[nn.Module, int], Tensor], starts: range) -> list[Tensor]:
+    def _spread(self, batch: Callable[[nn.Module, int], Tensor], starts: range) -> Iterator[Tensor]:
         """The batches in order, computed by several threads; each network is used by one of them at a time."""
 
         free = self._replicas
@@ -117,7 +119,7 @@ class Engine:
 
         threads = torch.get_num_threads()
         try:
-            return list(self._pool.map(work, starts))
+            yield from self._pool.map(work, starts)
         finally:
             torch.set_num_threads(threads)  # the pool's threads set the number that later threads start with
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from inquisitor_models import Reader, small_net
 from numpy.testing import assert_allclose
-from torch import nn
+from torch import Tensor, nn
 
 from nas.inquisitor import Engine, Exhibits
 from nas.inquisitor.engine import margins, probabilities, replica
@@ -139,3 +140,23 @@ def test_exhibits_take_keeps_rows_together(plain):
     assert part.rows.tolist() == [8, 5]
     assert torch.equal(part.images[1], torch.from_numpy(plain.images[5]))
     assert part.groups.tolist() == plain.group[[8, 5]].tolist()
+
+
+def test_no_batchs_answer_is_kept_once_it_stands_in_the_table():
+    """Thousands of small tensors that live on between large ones cut the heap to pieces: it once grew by gigabytes."""
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    class Counting(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            nonlocal most
+            most = max(most, sum(one() is not None for one in alive))
+            found = images.mean((2, 3)).repeat(1, 2)
+            alive.append(weakref.ref(found))
+            return found
+
+    images = torch.rand(60, 1, 8, 8)
+    logits = Engine(Counting(), pixels=64).logits(lambda numbers: images[numbers], 60, 8)
+    assert len(alive) == 60
+    assert most <= 2
+    assert_allclose(logits, images.mean((2, 3)).repeat(1, 2).numpy(), atol=1e-6)

@@ -43,9 +43,9 @@ def _timed(job: Callable[[], object]) -> tuple[float, object]:
 def speed(image_size: int, budget: str) -> dict[str, float]:
     """Shares of a training of 800 images × 8 epochs, and the ratio to Captum's occlusion with its default call."""
     data = phantom(1200, image_size, 0)
-    space = get_space("pepx", classes=3)
+    space = get_space("pepx", classes=3, image_size=image_size)
     architecture = space.sample(np.random.default_rng(0), Budget.parse(budget, image_size=image_size), fill=True)
-    model = space.build(architecture)
+    model = space.build(architecture, image_size)
     rows = np.arange(1200)
     seconds, _ = _timed(lambda: train(model, DeviceData(data), rows[:800], rows[800:], Recipe(epochs=8), seed=0))
     screen, finding = _timed(lambda: audit_model(model, data, rows[800:], level="screen", tests=("T1", "T3"), margins=_ALL))
