@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from nas.data.dataset import Dataset, Indices
 from search_spaces.errors import InputError
 
-CPU_PIXELS = 2**18  # a batch of 64 images of 64 px: twice as many took 0.9 to 2.8 times as long a picture for four PEPX networks
+CPU_PIXELS = 2**18  # a batch of 64 images of 64 px; 128 took 0.9 to 2.8 times as long an image for four PEPX networks
 GPU_PIXELS = 2**23
 MOST_WORKERS = 8  # each holds a batch and what the network computes of it
 
