@@ -1,4 +1,4 @@
-"""The three jobs on a real CUDA device, from search to prediction."""
+"""A search and a benchmark of what it found, with audits, on a real CUDA device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import nas
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def test_search_audit_benchmark_and_predict(tmp_path):
+def test_a_search_and_an_audited_benchmark_of_its_finalists(tmp_path):
     run = nas.search(
         data="phantom:n=300", image_size=48, budget="3M", trials=3, epochs=2, finalists=1, final_seeds=1,
         workers=2, device="cuda", out=tmp_path / "run",
