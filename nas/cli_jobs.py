@@ -223,6 +223,9 @@ def benchmark(
     ] = False,
     workers: Workers = None,
     device: Device = None,
+    precision: Annotated[
+        str | None, option("float32, bfloat16 or auto: bfloat16 on CUDA (auto). On CPUs that have it, half the time.", MACHINE)
+    ] = None,
     imports: Imports = None,
     seed: Seed = None,
     out: Out = None,
@@ -240,7 +243,7 @@ def benchmark(
         "classes": names(classes), "data_root": text(data_root), "crop": crop, "folds": folds, "seeds": seeds,
         "epochs": epochs, "image_size": image_size, "recipe": recipe, "pretraining": pretrained, "audit": audit_level,
         "leave_one_source_out": leave_one_source_out or None, "survey": survey or None, "workers": workers, "device": device,
-        "imports": tuple(imports or ()), "seed": seed,
+        "precision": precision, "imports": tuple(imports or ()), "seed": seed,
     }  # fmt: skip
     load(imports)
     with make_progress(quiet=quiet, log=log) as progress:

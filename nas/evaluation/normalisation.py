@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from nas.evaluation.device import DeviceData
-from nas.evaluation.step import mixed_precision
+from nas.evaluation.device import DeviceData, mixed_precision
 
 IMAGES = 128  # clean training images that the statistics come from: 64 to 256 ended within 0.01 of log-loss of one another
 BATCH = 64
@@ -43,7 +42,7 @@ def reestimate(model: nn.Module, data: DeviceData, rows: torch.Tensor) -> None:
     for layer in layers:
         layer.train()
     try:
-        with torch.no_grad(), mixed_precision(data.device):
+        with torch.no_grad(), mixed_precision(data.device, data.precision):
             for number, part in enumerate(even_parts(rows)):
                 _set_momentum(layers, [1 / (number + 1)] * len(layers))  # the plain average of the batches
                 model(data.gather(part).float().div_(255))

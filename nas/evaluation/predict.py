@@ -7,8 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from nas.evaluation.device import DeviceData, lies_on, shared_tensor
-from nas.evaluation.step import mixed_precision
+from nas.evaluation.device import DeviceData, lies_on, mixed_precision, shared_tensor
 
 CPU_BATCH = 32  # larger batches leave the cache: measured no faster from 32 on
 CUDA_BATCH = 1024
@@ -57,7 +56,7 @@ def _in_batches(model: nn.Module, data: DeviceData, chosen: torch.Tensor, size: 
     parts, start = [], 0
     while start < len(chosen):
         try:
-            with mixed_precision(data.device):
+            with mixed_precision(data.device, data.precision):
                 logits = model(data.gather(chosen[start : start + size]).float().div_(255))
         except torch.OutOfMemoryError:
             if size == 1:

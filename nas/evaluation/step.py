@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.recipe import Recipe
+from nas.evaluation.device import Precision, mixed_precision, usual_precision
 from nas.evaluation.profile import Account
 
 WARM_UP_STEPS = 3  # eager steps before capture: lazy initialisation of kernels and of the optimiser's state
@@ -23,8 +24,11 @@ class TrainingStep:
         loss_sum: sum of the steps' losses, a float32 scalar on the device: reading it is left to the end of the epoch.
     """
 
-    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device, precision: Precision | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.optimiser, self.device = model, optimiser, device
+        self.precision = precision or usual_precision(device)
         self.loss_sum = torch.zeros((), device=device)
         self._weights = None if recipe.class_weights is None else torch.tensor(recipe.class_weights, device=device)
         self._smoothing, self._clip = recipe.label_smoothing, recipe.gradient_clip
@@ -46,8 +50,8 @@ class TrainingStep:
         account.mark("optimiser")
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy under the recipe's weights and smoothing; bf16 inside the network on CUDA."""
-        with mixed_precision(self.device):
+        """Cross-entropy under the recipe's weights and smoothing; in the chosen precision inside the network."""
+        with mixed_precision(self.device, self.precision):
             logits = self.model(images)
         return functional.cross_entropy(logits.float(), labels, weight=self._weights, label_smoothing=self._smoothing)
 
@@ -67,8 +71,10 @@ class GraphStep(TrainingStep):
     each time, and user code may do as it likes) would leave it training memory that nobody reads, so it is captured anew then.
     """
 
-    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device) -> None:
-        super().__init__(model, optimiser, recipe, device)
+    def __init__(
+        self, model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device, precision: Precision | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(model, optimiser, recipe, device, precision)
         self.fallback = ""
         self._done = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -129,18 +135,12 @@ class GraphStep(TrainingStep):
 
 
 def make_step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device, capture: bool = True
-) -> TrainingStep:
+    model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, device: torch.device, capture: bool = True,
+    precision: Precision | None = None,
+) -> TrainingStep:  # fmt: skip
     """The fastest step that the device has."""
     kind = GraphStep if device.type == "cuda" and capture else TrainingStep
-    return kind(model, optimiser, recipe, device)
-
-
-def mixed_precision(device: torch.device) -> AbstractContextManager:
-    """bf16 autocast on CUDA (no gradient scaling needed); float32 elsewhere. Weight casts are not cached: graphs forbid it."""
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False)
+    return kind(model, optimiser, recipe, device, precision)
 
 
 def clip_gradients(parameters: list[nn.Parameter], largest: float) -> None:

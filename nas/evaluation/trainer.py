@@ -133,7 +133,7 @@ class _Loop:
         self.answers = Answers(recipe, data, train_indices)
         freeze(model, recipe)
         self.optimiser = make_optimiser(parameter_groups(model, recipe), recipe, data.device)
-        self.step: TrainingStep = make_step(model, self.optimiser, recipe, data.device, capture)
+        self.step: TrainingStep = make_step(model, self.optimiser, recipe, data.device, capture, data.precision)
         self.account = Account()
         self.progress = Progress(model, self.optimiser, recipe, seed, train_indices, self.account)
         clean = np.random.default_rng(seed).permutation(np.asarray(train_indices))[:IMAGES]

@@ -161,7 +161,7 @@ def _score(arena: Arena, trained: dict[str, list[FoldResult]], progress: Any, co
         rows=(*rows, *control_rows(arena)),
         comparisons=comparisons,
         test_openings=opened,
-        notes=(*arena.notes, *_notes(contestants, comparisons, settings)),
+        notes=(*arena.notes, *_machines(trained), *_notes(contestants, comparisons, settings)),
         device=_device_name(arena.device),
         directory=str(arena.directory),
     )
@@ -218,6 +218,17 @@ def _notes(
                     f"{candidate.name} − {best.name}: {one.difference:+.3f} ({ends}) balanced accuracy, {one.conclusion}"
                 )
     return tuple(found)
+
+
+def _machines(trained: dict[str, list[FoldResult]]) -> tuple[str, ...]:
+    """A note where the models were not all trained on one kind of device and in one precision."""
+    by_machine: dict[str, list[str]] = {}
+    for name, results in trained.items():
+        for machine in sorted({result.machine for result in results if not result.failed}):
+            by_machine.setdefault(machine or "an unknown device", []).append(name)
+    if len(by_machine) < 2:
+        return ()
+    return ("not all were trained alike: " + "; ".join(f"on {where}: {', '.join(who)}" for where, who in by_machine.items()),)
 
 
 def _device_name(device: str) -> str:

@@ -74,7 +74,8 @@ class Arena:
         """The images, resident on the device."""
         from nas.evaluation import DeviceData
 
-        return DeviceData(self.dataset, self.device)
+        precision = self.settings.precision
+        return DeviceData(self.dataset, self.device, None if precision == "auto" else precision)
 
     def home(self, entrant: Entrant) -> Path:
         """Where an entrant's trained folds lie."""

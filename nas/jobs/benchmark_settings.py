@@ -43,6 +43,7 @@ class BenchmarkSettings(BaseModel):
     imports: tuple[str, ...] = ()
     workers: int = Field(1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on CUDA, float32 on a CPU
     seed: int = Field(0, ge=0)
 
     @property
@@ -78,7 +79,7 @@ def settle(directory: Path, asked: dict[str, Any], resume: bool) -> BenchmarkSet
         return parse_settings(asked)
     if not resume:
         raise InputError(f"{directory} holds a benchmark already; go on with it by --resume, or choose another --out")
-    stored = read_json(path)
+    stored = parse_settings(read_json(path)).model_dump(mode="json")  # complete, also where an earlier version wrote it
     merged = parse_settings({**stored, **asked}).model_dump(mode="json")
     for key in asked:
         if key not in FREE_ON_RESUME and merged[key] != stored[key]:

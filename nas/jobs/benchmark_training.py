@@ -31,12 +31,17 @@ if TYPE_CHECKING:
     from nas.records import EpochRecord
 
 Logits = NDArray[np.float32]
+CHECKPOINTS = "checkpoints"  # in a fold's directory; only there to survive a kill
+FAILURES = (ToolkitError, RuntimeError, ArithmeticError, MemoryError)  # of a training; its row says so, the others go on
 DIVERGENCE = (ToolkitError, ArithmeticError)  # a rate that is too high: the next one is tried
 
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
-    """What one training gave: logits (n, classes) on the held-out fold and on the sealed test, or why it failed."""
+    """What one training gave: logits (n, classes) on the held-out fold and on the sealed test, or why it failed.
+
+    ``seconds`` are those of the training that was kept; ``machine`` is the device and precision that it ran in.
+    """
 
     fold: Fold
     directory: Path
@@ -46,6 +51,7 @@ class FoldResult:
     epochs: int
     pretraining: str
     failed: str = ""
+    machine: str = ""
 
 
 def train_fold(arena: Arena, entrant: Entrant, fold: Fold, progress: Any) -> FoldResult:
@@ -57,11 +63,16 @@ def train_fold(arena: Arena, entrant: Entrant, fold: Fold, progress: Any) -> Fol
     progress.message(f"{entrant.name}, {fold.name}: training on {len(fold.train):,} images")
     started = time.perf_counter()
     try:
-        return _train(arena, entrant, fold, directory, started)
-    except (ToolkitError, RuntimeError, ArithmeticError, MemoryError) as error:
-        reason = f"{fold.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        return _train(arena, entrant, fold, directory)
+    except FAILURES as error:
+        reason = f"{fold.name}: {first_line(error)}"
         progress.message(f"{entrant.name} failed: {reason}")
         return failure(arena, fold, directory, reason, time.perf_counter() - started)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def failure(arena: Arena, fold: Fold, directory: Path, reason: str, seconds: float) -> FoldResult:
@@ -70,13 +81,13 @@ def failure(arena: Arena, fold: Fold, directory: Path, reason: str, seconds: flo
     return FoldResult(fold, directory, nothing, nothing, seconds, 0, "none", reason)
 
 
-def _train(arena: Arena, entrant: Entrant, fold: Fold, directory: Path, started: float) -> FoldResult:
+def _train(arena: Arena, entrant: Entrant, fold: Fold, directory: Path) -> FoldResult:
     from nas.evaluation import metrics, predict_logits, save_candidate
     from nas.jobs.benchmark_pretraining import initialiser
 
     data = arena.dataset
     start = initialiser(arena, entrant, fold.seed)
-    model, run = _fitted(arena, entrant, fold, directory / "checkpoints", start.initialise)
+    model, run = _fitted(arena, entrant, fold, directory / CHECKPOINTS, start.initialise)
     held_out = predict_logits(model, arena.device_data, indices=fold.held_out)
     test = predict_logits(model, arena.device_data, indices=arena.parts.test)
     if not (np.isfinite(held_out).all() and np.isfinite(test).all()):
@@ -89,9 +100,12 @@ def _train(arena: Arena, entrant: Entrant, fold: Fold, directory: Path, started:
         history=run.history, training_hashes=data.image_hashes[np.concatenate([fold.train, fold.validation])],
         name=f"{entrant.name} {fold.name}",
     )  # fmt: skip
-    result = FoldResult(fold, directory, held_out, test, round(time.perf_counter() - started, 2), len(run.history), start.kind)
+    result = FoldResult(
+        fold, directory, held_out, test, round(run.seconds, 2), len(run.history), start.kind,
+        machine=f"{arena.device}, {arena.device_data.precision}",
+    )  # fmt: skip
     write_fold(arena, result, start.detail)
-    shutil.rmtree(directory / "checkpoints", ignore_errors=True)  # only there to survive a kill
+    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
     return result
 
 
@@ -107,6 +121,34 @@ def picked_rate(arena: Arena, entrant: Entrant) -> float | None:
         return None
     losses = {float(rate): float(loss) for rate, loss in read_json(path).items() if loss is not None}
     return min(losses, key=lambda rate: losses[rate])
+
+
+def rates_to_try(arena: Arena, entrant: Entrant) -> tuple[float, ...]:
+    """The learning rates that an entrant is still to be trained with on the first fold; none where one is picked or not asked for."""
+    settings = arena.settings
+    alone = settings.recipe == "shared" and settings.pretraining_kind != "shared"  # else two would pretrain the same weights
+    return settings.learning_rates if alone and picked_rate(arena, entrant) is None else ()
+
+
+def try_rate(arena: Arena, entrant: Entrant, fold: Fold, rate: float) -> str:
+    """Train the first fold with one of its rates and leave the checkpoints, from which ``train_fold`` goes on to pick.
+
+    Returns:
+        Why it failed, or nothing; ``train_fold`` meets it again and decides what it means.
+    """
+    from nas.jobs.benchmark_pretraining import initialiser
+
+    run = _at_rate(arena, entrant, fold, arena.home(entrant) / fold.name / CHECKPOINTS, rate)
+    try:
+        run.fit(initialiser(arena, entrant, fold.seed).initialise)
+    except FAILURES as error:
+        return first_line(error)
+    return ""
+
+
+def _at_rate(arena: Arena, entrant: Entrant, fold: Fold, checkpoints: Path, rate: float) -> FoldTraining:
+    own = replace(entrant, recipe=entrant.recipe.model_copy(update={"learning_rate": rate}))
+    return FoldTraining(arena, own, fold, checkpoints / f"rate{rate:g}")
 
 
 def _fitted(
@@ -125,8 +167,7 @@ def _fitted(
     best: tuple[nn.Module, FoldTraining] | None = None
     losses: dict[str, float | None] = {}
     for rate in rates:
-        own = replace(entrant, recipe=entrant.recipe.model_copy(update={"learning_rate": rate}))
-        run = FoldTraining(arena, own, fold, checkpoints / f"rate{rate:g}")
+        run = _at_rate(arena, entrant, fold, checkpoints, rate)
         try:
             model = run.fit(initialise)
         except DIVERGENCE as error:
@@ -151,6 +192,7 @@ class FoldTraining:
         self.seed = derived_seed(arena.settings.seed, fold.seed, fold.number)
         self.history: list[EpochRecord] = []
         self.stages = 0
+        self.seconds = 0.0  # of all stages, also of those before a kill
         self.validation_loss = float("inf")  # class-balanced log-loss after the last stage
 
     @property
@@ -217,6 +259,7 @@ class FoldTraining:
             checkpoint=self.checkpoints / f"stage{self.stages}", image_size=image_size, training_labels=labels,
         )  # fmt: skip
         del n_classes  # the network knows its width; validation stays in the original classes
+        self.seconds += sum(training.seconds.values())
         offset = len(self.history)
         self.history += [record.model_copy(update={"epoch": record.epoch + offset}) for record in training.history]
         self.validation_loss = quality(training.validation_logits, arena.dataset.labels[fold.validation])[0]
@@ -240,6 +283,7 @@ def write_fold(arena: Arena, result: FoldResult, pretraining: str) -> None:
             "epochs": result.epochs,
             "pretraining": result.pretraining,
             "pretraining_detail": pretraining,
+            "machine": result.machine,
         },
     )
 
@@ -260,5 +304,5 @@ def read_fold(arena: Arena, fold: Fold, directory: Path) -> FoldResult | None:
     tensors = load_file(directory / "predictions.safetensors")
     return FoldResult(
         fold, directory, tensors["held_out"].numpy(), tensors["test"].numpy(), facts["seconds"], facts["epochs"],
-        facts["pretraining"],
+        facts["pretraining"], machine=facts.get("machine", ""),
     )  # fmt: skip

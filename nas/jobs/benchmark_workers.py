@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.jobs.benchmark_settings import BenchmarkSettings
+from nas.jobs.benchmark_training import rates_to_try
 from search_spaces.errors import ToolkitError
 
 if TYPE_CHECKING:
@@ -38,12 +40,13 @@ def train_in_processes(arena: Arena, progress: Any) -> None:
         if not (arena.home(entrant) / fold.name / "fold.json").exists()
     ]  # fmt: skip
     first = [(e, f) for e, f in tasks if f == 0]  # these pick the learning rates that the others need
-    for some in (first, [task for task in tasks if task[1] != 0]):
+    trials = [(e, f, rate) for e, f in first for rate in rates_to_try(arena, arena.entrants[e])]
+    for some in (trials, first, [task for task in tasks if task[1] != 0]):
         if some:
             _train_some(arena, some, progress)
 
 
-def _train_some(arena: Arena, tasks: list[tuple[int, int]], progress: Any) -> None:
+def _train_some(arena: Arena, tasks: Sequence[tuple[int, int] | tuple[int, int, float]], progress: Any) -> None:
     context = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
     pool = ProcessPoolExecutor(
         min(arena.settings.workers, len(tasks)),
@@ -55,10 +58,10 @@ def _train_some(arena: Arena, tasks: list[tuple[int, int]], progress: Any) -> No
         with pool:
             futures = {pool.submit(_train, *task): task for task in tasks}
             for done, future in enumerate(as_completed(futures), start=1):
-                entrant, fold = futures[future]
+                entrant, fold, *rate = futures[future]
                 reason = future.result()
                 outcome = f"failed: {reason}" if reason else "done"
-                name = f"{arena.entrants[entrant].name}, {arena.folds[fold].name}"
+                name = f"{arena.entrants[entrant].name}, {arena.folds[fold].name}{''.join(f', rate {r:g}' for r in rate)}"
                 progress.message(f"{name}: {outcome} ({done} of {len(tasks)})")
     except BrokenProcessPool as error:
         raise ToolkitError(
@@ -76,10 +79,12 @@ def _open(settings: BenchmarkSettings, directory: Path, dataset: Dataset) -> Non
     _worker.arena = Arena.open(settings, directory, dataset)
 
 
-def _train(entrant: int, fold: int) -> str:
+def _train(entrant: int, fold: int, rate: float | None = None) -> str:
     from nas.engine.progress import Silent
-    from nas.jobs.benchmark_training import train_fold
+    from nas.jobs.benchmark_training import train_fold, try_rate
 
     arena = _worker.arena
     assert arena is not None
+    if rate is not None:
+        return try_rate(arena, arena.entrants[entrant], arena.folds[fold], rate)
     return train_fold(arena, arena.entrants[entrant], arena.folds[fold], Silent()).failed

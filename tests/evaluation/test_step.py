@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from baselines.recipe import Recipe
-from nas.evaluation import DeviceData, predict_logits
+from nas.evaluation import DeviceData, predict_logits, train
 from nas.evaluation.device import fits, lies_on
 from nas.evaluation.optimisation import make_optimiser, parameter_groups
 from nas.evaluation.profile import Account
@@ -108,6 +108,22 @@ def test_the_cpu_takes_the_eager_step(tiny):
     optimiser = make_optimiser(parameter_groups(model, recipe), recipe, CPU)
     assert type(make_step(model, optimiser, recipe, CPU)) is TrainingStep
     assert optimiser.defaults["fused"]
+
+
+@pytest.mark.parametrize(("asked", "reduced"), [(None, False), ("float32", False), ("bfloat16", True)])
+def test_training_and_prediction_compute_in_the_precision_of_the_data(tiny, striped, asked, reduced):
+    seen = set()
+    model = tiny()
+    convolution = next(module for module in model.modules() if isinstance(module, torch.nn.Conv2d))
+    convolution.register_forward_hook(lambda module, given, out: seen.add((module.training, out.dtype)))
+    data = DeviceData.from_tensors(striped.images, striped.labels, 3, precision=asked)
+    rows = np.arange(32)
+    train(model, data, rows[:16], rows[16:], Recipe(epochs=1), seed=0)
+    dtype = torch.bfloat16 if reduced else torch.float32
+    assert seen == {(True, dtype), (False, dtype)}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert predict_logits(model, data, indices=rows).dtype == np.float32
+    assert data.at_size(24).precision == data.precision
 
 
 def test_images_that_do_not_fit_stay_on_the_host(monkeypatch):

@@ -221,6 +221,52 @@ def test_workers_give_the_same_figures(tmp_path: Path, monkeypatch: pytest.Monke
     assert sum("seed0-fold" in text and " of 2)" in text for text in heard.heard) == 4
 
 
+def test_workers_try_the_learning_rates_apart_and_pick_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = run(tmp_path / "one", baselines="tiny", learning_rates=(0.1, 1e-5))
+    monkeypatch.setattr("nas.jobs.benchmark_workers.ProcessPoolExecutor", Inline)
+    heard = Listener()
+    together = run(tmp_path / "two", baselines="tiny", learning_rates=(0.1, 1e-5), workers=2, progress=heard)
+    rates = [read_json(tmp_path / name / "models/tiny/learning_rates.json") for name in ("one", "two")]
+    assert rates[0] == rates[1]
+    assert set(rates[0]) == {"0.1", "1e-05"}
+    assert together.rows[0].test == alone.rows[0].test
+    tried = {text.partition(" (")[0] for text in heard.heard if "rate" in text}
+    assert tried == {"tiny, seed0-fold0, rate 0.1: done", "tiny, seed0-fold0, rate 1e-05: done"}
+
+
+def test_a_rate_that_diverges_in_a_worker_leaves_the_pick_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.jobs.benchmark_workers.ProcessPoolExecutor", Inline)
+    heard = Listener()
+    record = run(tmp_path, baselines="tiny", learning_rates=(1e30, 1e-3), workers=2, progress=heard)
+    assert any("rate 1e+30: failed: the training loss became nan" in text for text in heard.heard)
+    assert read_json(tmp_path / "models/tiny/learning_rates.json")["1e+30"] is None
+    assert record.rows[0].test
+
+
+def test_the_precision_is_kept_and_a_mixture_is_told(tmp_path: Path) -> None:
+    record = run(tmp_path, baselines="tiny,tiny_too", precision="bfloat16")
+    facts = tmp_path / "models/tiny/seed0-fold0/fold.json"
+    assert read_json(facts)["machine"] == "cpu, bfloat16"
+    assert not any("not all were trained alike" in note for note in record.notes)
+    with pytest.raises(InputError, match=r"started with precision = 'bfloat16', but got 'float32'"):
+        nas.benchmark(out=tmp_path, resume=True, precision="float32")
+    for path in (tmp_path / "models/tiny").glob("*/fold.json"):
+        path.write_text(json.dumps(read_json(path) | {"machine": "cuda, bfloat16"}))
+    mixed = nas.benchmark(out=tmp_path, resume=True)
+    assert "not all were trained alike: on cuda, bfloat16: tiny; on cpu, bfloat16: tiny_too" in mixed.notes
+
+
+def test_a_benchmark_of_an_earlier_version_is_resumed_with_the_defaults_of_what_it_lacks(tmp_path: Path) -> None:
+    run(tmp_path, baselines="tiny")
+    path = tmp_path / "benchmark_settings.json"
+    stored = read_json(path)
+    del stored["precision"]
+    path.write_text(json.dumps(stored))
+    assert nas.benchmark(out=tmp_path, resume=True, precision="auto").rows[0].test
+
+
 def test_a_dead_worker_is_an_error_that_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> str:
         raise BrokenProcessPool
