@@ -9,14 +9,11 @@ short to be shared out one by one, and a batch's logits are the same whoever com
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from queue import SimpleQueue
 from typing import Any
 
@@ -26,10 +23,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nas.data.dataset import Dataset, Indices
+from nas.inquisitor.inference import agree, for_inference, replica
 from search_spaces.errors import InputError
 
 CPU_PIXELS = 2**18  # a batch of 64 images of 64 px; 128 took 0.9 to 2.8 times as long an image for four PEPX networks
 GPU_PIXELS = 2**23
+MANY = 4  # batches that are worth a faster copy of the network
+COMPARED = 8  # images that it must answer as the network does
 MOST_WORKERS = 8  # each holds a batch and what the network computes of it
 
 Edit = Callable[[Tensor], Tensor]
@@ -87,13 +87,13 @@ class Engine:
         def batch(model: nn.Module, start: int) -> Tensor:
             with torch.inference_mode():  # holds for the thread that it is entered in
                 numbers = torch.arange(start, min(start + size, pairs), device=self.device)
-                shown = None if rows is None else rows[start : start + size]
-                return self.answer(model, edit(numbers), shown).float().cpu()
+                return self.answer(model, edit(numbers), _part(rows, start, size)).float().cpu()
 
         found = np.zeros((0, 0), np.float32)
         with evaluating(self.model):
-            several = min(self.workers, len(starts)) > 1 and self._replicas is not None
-            parts = self._spread(batch, starts) if several else (batch(self.model, start) for start in starts)
+            model = self._fastest(edit, starts, pairs, rows)
+            networks = self._networks(model) if min(self.workers, len(starts)) > 1 else None
+            parts = (batch(model, start) for start in starts) if networks is None else self._spread(batch, starts, networks)
             for start, part in zip(starts, parts, strict=True):
                 if start == 0:
                     found = np.empty((pairs, part.shape[1]), np.float32)
@@ -104,11 +104,28 @@ class Engine:
             raise InputError(f"the model returned NaN or infinite logits for {bad} of {pairs} images; it cannot be audited")
         return found
 
-    def _spread(self, batch: Callable[[nn.Module, int], Tensor], starts: range) -> Iterator[Tensor]:
-        """The batches in order, computed by several threads; each network is used by one of them at a time."""
+    def _fastest(self, edit: Edit, starts: range, pairs: int, rows: NDArray[np.int64] | None) -> nn.Module:
+        """A faster copy of the model where there is much to answer on a CPU, and it answers the same; else the model.
 
-        free = self._replicas
-        assert free is not None
+        It is made for each call: between two of them anybody may change the model's weights.
+        """
+        if self.device.type != "cpu" or len(starts) < MANY:
+            return self.model
+        copied = for_inference(self.model)
+        if copied is None:
+            return self.model
+        with torch.inference_mode():
+            images = edit(torch.arange(min(starts.step, pairs)))[
+                :COMPARED
+            ]  # the first batch: an edit may depend on what is in one
+            shown = _part(rows, 0, len(images))
+            same = agree(self.answer(self.model, images, shown), self.answer(copied, images, shown))
+        return copied if same else self.model
+
+    def _spread(
+        self, batch: Callable[[nn.Module, int], Tensor], starts: range, free: SimpleQueue[nn.Module]
+    ) -> Iterator[Tensor]:
+        """The batches in order, computed by several threads; each network is used by one of them at a time."""
 
         def work(start: int) -> Tensor:
             model = free.get()
@@ -123,16 +140,13 @@ class Engine:
         finally:
             torch.set_num_threads(threads)  # the pool's threads set the number that later threads start with
 
+    def _networks(self, model: nn.Module) -> SimpleQueue[nn.Module] | None:
+        """One network for each worker, in evaluation mode; None where a model cannot be copied: one thread then."""
+        return self._replicas if model is self.model else _replicas(model, self.workers)
+
     @cached_property
     def _replicas(self) -> SimpleQueue[nn.Module] | None:
-        """One network for each worker, in evaluation mode; None where a model cannot be copied (an ONNX session): one thread then."""
-        free: SimpleQueue[nn.Module] = SimpleQueue()
-        try:
-            for _ in range(self.workers):
-                free.put(replica(self.model).eval())
-        except (TypeError, RuntimeError, AttributeError, pickle.PickleError):
-            return None
-        return free
+        return _replicas(self.model, self.workers)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -144,10 +158,18 @@ class Engine:
         return self.logits(lambda numbers: to_float(images[numbers]), len(images), images.shape[-1], rows)
 
 
-def replica(model: nn.Module) -> nn.Module:
-    """A copy of the modules that shares all parameters and buffers: what a module notes in passing stays within one thread."""
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    return copy.deepcopy(model, shared)
+def _replicas(model: nn.Module, number: int) -> SimpleQueue[nn.Module] | None:
+    free: SimpleQueue[nn.Module] = SimpleQueue()
+    for _ in range(number):
+        other = replica(model)
+        if other is None:
+            return None
+        free.put(other.eval())
+    return free
+
+
+def _part(rows: NDArray[np.int64] | None, start: int, size: int) -> NDArray[np.int64] | None:
+    return None if rows is None else rows[start : start + size]
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 
 from nas.inquisitor import Engine, Exhibits
-from nas.inquisitor.engine import margins, probabilities, replica
+from nas.inquisitor.engine import margins, probabilities
+from nas.inquisitor.inference import agree, for_inference, replica
 from search_spaces.errors import InputError
 
 
@@ -160,3 +161,88 @@ def test_no_batchs_answer_is_kept_once_it_stands_in_the_table():
     assert len(alive) == 60
     assert most <= 2
     assert_allclose(logits, images.mean((2, 3)).repeat(1, 2).numpy(), atol=1e-6)
+
+
+def worn(model: nn.Module) -> nn.Module:
+    """Running statistics as after a training."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2.0)
+    return model.eval()
+
+
+class OneByOne(nn.Module):
+    """Calls the parts of its Sequential one by one, and uses what comes out between a convolution and its normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+    def forward(self, images: Tensor) -> Tensor:
+        between = self.parts[0](images)
+        return between.mean((2, 3)) + self.parts[2](self.parts[1](between)).mean((2, 3))
+
+
+def test_the_faster_copy_gives_the_same_answers_and_leaves_the_model_as_it_is():
+    model, images = worn(small_net()), torch.rand(9, 1, 32, 32)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    strides = [parameter.stride() for parameter in model.parameters()]
+    faster = for_inference(model)
+    assert faster is not None
+    norms = [sum(isinstance(module, nn.BatchNorm2d) for module in one.modules()) for one in (model, faster)]
+    assert norms[1] < norms[0]
+    with torch.inference_mode():
+        assert agree(model(images), faster(images))
+        assert not torch.equal(model(images), torch.zeros(9, 3))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert [parameter.stride() for parameter in model.parameters()] == strides
+
+
+def test_the_engine_uses_the_faster_copy_for_many_batches_only_and_folds_afresh(monkeypatch):
+    made = []
+    monkeypatch.setattr("nas.inquisitor.engine.for_inference", lambda model: made.append(for_inference(model)) or made[-1])
+    model, images = worn(small_net()), torch.rand(60, 1, 32, 32)
+    for workers in (1, 2):
+        engine = Engine(model, pixels=10 * 32 * 32, workers=workers)
+        engine.on_images(images[:30])
+        assert not made
+        for _ in range(2):
+            with torch.inference_mode():
+                expected = model(images).numpy()
+            assert_allclose(engine.on_images(images), expected, atol=2e-5)
+            with torch.no_grad():
+                next(model.parameters()).mul_(1.5)  # weights that change between two calls are seen
+        assert len(made) == 2
+        made.clear()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_that_uses_the_parts_one_by_one_is_asked_itself(workers):
+    model, images = worn(OneByOne()), torch.rand(60, 1, 16, 16)
+    faster = for_inference(model)
+    assert faster is not None
+    with torch.inference_mode():
+        expected = model(images)
+        assert not agree(expected, faster(images))  # so the engine must find out
+    assert_allclose(Engine(model, pixels=10 * 256, workers=workers).on_images(images), expected.numpy(), atol=1e-6)
+
+
+def test_hooked_models_and_models_without_convolutions_are_not_copied():
+    model, seen = worn(small_net()), []
+    next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d)).register_forward_hook(
+        lambda *_: seen.append(1)
+    )
+    assert for_inference(model) is None
+    Engine(model, pixels=10 * 32 * 32).on_images(torch.rand(60, 1, 32, 32))
+    assert len(seen) == 6
+    assert for_inference(Watching()) is None
+
+
+def test_no_number_agrees_with_nothing():
+    logits = torch.tensor([[1.0, float("nan")]])
+    assert not agree(logits, logits)
+    assert agree(torch.tensor([[100.0, 0.0]]), torch.tensor([[100.0009, 0.0]]))
+    assert not agree(torch.tensor([[100.0, 0.0]]), torch.tensor([[100.002, 0.0]]))
