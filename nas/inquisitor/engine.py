@@ -33,7 +33,7 @@ COMPARED = 8  # images that it must answer as the network does
 MOST_WORKERS = 8  # each holds a batch and what the network computes of it
 
 Edit = Callable[[Tensor], Tensor]
-"""Pair numbers, int64 (b,), to edited images, float (b, 1, H, W) in [0, 1], on the engine's device."""
+"""Pair numbers, int64 (b,), to edited images, float (b, 1, H, W) in [0, 1], on the engine's device; the same for the same numbers."""
 
 
 @contextmanager
@@ -115,9 +115,8 @@ class Engine:
         if copied is None:
             return self.model
         with torch.inference_mode():
-            images = edit(torch.arange(min(starts.step, pairs)))[
-                :COMPARED
-            ]  # the first batch: an edit may depend on what is in one
+            first = edit(torch.arange(min(starts.step, pairs)))  # all of the first batch: an edit may depend on what is in one
+            images = first[:COMPARED]
             shown = _part(rows, 0, len(images))
             same = agree(self.answer(self.model, images, shown), self.answer(copied, images, shown))
         return copied if same else self.model
