@@ -224,7 +224,10 @@ def benchmark(
     workers: Workers = None,
     device: Device = None,
     precision: Annotated[
-        str | None, option("float32, bfloat16 or auto: bfloat16 on CUDA (auto). On CPUs that have it, half the time.", MACHINE)
+        str | None,
+        option(
+            "float32, bfloat16 or auto: bfloat16 on CUDA (auto). It halves large networks' time on CPUs that have it.", MACHINE
+        ),
     ] = None,
     imports: Imports = None,
     seed: Seed = None,

@@ -1,6 +1,6 @@
 """A training step in bfloat16 beside float32, on one thread of this CPU: does ``nas benchmark --precision bfloat16`` pay here?
 
-    python -m tests.performance.precision [--models pepx-covidnet,vgg19,…] [--image-size 96] [--steps 4] [--summary FILE]
+    python -m tests.performance.precision [--models covidnet,vgg19,…] [--image-size 96] [--steps 4] [--summary FILE]
 
 Both are timed in turns in one run; printed: the fastest step of each and their ratio (above 1: bfloat16 is faster).
 """
