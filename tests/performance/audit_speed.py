@@ -1,6 +1,6 @@
 """What the audit costs, as ratios inside one run: screen and block probes against a training, our occlusion against Captum's.
 
-    python -m tests.performance.audit_speed [speed|occlusion] [--image-size 64] [--budget 8M]
+    python -m tests.performance.audit_speed [speed|occlusion] [--image-size 64] [--budget 8M] [--device cpu|cuda]
 
 Memory: ``python -m tests.performance.audit_speed memory`` pushes 5,000 images × 25 edits of 224 px through the engine and prints
 the growth of the resident set beyond the data.
@@ -33,30 +33,41 @@ _ALL = Margins(competence=0.01)  # an unconvincing model is questioned as well: 
 RESULTS = Path(__file__).parent / "results" / "audit_speed.json"
 
 
-def _timed(job: Callable[[], object]) -> tuple[float, object]:
-    """CPU seconds: other processes on the machine do not count."""
-    started = time.process_time()
+def _timed(job: Callable[[], object], device: str) -> tuple[float, object]:
+    """CPU seconds, so that other processes do not count; on CUDA the seconds until the device is done."""
+    if device == "cpu":
+        started = time.process_time()
+        value = job()
+        return time.process_time() - started, value
+    torch.cuda.synchronize()
+    started = time.perf_counter()
     value = job()
-    return time.process_time() - started, value
+    torch.cuda.synchronize()
+    return time.perf_counter() - started, value
 
 
-def speed(image_size: int, budget: str) -> dict[str, float]:
+def speed(image_size: int, budget: str, device: str) -> dict[str, float]:
     """Shares of a training of 800 images × 8 epochs."""
     data = phantom(1200, image_size, 0)
     space = get_space("pepx", classes=3, image_size=image_size)
     architecture = space.sample(np.random.default_rng(0), Budget.parse(budget, image_size=image_size), fill=True)
     model = space.build(architecture, image_size)
     rows = np.arange(1200)
-    seconds, _ = _timed(lambda: train(model, DeviceData(data), rows[:800], rows[800:], Recipe(epochs=8), seed=0))
-    screen, finding = _timed(lambda: audit_model(model, data, rows[800:], level="screen", tests=("T1", "T3"), margins=_ALL))
-    probes, _ = _timed(lambda: block_probes(model, data, rows[800:]))
+    seconds, _ = _timed(
+        lambda: train(model, DeviceData(data, device), rows[:800], rows[800:], Recipe(epochs=8), seed=0), device
+    )
+    asked = rows[800:]
+    screen, finding = _timed(
+        lambda: audit_model(model, data, asked, level="screen", tests=("T1", "T3"), margins=_ALL, device=device), device
+    )
+    probes, _ = _timed(lambda: block_probes(model, data, asked, device=device), device)
     return {
         "training_seconds": round(seconds, 2), "screen_share": round(screen / seconds, 4), "screen_tests": len(finding.tests),  # type: ignore[attr-defined]
         "probes_share": round(probes / seconds, 4),
     }  # fmt: skip
 
 
-def occlusion(image_size: int, budget: str) -> dict[str, object]:
+def occlusion(image_size: int, budget: str, device: str) -> dict[str, object]:
     """How many times faster than Captum's occlusion with its default call, which sees all images under one window at a time.
 
     Four random networks near the budget; a picture by itself, as where one decision is explained, and four together. Each is
@@ -68,11 +79,12 @@ def occlusion(image_size: int, budget: str) -> dict[str, object]:
     difference = 0.0
     for seed in range(4):
         drawn = space.sample(np.random.default_rng(seed), Budget.parse(budget, image_size=image_size), fill=True)
-        model = space.build(drawn, image_size).eval()
+        model = space.build(drawn, image_size).eval().to(device)
         model.to(memory_format=torch.channels_last)  # as a training leaves it
         for name, found in ratios.items():
             n = int(name.split()[0])
-            pictures, targets = to_float(torch.from_numpy(data.images[:n])), torch.zeros(n, dtype=torch.int64)
+            pictures = to_float(torch.from_numpy(data.images[:n])).to(device)
+            targets = torch.zeros(n, dtype=torch.int64, device=device)
             shape = {"sliding_window_shapes": (1, window, window), "strides": (1, window // 2, window // 2)}
 
             def ours(model=model, pictures=pictures, targets=targets) -> Tensor:  # type: ignore[no-untyped-def]
@@ -81,7 +93,7 @@ def occlusion(image_size: int, budget: str) -> dict[str, object]:
             def theirs(model=model, pictures=pictures, targets=targets, shape=shape) -> Tensor:  # type: ignore[no-untyped-def]
                 return Occlusion(log_odds(model)).attribute(pictures, target=targets, **shape)[:, 0]
 
-            turns = [(_timed(ours), _timed(theirs)) for _ in range(3)]
+            turns = [(_timed(ours, device), _timed(theirs, device)) for _ in range(3)]
             found.append(round(min(their[0] for _, their in turns) / min(our[0] for our, _ in turns), 2))
             difference = max(difference, float((turns[0][0][1] - turns[0][1][1]).abs().max()))  # type: ignore[operator]
     return {"times_as_fast": ratios, "largest_difference": difference}
@@ -122,14 +134,16 @@ def main() -> None:
     parser.add_argument("what", choices=("speed", "occlusion", "memory"), nargs="?", default="speed")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--budget", default="8M")
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    jobs: dict[str, Callable[[int, str], Mapping[str, object]]] = {"speed": speed, "occlusion": occlusion}
+    jobs: dict[str, Callable[[int, str, str], Mapping[str, object]]] = {"speed": speed, "occlusion": occlusion}
     sized = arguments.what in jobs
-    found = jobs[arguments.what](arguments.image_size, arguments.budget) if sized else memory()
+    found = jobs[arguments.what](arguments.image_size, arguments.budget, arguments.device) if sized else memory()
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     kept["command"] = "python -m tests.performance.audit_speed [speed|occlusion|memory]"
-    kept[f"{arguments.what} {arguments.image_size} px {arguments.budget}" if sized else "memory"] = found
+    place = "" if arguments.device == "cpu" else f" on {torch.cuda.get_device_name()}"
+    kept[f"{arguments.what} {arguments.image_size} px {arguments.budget}{place}" if sized else "memory"] = found
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found))
 
