@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,7 +19,7 @@ import nas
 from baselines import Baseline, Recipe, get_baseline, register_baseline
 from baselines.registry import _registry
 from nas.files import read_json
-from nas.records import BenchmarkRecord
+from nas.records import BenchmarkRecord, Metric
 from search_spaces.errors import InputError, ToolkitError
 
 SMALL: dict[str, Any] = {
@@ -211,12 +211,17 @@ class Inline:
         return done
 
 
+def values(metrics: Sequence[Metric]) -> dict[str, float | None]:
+    """Figures by name; workers compute with fewer threads each, which reorders sums."""
+    return {metric.name: metric.value for metric in metrics}
+
+
 def test_workers_give_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = run(tmp_path / "one", baselines="tiny,broken")
     monkeypatch.setattr("nas.jobs.benchmark_workers.ProcessPoolExecutor", Inline)
     heard = Listener()
     together = run(tmp_path / "two", baselines="tiny,broken", workers=2, progress=heard)
-    assert together.rows[0].test == alone.rows[0].test
+    assert values(together.rows[0].test) == pytest.approx(values(alone.rows[0].test), rel=1e-4)
     assert together.rows[1].failed == alone.rows[1].failed
     assert sum("seed0-fold" in text and " of 2)" in text for text in heard.heard) == 4
 
@@ -227,9 +232,9 @@ def test_workers_try_the_learning_rates_apart_and_pick_the_same(tmp_path: Path, 
     heard = Listener()
     together = run(tmp_path / "two", baselines="tiny", learning_rates=(0.1, 1e-5), workers=2, progress=heard)
     rates = [read_json(tmp_path / name / "models/tiny/learning_rates.json") for name in ("one", "two")]
-    assert rates[0] == rates[1]
+    assert rates[0] == pytest.approx(rates[1], rel=1e-5)
     assert set(rates[0]) == {"0.1", "1e-05"}
-    assert together.rows[0].test == alone.rows[0].test
+    assert values(together.rows[0].test) == pytest.approx(values(alone.rows[0].test), rel=1e-4)
     tried = {text.partition(" (")[0] for text in heard.heard if "rate" in text}
     assert tried == {"tiny, seed0-fold0, rate 0.1: done", "tiny, seed0-fold0, rate 1e-05: done"}
 

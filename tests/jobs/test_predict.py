@@ -78,7 +78,7 @@ def write(path, pixels):
 def test_probabilities_are_the_models_and_unreadable_files_are_named(tmp_path, dataset, model):
     files = [write(tmp_path / f"{i}.png", dataset.images[i, 0]) for i in range(3)]
     (tmp_path / "9-notes.txt").write_text("no image")
-    found = predict(model, [tmp_path], csv_file=tmp_path / "out" / "p.csv")
+    found = predict(model, [tmp_path], csv_file=tmp_path / "out" / "p.csv", device="cpu")
     with torch.inference_mode():
         expected = model.model(torch.from_numpy(dataset.images[:3]).float() / 255).softmax(1).numpy()
     for row, one in enumerate(found.predictions):

@@ -95,7 +95,7 @@ def occlusion(image_size: int, budget: str, device: str) -> dict[str, object]:
 
             turns = [(_timed(ours, device), _timed(theirs, device)) for _ in range(3)]
             found.append(round(min(their[0] for _, their in turns) / min(our[0] for our, _ in turns), 2))
-            difference = max(difference, float((turns[0][0][1] - turns[0][1][1]).abs().max()))  # type: ignore[operator]
+            difference = max(difference, float((turns[0][0][1] - turns[0][1][1].cpu()).abs().max()))  # type: ignore[operator]
     return {"times_as_fast": ratios, "largest_difference": difference}
 
 
