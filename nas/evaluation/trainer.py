@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from baselines.recipe import Recipe, resolve
 from nas.evaluation.answers import Answers
 from nas.evaluation.augmentation import apply_changes
-from nas.evaluation.batches import EpochPlan, epoch_seed, plan_epoch
+from nas.evaluation.batches import EpochPlan, epoch_seed, plan_epoch, steps_per_epoch
 from nas.evaluation.device import DeviceData
 from nas.evaluation.errors import DivergedError, TrainingError
 from nas.evaluation.memory import keep_freed_memory
@@ -36,6 +36,9 @@ from nas.statistics import macro_auc
 from search_spaces.errors import InputError
 
 OnEpoch = Callable[[EpochRecord], None]
+# On an H200 the search took 16 to 26 s for a PEPX network and 35 to 43 s for COVID-Net, anew for each architecture and process,
+# while a captured step took 3 ms: even a tenth of each step saved pays only from about here on.
+SEARCHED_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,9 @@ class _Loop:
             for record in self.progress.history:
                 on_epoch(record)
         logits = None
+        steps = self.recipe.epochs * steps_per_epoch(self.recipe, len(self.train_indices))
         while self.progress.epoch < last and not self.progress.stopped:
-            with _kernel_search(self.data.device):
+            with _kernel_search(self.data.device, steps):
                 loss, images_per_second = self.one_epoch(self.progress.epoch)
             with self.account.phase("normalisation"):
                 reestimate(self.model, self.data, self.clean_rows)
@@ -251,10 +255,13 @@ def _surroundings(device: torch.device, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _kernel_search(device: torch.device) -> Iterator[None]:
-    """Let cuDNN time its kernels for the step's fixed shapes; an evaluation's few passes would never pay for a search."""
+def _kernel_search(device: torch.device, steps: int) -> Iterator[None]:
+    """Let cuDNN time its kernels for the step's fixed shapes, where a training of so many ``steps`` is long enough to pay for it.
+
+    An evaluation's few passes never are.
+    """
     before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = device.type == "cuda"
+    torch.backends.cudnn.benchmark = device.type == "cuda" and steps >= SEARCHED_STEPS
     try:
         yield
     finally:

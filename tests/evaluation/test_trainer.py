@@ -8,6 +8,7 @@ from torch import nn
 from baselines.recipe import Augmentation, Recipe
 from nas.evaluation import DivergedError, TrainingError, predict_logits, train
 from nas.evaluation.quality import balanced_accuracy
+from nas.evaluation.trainer import SEARCHED_STEPS, _kernel_search
 from search_spaces.errors import InputError
 
 TRAIN, HELD_OUT = np.arange(160), np.arange(160, 240)
@@ -179,3 +180,14 @@ def test_other_labels_and_another_size(tiny, striped):
 def test_no_training_images_is_an_error(tiny, striped):
     with pytest.raises(InputError, match="at least one image"):
         train(tiny(), striped, np.array([], dtype=np.int64), HELD_OUT, RECIPE, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "steps", "searched"),
+    [("cpu", SEARCHED_STEPS, False), ("cuda", SEARCHED_STEPS, True), ("cuda", SEARCHED_STEPS - 1, False)],
+)
+def test_kernels_are_searched_for_long_trainings_on_cuda_alone(device, steps, searched):
+    before = torch.backends.cudnn.benchmark
+    with _kernel_search(torch.device(device), steps):
+        assert torch.backends.cudnn.benchmark is searched
+    assert torch.backends.cudnn.benchmark is before
