@@ -15,7 +15,9 @@ from torch import Generator, Tensor
 
 from nas.edits.donors import donor_partners, fill_lungs, swap_background
 from nas.edits.frame import crop_to_body, swap_collimation, swap_frame
+from nas.edits.geometry import OUTLINE_MARGIN, swap_geometry
 from nas.edits.markers import detect_markers, remove_markers, transplant
+from nas.edits.masks import lung_region
 from nas.edits.randomness import uniform
 from nas.edits.style import swap_style
 from search_spaces.errors import InputError
@@ -87,11 +89,21 @@ def frame_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, s
     return _some(result, swap_collimation(images, images[partner]), share / 3, generator)
 
 
-def style_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.6) -> Tensor:
-    """Give some images the tone, shading and sharpness of another image of the batch, read outside the lungs."""
+def style_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.9) -> Tensor:
+    """Give most images the tone, shading and sharpness of another image of the batch, read outside the lungs."""
     partner = donor_partners(len(images), generator, images.device)
     styled = swap_style(images, masks, images[partner], masks[partner], generator)
     return _some(images, styled, share, generator)
+
+
+def geometry_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.9) -> Tensor:
+    """Stretch the lungs of most images into the lung outline and the body of another image of the batch."""
+    partner = donor_partners(len(images), generator, images.device)
+    bodies = fill_lungs(images, masks, generator, fill=_fill_name(generator))
+    outlines = lung_region(masks, margin=OUTLINE_MARGIN)
+    swapped = swap_geometry(images, masks, bodies[partner], masks[partner], outlines[partner])
+    has = masks.flatten(1).any(1)
+    return _some(images, swapped, share, generator, has & has[partner])
 
 
 def crop_body_edit(images: Tensor, masks: Tensor, generator: Generator) -> Tensor:
@@ -109,6 +121,8 @@ ANSWERS: dict[str, Answer] = {
         Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation, needs_masks=False),
         Answer("style", "exchange tone, shading and sharpness between images", ("T6",), style_augmentation),
         Answer("crop_body", "crop to the lungs and a margin", ("T1", "T4", "T5"), crop_body_edit, at_prediction=True),
+        # last of the edits, since the lungs are not where the batch's masks say any more
+        Answer("geometry", "train on lungs stretched into other patients' outlines", ("T13",), geometry_augmentation),
         Answer("source_balanced", "draw batches balanced over source within class", ("T8", "T9"), None, needs_masks=False),
     )
 }

@@ -7,7 +7,7 @@ import torch.nn.functional as functional
 from torch import Generator, Tensor
 
 from nas.edits.fills import Fill, get_fill
-from nas.edits.masks import as_masks, bounds, lung_region, split_sides
+from nas.edits.masks import as_masks, bounds, feathered, lung_region, pixels, split_sides
 
 
 def box_warp(images: Tensor, limits: Tensor, target: Tensor, mode: str = "bilinear") -> Tensor:
@@ -94,6 +94,34 @@ def reshape_lungs(
         where = box_warp(lung_region(side).to(images.dtype), limits, target)
         result = torch.lerp(result, warped, where)
     return result.clamp(0, 1)
+
+
+OUTLINE_MARGIN = 0.02  # how far the outlines of :func:`swap_geometry` reach beyond the mask, in shares of the side
+
+
+def swap_geometry(images: Tensor, masks: Tensor, bodies: Tensor, donor_masks: Tensor, outlines: Tensor) -> Tensor:
+    """Each patient's lung texture in the outline of a donor's lungs, in that donor's body.
+
+    Each lung is stretched to the box of the donor's lung on that side and shown inside the outline only: texture is the
+    patient's, size, shape and place are the donor's. The body comes along, since lungs are large or small in relation to it.
+
+    Args:
+        bodies: the donors with their lungs filled. outlines: where their lungs were, with ``OUTLINE_MARGIN`` around them.
+    """
+    own, other = as_masks(masks, images), as_masks(donor_masks, images)
+    soft, result = feathered(outlines, pixels(OUTLINE_MARGIN, images)), bodies
+    for side, aim, half in zip(split_sides(own), split_sides(other), _halves(other), strict=True):
+        warped = box_warp(images, bounds(side), bounds(aim))
+        result = result + soft * half * (warped - result)
+    return result.clamp(0, 1)
+
+
+def _halves(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The picture left and right of the middle of each mask, bool (n, 1, 1, W)."""
+    limits = bounds(masks)
+    columns = torch.arange(masks.shape[3], device=masks.device)[None, None, None]
+    left = columns < ((limits[:, 2] + limits[:, 3]) / 2)[:, None, None, None]
+    return left, ~left
 
 
 def silhouettes(masks: Tensor, images: Tensor, *, inside: float = 0.25, outside: float = 0.6) -> Tensor:

@@ -3,7 +3,18 @@
 import pytest
 import torch
 
-from nas.edits import ANSWERS, answers_to, apply_answers, get_answer
+from nas.data.phantom import phantom
+from nas.edits import (
+    ANSWERS,
+    OUTLINE_MARGIN,
+    answers_to,
+    apply_answers,
+    bounds,
+    get_answer,
+    inner_warp,
+    lung_region,
+    swap_geometry,
+)
 from search_spaces.errors import InputError
 
 
@@ -34,6 +45,7 @@ def test_a_verdict_finds_its_answers():
     assert answers_to(["T4"]) == ("marker", "crop_body")
     assert "donor_swap" in answers_to(["T3"])
     assert answers_to(["T8"]) == ("source_balanced",)
+    assert answers_to(["T13"]) == ("geometry",)
     assert answers_to([]) == ()
 
 
@@ -45,3 +57,52 @@ def test_donor_swap_keeps_lungs(batch):
 def test_an_unknown_answer_is_named():
     with pytest.raises(InputError, match="'prayer'"):
         get_answer("prayer")
+
+
+@pytest.fixture(scope="module")
+def told_apart():
+    """200 chests of two kinds: one darker in tone with small lungs, one as drawn with large lungs."""
+    data = phantom(n=200, image_size=48, seed=5, classes=("normal", "pneumonia"))
+    images, masks = torch.from_numpy(data.images).float() / 255, torch.from_numpy(data.masks())[:, None]
+    kind = torch.arange(200) % 2 == 0
+    images = torch.where(kind[:, None, None, None], images * 0.6, images)
+    centre = bounds(masks)
+    middle, half = (centre[:, 0::2] + centre[:, 1::2]) / 2, (centre[:, 1::2] - centre[:, 0::2]) / 2
+    half = half * torch.where(kind, 0.7, 1.0)[:, None]
+    target = torch.stack(
+        [middle[:, 0] - half[:, 0], middle[:, 0] + half[:, 0], middle[:, 1] - half[:, 1], middle[:, 1] + half[:, 1]], 1
+    )
+    small = inner_warp(masks.float(), centre, target.round().long(), mode="nearest") > 0.5
+    return inner_warp(images, centre, target.round().long()), small, kind
+
+
+def test_the_answer_to_a_style_finding_leaves_little_of_the_association(told_apart):
+    images, masks, kind = told_apart
+    edited = apply_answers(images, masks, ["style"], torch.Generator().manual_seed(0))
+    outside = (~masks) & (images > 0.08)
+
+    def tone(shown):
+        return (shown * outside).sum((1, 2, 3)) / outside.sum((1, 2, 3))
+
+    before, after = tone(images), tone(edited)
+    assert before[~kind].mean() - before[kind].mean() > 0.1
+    assert abs(after[~kind].mean() - after[kind].mean()) < 0.2 * (before[~kind].mean() - before[kind].mean())
+
+
+def test_the_answer_to_a_geometry_finding_leaves_little_of_the_association(told_apart):
+    _, masks, kind = told_apart
+    lungs_only = masks.float()  # what the same warps make of the lungs themselves
+    edited = apply_answers(lungs_only, masks, ["geometry"], torch.Generator().manual_seed(0))
+    before, after = lungs_only.mean((1, 2, 3)), edited.mean((1, 2, 3))
+    assert before[~kind].mean() > 1.5 * before[kind].mean()
+    assert abs(after[~kind].mean() - after[kind].mean()) < 0.25 * (before[~kind].mean() - before[kind].mean())
+
+
+def test_geometry_keeps_the_texture_of_the_lungs_and_takes_the_donors_body(batch):
+    outlines = lung_region(batch.masks, margin=OUTLINE_MARGIN)
+    bodies = torch.full_like(batch.images, 0.9)
+    texture = torch.full_like(batch.images, 0.1)
+    swapped = swap_geometry(texture, batch.masks, bodies, batch.masks[batch.partner], outlines[batch.partner])
+    torch.testing.assert_close(swapped[batch.masks[batch.partner]], torch.full_like(swapped[batch.masks[batch.partner]], 0.1))
+    far = ~lung_region(batch.masks[batch.partner], margin=0.08)
+    torch.testing.assert_close(swapped[far], torch.full_like(swapped[far], 0.9))

@@ -120,7 +120,7 @@ def test_images_that_do_not_fit_are_fetched_as_needed(monkeypatch):
 def test_smaller_images_and_answers_to_findings():
     training = trained(pepx(), Recipe(epochs=2), image_size=48)
     assert np.isfinite(training.validation_logits).all()
-    answers = ("donor_swap", "marker", "frame", "style", "source_balanced")
+    answers = ("donor_swap", "marker", "frame", "style", "geometry", "source_balanced")
     answered = trained(pepx(), Recipe(epochs=2, answers=answers))
     assert np.isfinite(answered.validation_logits).all()
     assert answered.notes == ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nas.edits import bounds, box_warp, feathered, get_fill, lung_region, silhouettes, split_sides
+from nas.edits import OUTLINE_MARGIN, get_fill, lung_region, silhouettes, swap_geometry
 from nas.inquisitor.context import Case
 from nas.inquisitor.effects import Effect
 from nas.inquisitor.engine import margins, to_float
@@ -36,14 +36,9 @@ class GeometrySwap(SwapTest):
         return case.margins.geometry
 
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
-        images, masks = to_float(case.exhibits.images[recipients]), case.exhibits.masks[recipients][:, None]
+        images, masks = to_float(case.exhibits.images[recipients]), case.exhibits.masks[recipients]
         bodies, outlines = case.once((self.name, "bodies"), lambda: self._bodies(case))
-        result, other = to_float(bodies[donors]), case.donor_masks[donors][:, None]
-        soft = feathered(outlines[donors], max(1, round(0.02 * images.shape[-1])))
-        for own, aim, half in zip(split_sides(masks), split_sides(other), _halves(other), strict=True):
-            warped = box_warp(images, bounds(own), bounds(aim))
-            result = result + soft * half * (warped - result)
-        return result.clamp(0, 1)
+        return swap_geometry(images, masks, to_float(bodies[donors]), case.donor_masks[donors], outlines[donors])
 
     def _bodies(self, case: Case) -> tuple[Tensor, Tensor]:
         """Donors with nothing but their lungs filled, uint8 (d, 1, H, W), and where their lungs were, bool (d, 1, H, W)."""
@@ -53,7 +48,7 @@ class GeometrySwap(SwapTest):
         for k in range(0, len(images), size):
             painted = paint(to_float(images[k : k + size]), lung_region(masks[k : k + size]), generator)
             parts.append((painted.clamp(0, 1) * 255).round().to(torch.uint8))
-        return torch.cat(parts), lung_region(masks, margin=0.02)
+        return torch.cat(parts), lung_region(masks, margin=OUTLINE_MARGIN)
 
     def details(self, case: Case, index: int, fill: str) -> dict[str, object]:
         return {**super().details(case, index, fill), "silhouette": self._silhouette(case, index)}
@@ -84,13 +79,3 @@ class GeometrySwap(SwapTest):
             "auc": rounded(found.area), "low": rounded(bounds.low), "high": rounded(bounds.high), "verdict": said.verdict,
             "effect": rounded(size),
         }  # fmt: skip
-
-
-def _halves(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The picture left and right of the middle of each mask, bool (n, 1, 1, W)."""
-    limits = bounds(masks)
-    left = (
-        torch.arange(masks.shape[3], device=masks.device)[None, None, None]
-        < ((limits[:, 2] + limits[:, 3]) / 2)[:, None, None, None]
-    )
-    return left, ~left
