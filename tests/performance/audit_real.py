@@ -40,11 +40,16 @@ CLASSES, IMAGE_SIZE, FOLDS, STRENGTH = ("normal", "pneumonia"), 64, 5, 0.9
 STAGES = ("as-they-come", "planted", "answered")
 
 
-def images_of(source: str) -> Dataset:
-    """All images of one source that show one of the two classes, with masks."""
+def real_images() -> Dataset:
+    """All images that show one of the two classes."""
     if "PEPX_NAS_CXR" not in os.environ:
         raise SystemExit("PEPX_NAS_CXR is not set; it must name a table of chest X-rays with masks")
-    data = load(f"table:{os.environ['PEPX_NAS_CXR']}", classes=CLASSES, image_size=IMAGE_SIZE)
+    return load(f"table:{os.environ['PEPX_NAS_CXR']}", classes=CLASSES, image_size=IMAGE_SIZE)
+
+
+def images_of(source: str) -> Dataset:
+    """Those of one source, with masks."""
+    data = real_images()
     return with_masks(data.subset(np.flatnonzero(data.source == source)))
 
 

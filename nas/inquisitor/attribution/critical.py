@@ -1,7 +1,8 @@
 """Our reading of GSInquire: the region that the network itself says it cannot do without.
 
 Not read off a gradient: connected regions are removed through the perturbation engine, and the one whose removal costs the
-decision most is kept, grown and mended, forward passes only. The published method projects a generator's proposed parameter
+decision most is kept, grown and mended, forward passes only. Each is removed in two ways, and their mean counts: a search that
+sees one alone finds regions that this fill turns into evidence for another class. The published method projects a generator's proposed parameter
 change into the image by an unpublished transformation; this is a stated substitute with the same question.
 """
 
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
+from nas.edits import get_fill
 from nas.inquisitor.attribution.grid import CELLS, cells_in, connected, enlarge, neighbours, start_windows
 from nas.inquisitor.engine import Engine, margins
 
-_STARTS = 2  # beams kept after the scan
+_STARTS = 4  # beams kept after the scan
 _MENDS = 4  # rounds of taking away the least useful cell and adding the most useful one
 
 
@@ -27,18 +29,20 @@ def critical_regions(
         images: float (n, 1, H, W). targets: int64 (n,), usually the decision. size: cells in a region.
 
     Returns:
-        regions bool (n, g, g), all of the same area, each in one piece; and log-odds float (n,) when they are removed.
+        regions bool (n, g, g), all of the same area, each in one piece; and log-odds float (n,) when they are removed, the mean
+        of both ways.
     """
     size = size or cells_in(cells=cells)
     search = _Search(engine, images, targets, cells)
     owner, regions, odds = search.scan()
     while int(regions[0].sum()) < size:
         owner, regions, odds = search.grow(owner, regions)
-    for _ in range(_MENDS):
-        owner, regions, odds = search.mend(owner, regions, odds)
     best = odds.view(len(images), -1).argmin(dim=1)
     row = torch.arange(len(images)) * (len(odds) // len(images)) + best
-    return regions[row], odds[row]
+    owner, regions, odds = owner[row], regions[row], odds[row]
+    for _ in range(_MENDS):
+        owner, regions, odds = search.mend(owner, regions, odds)
+    return regions, odds
 
 
 class _Search:
@@ -47,18 +51,22 @@ class _Search:
     def __init__(self, engine: Engine, images: Tensor, targets: Tensor, cells: int) -> None:
         self.engine, self.images, self.targets, self.cells = engine, images, targets, cells
         self.means = adaptive_avg_pool2d(images, cells)[:, 0]  # (n, g, g): rings of cells give the fill
+        self.soft = get_fill("blur")(images, torch.ones_like(images, dtype=torch.bool), torch.Generator())
 
     def odds(self, owner: Tensor, regions: Tensor) -> Tensor:
-        """Log-odds (m,) of each candidate's image with its region replaced by the mean of the ring around it."""
-        ring = neighbours(regions)
+        """Log-odds (m,) of each candidate's image without its region: the mean over the ring's level and a blur in its place."""
+        ring, count = neighbours(regions), len(owner)
         around = (self.means[owner] * ring).flatten(1).sum(1) / ring.flatten(1).sum(1).clamp(min=1)
 
         def edit(numbers: Tensor) -> Tensor:
-            where = enlarge(regions[numbers], self.images.shape[-1])
-            return torch.where(where, around[numbers, None, None, None], self.images[owner[numbers]])
+            row = numbers % count
+            image = owner[row]
+            fill = torch.where((numbers < count)[:, None, None, None], around[row, None, None, None], self.soft[image])
+            return torch.where(enlarge(regions[row], self.images.shape[-1]), fill, self.images[image])
 
-        z = torch.from_numpy(margins(self.engine.logits(edit, len(owner), self.images.shape[-1])))
-        return z.gather(1, self.targets[owner].cpu()[:, None])[:, 0].float()
+        z = torch.from_numpy(margins(self.engine.logits(edit, 2 * count, self.images.shape[-1])))
+        targets = self.targets[owner].cpu().repeat(2)
+        return z.gather(1, targets[:, None])[:, 0].view(2, count).mean(dim=0).float()
 
     def scan(self) -> tuple[Tensor, Tensor, Tensor]:
         """Every start window on every image; the best few, of which no two overlap by much."""
