@@ -114,12 +114,13 @@ def crop_body_edit(images: Tensor, masks: Tensor, generator: Generator) -> Tenso
 ANSWERS: dict[str, Answer] = {
     answer.name: answer
     for answer in (
+        # first of the edits: style is read outside the lungs, and must be changed while that is still their own surroundings
+        Answer("style", "exchange tone, shading and sharpness between images", ("T6",), style_augmentation),
         Answer(
             "donor_swap", "train on lungs set on other patients' backgrounds", ("T1", "T2", "T3", "T7"), donor_swap_augmentation
         ),
         Answer("marker", "remove markers and exchange them between images", ("T4",), marker_augmentation, needs_masks=False),
         Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation, needs_masks=False),
-        Answer("style", "exchange tone, shading and sharpness between images", ("T6",), style_augmentation),
         Answer("crop_body", "crop to the lungs and a margin", ("T1", "T4", "T5"), crop_body_edit, at_prediction=True),
         # last of the edits, since the lungs are not where the batch's masks say any more
         Answer("geometry", "train on lungs stretched into other patients' outlines", ("T13",), geometry_augmentation),

@@ -10,6 +10,7 @@ from nas.edits import (
     answers_to,
     apply_answers,
     bounds,
+    erode,
     get_answer,
     inner_warp,
     lung_region,
@@ -87,6 +88,21 @@ def test_the_answer_to_a_style_finding_leaves_little_of_the_association(told_apa
     before, after = tone(images), tone(edited)
     assert before[~kind].mean() - before[kind].mean() > 0.1
     assert abs(after[~kind].mean() - after[kind].mean()) < 0.2 * (before[~kind].mean() - before[kind].mean())
+
+
+@pytest.mark.parametrize("others", [(), ("donor_swap",), ("donor_swap", "frame", "marker")])
+def test_lungs_lose_their_style_whatever_else_is_answered(told_apart, others):
+    """Lungs set on another background before their style was read would keep their own: the kinds' tones would stay apart."""
+    images, masks, kind = told_apart
+    edited = apply_answers(images, masks, [*others, "style"], torch.Generator().manual_seed(0))
+    core = erode(masks, 2)
+
+    def tone(shown):
+        return (shown * core).sum((1, 2, 3)) / core.sum((1, 2, 3))
+
+    before, after = tone(images), tone(edited)
+    assert before[~kind].mean() - before[kind].mean() > 0.05
+    assert abs(after[~kind].mean() - after[kind].mean()) < 0.3 * (before[~kind].mean() - before[kind].mean())
 
 
 def test_the_answer_to_a_geometry_finding_leaves_little_of_the_association(told_apart):
