@@ -6,7 +6,7 @@ evidence and the label by taking that evidence from *another image of the same b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,7 @@ class Answer:
         edit: what it does to a training batch; ``None`` for an option that changes the sampling of batches instead.
         at_prediction: the same edit belongs to the preprocessing of new images too (a crop).
         needs_masks: rows without a mask are left as they are.
+        explained_by: ids of tests whose failure explains those failures, so that their own answer comes first.
     """
 
     name: str
@@ -48,6 +49,11 @@ class Answer:
     edit: BatchEdit | None
     at_prediction: bool = False
     needs_masks: bool = True
+    explained_by: tuple[str, ...] = ()
+
+    def fits(self, failed: Collection[str]) -> bool:
+        """Whether it answers what these tests found."""
+        return bool(set(self.answers) & set(failed)) and not set(self.explained_by) & set(failed)
 
 
 def _some(images: Tensor, changed: Tensor, share: float, generator: Generator, usable: Tensor | None = None) -> Tensor:
@@ -122,8 +128,15 @@ ANSWERS: dict[str, Answer] = {
         Answer("marker", "remove markers and exchange them between images", ("T4",), marker_augmentation, needs_masks=False),
         Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation, needs_masks=False),
         Answer("crop_body", "crop to the lungs and a margin", ("T1", "T4", "T5"), crop_body_edit, at_prediction=True),
-        # last of the edits, since the lungs are not where the batch's masks say any more
-        Answer("geometry", "train on lungs stretched into other patients' outlines", ("T13",), geometry_augmentation),
+        # last of the edits, since the lungs are not where the batch's masks say any more; T13's donors bring their bodies along,
+        # so what T3 finds in these fails there too
+        Answer(
+            "geometry",
+            "train on lungs stretched into other patients' outlines",
+            ("T13",),
+            geometry_augmentation,
+            explained_by=("T3",),
+        ),
         Answer("source_balanced", "draw batches balanced over source within class", ("T8", "T9"), None, needs_masks=False),
     )
 }
@@ -139,7 +152,7 @@ def get_answer(name: str) -> Answer:
 def answers_to(tests: Iterable[str]) -> tuple[str, ...]:
     """Names of the answers to failed tests (ids such as ``"T4"``), in the order of ``ANSWERS``."""
     failed = set(tests)
-    return tuple(name for name, answer in ANSWERS.items() if failed & set(answer.answers))
+    return tuple(name for name, answer in ANSWERS.items() if answer.fits(failed))
 
 
 def apply_answers(images: Tensor, masks: Tensor, names: Iterable[str], generator: Generator) -> Tensor:

@@ -10,5 +10,6 @@ from nas.records import TestResult
 
 def answers_to(failed: Sequence[TestResult]) -> tuple[str, ...]:
     """Names of training options for the failed tests, the worst test's first, each once."""
-    names = [name for item in failed for name, answer in ANSWERS.items() if item.test in answer.answers]
+    fitting = {name: answer for name, answer in ANSWERS.items() if answer.fits([item.test for item in failed])}
+    names = [name for item in failed for name, answer in fitting.items() if item.test in answer.answers]
     return tuple(dict.fromkeys(names))

@@ -47,6 +47,7 @@ def test_a_verdict_finds_its_answers():
     assert "donor_swap" in answers_to(["T3"])
     assert answers_to(["T8"]) == ("source_balanced",)
     assert answers_to(["T13"]) == ("geometry",)
+    assert answers_to(["T3", "T13"]) == ("donor_swap",)  # T13's donors bring the background along
     assert answers_to([]) == ()
 
 

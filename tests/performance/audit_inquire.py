@@ -22,7 +22,6 @@ import torch
 from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor, nn
 
-from baselines import get_baseline
 from baselines.recipe import Recipe
 from nas.data.dataset import Dataset
 from nas.evaluation import DeviceData, train
@@ -33,13 +32,12 @@ from nas.inquisitor.attribution.impact import coverage, impact, impact_scores
 from nas.inquisitor.attribution.methods import METHODS
 from nas.inquisitor.attribution.validity import randomised
 from nas.inquisitor.engine import to_float
-from nas.inquisitor.planted import Plant, audit_images, raise_model
+from nas.inquisitor.planted import ARCHITECTURES, Plant, audit_images, raise_model
 from nas.statistics.intervals import mean
-from tests.performance.audit_real import IMAGE_SIZE as REAL_SIZE
 from tests.performance.audit_real import STRENGTH, candidate, real_images, with_letters
 
 RESULTS = Path(__file__).parent / "results" / "audit_inquire.json"
-FILL = "laplace"  # the search fills with the mean of the ring and with a blur
+FILL = "laplace"  # the search fills with a plane and with a blur
 EPOCHS = 30
 OURS = "critical region"
 
@@ -65,14 +63,14 @@ def phantom_cells(images: int) -> Iterator[Cell]:
 
 
 def real_cells() -> Iterator[Cell]:
-    """A PEPX candidate and a SqueezeNet on real images as they come, and on the same with planted letters."""
+    """A PEPX candidate and a small residual network on real images as they come, and on the same with planted letters."""
     plain = real_images()
     train_rows, asked = next(GroupShuffleSplit(1, test_size=0.4, random_state=0).split(plain.labels, groups=plain.group))
     for strength in (0.0, STRENGTH):
         data = with_letters(plain, strength) if strength else plain
         letters = torch.from_numpy((data.images != plain.images).any(axis=1)[asked]) if strength else None
-        for name in ("pepx", "sgdm_squeezenet"):
-            model = candidate(plain).model if name == "pepx" else get_baseline(name).build(2, 1, REAL_SIZE)
+        for name in ("pepx", "residual"):
+            model = candidate(plain).model if name == "pepx" else ARCHITECTURES[name]()
             train(model, DeviceData(data), train_rows, np.array([], np.int64), Recipe(epochs=EPOCHS), seed=0)
             yield Cell(f"real, letters {strength:g}, {name}", model, data.subset(asked), letters)
 

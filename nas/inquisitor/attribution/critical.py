@@ -50,23 +50,34 @@ class _Search:
 
     def __init__(self, engine: Engine, images: Tensor, targets: Tensor, cells: int) -> None:
         self.engine, self.images, self.targets, self.cells = engine, images, targets, cells
-        self.means = adaptive_avg_pool2d(images, cells)[:, 0]  # (n, g, g): rings of cells give the fill
+        self.means = adaptive_avg_pool2d(images, cells)[:, 0]  # (n, g, g): what surrounds a region
         self.soft = get_fill("blur")(images, torch.ones_like(images, dtype=torch.bool), torch.Generator())
+        self.pixels = _plane_terms(images.shape[-1], images.device)
 
     def odds(self, owner: Tensor, regions: Tensor) -> Tensor:
-        """Log-odds (m,) of each candidate's image without its region: the mean over the ring's level and a blur in its place."""
-        ring, count = neighbours(regions), len(owner)
-        around = (self.means[owner] * ring).flatten(1).sum(1) / ring.flatten(1).sum(1).clamp(min=1)
+        """Log-odds (m,) of each candidate's image without its region: the mean over a plane and a blur in its place."""
+        count, planes = len(owner), self._planes(owner, regions)
 
         def edit(numbers: Tensor) -> Tensor:
             row = numbers % count
             image = owner[row]
-            fill = torch.where((numbers < count)[:, None, None, None], around[row, None, None, None], self.soft[image])
+            plane = torch.einsum("mk,kij->mij", planes[row], self.pixels)[:, None].clamp(0, 1)
+            fill = torch.where((numbers < count)[:, None, None, None], plane, self.soft[image])
             return torch.where(enlarge(regions[row], self.images.shape[-1]), fill, self.images[image])
 
         z = torch.from_numpy(margins(self.engine.logits(edit, 2 * count, self.images.shape[-1])))
         targets = self.targets[owner].cpu().repeat(2)
         return z.gather(1, targets[:, None])[:, 0].view(2, count).mean(dim=0).float()
+
+    def _planes(self, owner: Tensor, regions: Tensor) -> Tensor:
+        """Level and slopes (m, 3) of the plane through the cells around each region, by least squares.
+
+        A ridge far below a cell's weight keeps a ring on one line solvable.
+        """
+        terms = _plane_terms(self.cells, regions.device).double()
+        ring = neighbours(regions).double()
+        normal = torch.einsum("mij,aij,bij->mab", ring, terms, terms) + 1e-6 * torch.eye(3, device=regions.device).double()
+        return torch.linalg.solve(normal, torch.einsum("mij,aij,mij->ma", ring, terms, self.means[owner].double())).float()
 
     def scan(self) -> tuple[Tensor, Tensor, Tensor]:
         """Every start window on every image; the best few, of which no two overlap by much."""
@@ -107,6 +118,12 @@ class _Search:
         hits = torch.nonzero(found == best[parent])[:, 0].flip(0)  # of equals, the first
         chosen[parent[hits]] = hits
         return owner, offered[chosen], best
+
+
+def _plane_terms(size: int, device: torch.device) -> Tensor:
+    """The constant, down and across, float (3, size, size), over the picture from −0.5 to 0.5."""
+    line = (torch.arange(size, device=device) + 0.5) / size - 0.5
+    return torch.stack([torch.ones(size, size, device=device), line[:, None].expand(size, size), line.expand(size, size)])
 
 
 def _with(regions: Tensor, cell: Tensor, value: bool) -> Tensor:
