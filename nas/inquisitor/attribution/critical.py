@@ -2,8 +2,8 @@
 
 Not read off a gradient: connected regions are removed through the perturbation engine, and the one whose removal costs the
 decision most is kept, grown and mended, forward passes only. Each is removed in two ways, and their mean counts: a search that
-sees one alone finds regions that this fill turns into evidence for another class. The published method projects a generator's proposed parameter
-change into the image by an unpublished transformation; this is a stated substitute with the same question.
+sees one alone finds regions that this fill turns into evidence for another class. The published method projects a generator's
+proposed parameter change into the image by an unpublished transformation; this is a stated substitute with the same question.
 """
 
 from __future__ import annotations
