@@ -86,6 +86,7 @@ def predict(
         images: files, or folders whose pictures are taken in order of name.
         evidence: folder to write one occlusion picture an image into.
         csv_file: also write the answers there.
+        device: where to compute; a loaded model is moved there.
 
     Raises:
         InputError: no such model, no image at all, or none that can be read. Single unreadable ones are named in ``failed``.
