@@ -58,7 +58,8 @@ def _check_path(text: str) -> Path:
         raise InputError("the data spec is empty; write phantom or READER:PATH")
     path = Path(text)
     if not _exists(text):
-        raise InputError(f"no file or folder {clean(text)!r}; check the path, or use one of: phantom, READER:PATH")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}, the working directory"
+        raise InputError(f"no file or folder {clean(text)!r}{where}; check the path, or use one of: phantom, READER:PATH")
     if path.is_file() and path.name.lower().endswith(_ARCHIVES):
         raise InputError(f"{clean(text)} is an archive; unpack it first and give the folder")
     return path

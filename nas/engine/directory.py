@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nas.engine.settings import explain
 from nas.files import read_json, sha256, understanding, write_json
-from nas.records import Record, SearchRecord
+from nas.records import CandidateRecord, Record, SearchRecord
 from search_spaces.errors import InputError, ToolkitError
 
 Kind = TypeVar("Kind", bound=Record)
@@ -107,7 +107,27 @@ def read_search(path: Path) -> SearchRecord:
     record = RunDirectory(path).record
     if not record.exists():
         raise InputError(f"{path} holds no finished search (no run.json); finish it with: nas search --resume --out {path}")
-    return read_record(SearchRecord, record)
+    return moved_to(read_record(SearchRecord, record), path)
+
+
+def moved_to(record: SearchRecord, path: Path) -> SearchRecord:
+    """The record with its paths as they are now: runs are moved, copied, and read from other working directories."""
+    chosen = {
+        name: None if candidate is None else candidate_at(candidate, path)
+        for name, candidate in (("best", record.best), ("winner", record.winner))
+    }
+    front = tuple(candidate_at(candidate, path) for candidate in record.front)
+    page = str(path / Path(record.page).name) if record.page else ""
+    return record.model_copy(update={**chosen, "front": front, "directory": str(path), "page": page})
+
+
+def candidate_at(candidate: CandidateRecord, run: Path) -> CandidateRecord:
+    """The candidate with its path as it is where the run's directory is ``run``."""
+    parts = Path(candidate.path).parts
+    if candidate.key not in parts:
+        return candidate
+    below = parts[len(parts) - parts[::-1].index(candidate.key) :]
+    return candidate.model_copy(update={"path": str(RunDirectory(run).candidate(candidate.key).joinpath(*below))})
 
 
 def seal(directory: Path) -> None:

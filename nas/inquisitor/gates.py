@@ -14,10 +14,11 @@ from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.probing import probe_folds, probe_scores
 from nas.inquisitor.regions import chest_region
-from nas.records import Gate, TestResult
+from nas.records import Finding, Gate, TestResult
 from nas.statistics import auc_interval
 
 Floats = NDArray[np.float64]
+COMPETENCE = "competence"  # names of its gates: with the class in brackets
 
 
 def auditable_classes(labels: NDArray[np.int64], groups: NDArray[np.str_], classes: int, least: int) -> tuple[int, ...]:
@@ -38,7 +39,7 @@ def competence(
         low = auc_interval(z[:, index], labels == index, groups).low
         found.append(
             Gate(
-                name=f"competence[{names[index]}]",
+                name=f"{COMPETENCE}[{names[index]}]",
                 passed=low > bounds.competence,
                 value=rounded(low),
                 rule=f"lower 95 % bound of the clean AUC above {bounds.competence:g}",
@@ -48,6 +49,12 @@ def competence(
             )
         )
     return tuple(found)
+
+
+def hardly_told(finding: Finding) -> set[str]:
+    """Classes that the network hardly tells from the rest."""
+    failed = [gate.name for gate in finding.gates if gate.name.startswith(f"{COMPETENCE}[") and not gate.passed]
+    return {name.removeprefix(f"{COMPETENCE}[").removesuffix("]") for name in failed}
 
 
 def enough_groups(auditable: tuple[int, ...], names: tuple[str, ...], least: int) -> Gate:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.engine.directory import is_sealed, seal
+from nas.engine.directory import candidate_at, is_sealed, seal
 from nas.engine.objective import cost_record
 from nas.engine.progress import Progress
 from nas.engine.requirements import judge
@@ -40,7 +40,7 @@ def _finalist(context: Context, trial: TrialRecord, progress: Progress) -> Candi
     directory = context.directory.candidate(trial.key)
     summary = directory / "candidate.json"
     if is_sealed(directory):
-        return CandidateRecord.model_validate(read_json(summary))
+        return candidate_at(CandidateRecord.model_validate(read_json(summary)), context.directory.path)
     record = _attempt(context, trial, directory, (), progress)
     if context.settings.answer_findings and record.finding is not None and record.finding.verdict == "fail":
         record = _answer(context, trial, record, directory, progress)
@@ -66,12 +66,14 @@ def _attempt(
 def _answer(
     context: Context, trial: TrialRecord, failed: CandidateRecord, directory: Path, progress: Progress
 ) -> CandidateRecord:
-    """Retrain a failing candidate by the options that its finding names; keep the result if it no longer fails.
+    """Retrain a failing candidate by the options that its finding names; keep the result if that cured it.
 
-    Whether the failure was the data's or the architecture's: the data's if the same architecture passes muster once trained
-    otherwise; else it stays open, since another answer might have helped.
+    Cured: it no longer fails, and still tells apart every class that it told apart before. A network that learnt nothing does
+    not fail either. Whether the failure was the data's or the architecture's: the data's if the same architecture is cured by
+    training it otherwise; else it stays open, since another answer might have helped.
     """
     from nas.edits import get_answer
+    from nas.inquisitor.gates import hardly_told
 
     assert failed.finding is not None
     answers = tuple(name for name in failed.finding.answers if not get_answer(name).at_prediction)
@@ -79,13 +81,20 @@ def _answer(
         return failed.model_copy(update={"answered": {"answers": [], "note": "no training option answers this finding"}})
     again = _attempt(context, trial, directory / "answered", answers, progress)
     assert again.finding is not None
-    cured = again.finding.verdict != "fail"
+    lost = hardly_told(again.finding) - hardly_told(failed.finding)
+    cured = again.finding.verdict != "fail" and not lost
+    if cured:
+        outcome = "the failure was the data's: the same architecture, trained so, no longer fails"
+    elif again.finding.verdict == "fail":
+        outcome = f"not cured: trained so, it fails by {again.finding.binding_reason}"
+    else:
+        outcome = f"not cured: trained so, it hardly tells {', '.join(sorted(lost))} from the rest"
     story = {
         "answers": list(answers),
         "verdict_before": failed.finding.verdict,
         "verdict_after": again.finding.verdict,
         "reason_before": failed.finding.binding_reason,
-        "failure": "the data's: the same architecture, trained with these options, no longer fails" if cured else "not cured",
+        "failure": outcome,
         "metrics_before": [m.model_dump(mode="json") for m in failed.metrics if m.part == "audit"],
         "metrics_after": [m.model_dump(mode="json") for m in again.metrics if m.part == "audit"],
     }

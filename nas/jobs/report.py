@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nas.engine.directory import damaged_files
+from nas.engine.directory import damaged_files, moved_to
 from nas.engine.settings import explain
 from nas.files import read_json
 from nas.records import AuditRecord, BenchmarkRecord, SearchRecord
@@ -24,7 +24,8 @@ def read_record(directory: Path) -> SearchRecord | AuditRecord | BenchmarkRecord
     for name, kind in _RECORDS.items():
         if (directory / name).exists():
             try:
-                return kind.model_validate(read_json(directory / name), strict=False)
+                record = kind.model_validate(read_json(directory / name), strict=False)
+                return moved_to(record, directory) if isinstance(record, SearchRecord) else record
             except ValidationError as error:
                 raise InputError(f"{directory / name} is damaged or of another version: {explain(error, 'key')}") from error
     raise InputError(f"{directory} holds no finished record ({', '.join(_RECORDS)}); finish the job there with --resume")

@@ -37,6 +37,7 @@ def model_card(record: SearchRecord, candidate: CandidateRecord) -> str:
         "## Controls\n\nWhat predicts the label without looking at the lungs; a model near these figures has shown nothing.\n\n"
         + (_metrics(record.controls) if record.controls else "None was recorded."),
         "## Audit\n\n" + (_finding(candidate.finding) if candidate.finding else "**Not audited**: nothing is known about what it decides from."),
+        _answered(candidate),
         _unmet(candidate),
         "## Use\n\n" + "\n\n".join(f"{title}:\n\n{_fenced(code)}" for title, code in use(candidate, record, Path(record.directory))),
         "## Reproduce\n\n" + _fenced(record.command) + "\n\n" + _table(("", ""), _reproduction(record)),
@@ -49,6 +50,11 @@ def write_card(record: SearchRecord, candidate: CandidateRecord, directory: Path
     path = Path(directory) / CARD_NAME
     write_text(path, model_card(record, candidate))
     return path
+
+
+def _answered(candidate: CandidateRecord) -> str:
+    text = fmt.answered_text(candidate)
+    return f"Retrained: {escaped(text)}." if text else ""
 
 
 def _summary(record: SearchRecord, candidate: CandidateRecord) -> str:

@@ -194,6 +194,23 @@ def verdict_of(subject: CandidateRecord | TrialRecord) -> Verdict | None:
     return subject.finding.verdict if subject.finding else None
 
 
+def answered_text(candidate: CandidateRecord) -> str | None:
+    """What retraining by the options that answer its finding changed; ``None`` where that was not asked for or not needed."""
+    story = candidate.answered
+    if not story:
+        return None
+    if not story["answers"]:
+        return str(story["note"])
+    before, after = (
+        metric_value(find_metric([Metric.model_validate(m) for m in story[key]], "balanced_accuracy", "audit"))
+        for key in ("metrics_before", "metrics_after")
+    )
+    return (
+        f"with {', '.join(story['answers'])}: {story['failure']}. Verdict {story['verdict_before']} → {story['verdict_after']}, balanced "
+        f"accuracy on the audit part {before} → {after}; before: {story['reason_before']}"
+    )
+
+
 def verdict_text(verdict: str | None) -> str:
     """``✓ pass``; never colour alone."""
     return f"{VERDICT_SIGNS[verdict]} {verdict}" if verdict in VERDICT_SIGNS else "not audited"

@@ -135,6 +135,8 @@ def _card(role: str, candidate: CandidateRecord, winner: bool) -> Card:
     ]
     if candidate.finding:
         facts.insert(1, ("Verdict because", candidate.finding.binding_reason))
+    if answered := fmt.answered_text(candidate):
+        facts.append(("Retrained", answered))
     if candidate.unmet:
         facts.append(("Does not meet", "; ".join(candidate.unmet)))
     if len(candidate.seeds) > 1:
@@ -245,10 +247,9 @@ def findings(record: SearchRecord, directory: Path) -> list[FindingView]:
 
 
 def bases(candidate: CandidateRecord, directory: Path) -> list[Path]:
-    """Where a candidate's pictures may lie: around its own directory, as recorded or moved along with the run."""
+    """Where a candidate's pictures may lie: around its own directory."""
     own = Path(candidate.path)
-    homes = [own, own.parent, directory / own, directory / "candidates" / candidate.key, directory]
-    return [folder for home in homes for folder in picture_folders(home)]
+    return [folder for home in (own, own.parent, directory) for folder in picture_folders(home)]
 
 
 def use(candidate: CandidateRecord, record: SearchRecord, directory: Path) -> list[tuple[str, str]]:

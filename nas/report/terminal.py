@@ -82,6 +82,8 @@ def _candidate(out: Console, role: str, candidate: CandidateRecord | None) -> No
     out.print(text, soft_wrap=True)
     if candidate.finding:
         _line(out, f"  {candidate.finding.binding_reason}")
+    if answered := fmt.answered_text(candidate):
+        _line(out, f"  retrained {answered}" if candidate.answered["answers"] else f"  {answered}")
     if candidate.path:
         _line(out, f"  saved in {candidate.path}")
 

@@ -58,7 +58,8 @@ def test_too_many_unreadable_images_are_an_error(table, tmp_path: Path):
     [
         ("nonsense:somewhere", "unknown data reader 'nonsense'; known: phantom"),
         ("table:missing.csv", "no file or folder"),
-        ("missing-folder", "no file or folder"),
+        ("missing-folder", "no file or folder 'missing-folder' in /.*, the working directory; check the path"),
+        ("/missing-folder", "no file or folder '/missing-folder'; check the path"),
         ("", "the data spec is empty"),
         ("table:", "names no path"),
         ("table:\x00", "no file or folder"),

@@ -1,9 +1,9 @@
 """The audit on real images: one source, two classes, cross-fitted; then a marker planted into the same images, and the way back.
 
-    python -m tests.performance.audit_real --work WORK.json [--source kermany] [--epochs 40]
+    python -m tests.performance.audit_real --work WORK.json [--source kermany] [--epochs 40] [--letters 0.105]
 
 Needs PEPX_NAS_CXR (a table with masks). Each stage is kept in the work file as soon as it is done, and skipped where it stands
-there. "planted": letters in a corner of 95 % of pneumonia and 5 % of normal images; "answered": the same, trained with the
+there. "planted": letters, ``--letters`` of the side high, in a corner of 95 % of pneumonia and 5 % of normal images; "answered": the same, trained with the
 options that the verdict on "planted" names. How well each tells the classes apart is also measured without planted letters, and
 with letters on a random half of the images, whatever their class.
 """
@@ -37,6 +37,7 @@ from search_spaces import Budget, get_space
 
 RESULTS = Path(__file__).parent / "results" / "audit_real.json"
 CLASSES, IMAGE_SIZE, FOLDS, STRENGTH = ("normal", "pneumonia"), 64, 5, 0.9
+LETTERS = 0.105  # height by the side
 STAGES = ("as-they-come", "planted", "answered")
 
 
@@ -53,7 +54,7 @@ def images_of(source: str) -> Dataset:
     return with_masks(data.subset(np.flatnonzero(data.source == source)))
 
 
-def with_letters(data: Dataset, strength: float, seed: int = 0) -> Dataset:
+def with_letters(data: Dataset, strength: float, seed: int = 0, height: float = LETTERS) -> Dataset:
     """Letters near the upper right corner, with probability (1 + strength)/2 in pneumonia and (1 − strength)/2 in normal images."""
     rng = np.random.default_rng(seed)
     images = data.images.copy()
@@ -63,7 +64,7 @@ def with_letters(data: Dataset, strength: float, seed: int = 0) -> Dataset:
         inset = (float(rng.uniform(0.02, 0.10)), float(rng.uniform(0.02, 0.08)))
         paste(
             picture,
-            glyph("AP", round(0.105 * IMAGE_SIZE * rng.uniform(0.9, 1.15))),
+            glyph("AP", round(height * IMAGE_SIZE * rng.uniform(0.9, 1.15))),
             (1, -1),
             inset,
             float(rng.uniform(0.95, 1)),
@@ -109,7 +110,7 @@ def figures(finding: Finding) -> dict[str, Any]:
     return {"verdict": finding.verdict, "reason": finding.binding_reason, "answers": list(finding.answers), "tests": tests}
 
 
-def stage(name: str, data: Dataset, shown: Dataset, recipe: Recipe) -> dict[str, Any]:
+def stage(name: str, data: Dataset, shown: Dataset, recipe: Recipe, height: float) -> dict[str, Any]:
     """Cross-fit on the shown images, audit on them, and score the images without letters and with letters at random."""
     model, _ = cross_fit(candidate(data), shown, recipe, folds=FOLDS)
     found = figures(audit_model(model, shown))
@@ -117,7 +118,7 @@ def stage(name: str, data: Dataset, shown: Dataset, recipe: Recipe) -> dict[str,
     found["answers_used"] = list(recipe.answers)
     found["auc_as_shown"] = round(auc(out_of_fold(model, shown), truth), 4)
     found["scores"] = {}
-    for condition, images in (("without_letters", data), ("letters_at_random", with_letters(data, 0.0, seed=1))):
+    for condition, images in (("without_letters", data), ("letters_at_random", with_letters(data, 0.0, 1, height))):
         scores = out_of_fold(model, images)
         bounds = auc_interval(scores, truth, data.group)
         found[f"auc_{condition}"] = [round(v, 4) for v in (auc(scores, truth), bounds.low, bounds.high)]
@@ -139,27 +140,30 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--source", default="kermany")
     parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--letters", type=float, default=LETTERS, help="height of the planted letters by the side")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    settings = {"source": chosen.source, "epochs": chosen.epochs}
+    settings = {"source": chosen.source, "epochs": chosen.epochs, "letters": chosen.letters}
     here: dict[str, Any] = {"settings": settings}
     if chosen.work.exists():
         here = json.loads(chosen.work.read_text(encoding="utf-8"))
     if here.get("settings") != settings:
         raise SystemExit(f"{chosen.work} holds stages of {here.get('settings')}, not of {settings}; name another work file")
     data = images_of(chosen.source)
-    lettered = with_letters(data, STRENGTH)
+    lettered = with_letters(data, STRENGTH, height=chosen.letters)
     for name in [name for name in STAGES if name not in here]:
         names = here["planted"]["answers"] if name == "answered" else ()
         recipe = Recipe(epochs=chosen.epochs, answers=tuple(n for n in names if not get_answer(n).at_prediction))
-        here[name] = stage(name, data, data if name == "as-they-come" else lettered, recipe)
+        here[name] = stage(name, data, data if name == "as-they-come" else lettered, recipe, chosen.letters)
         chosen.work.write_text(json.dumps(here), encoding="utf-8")
     gains = {condition: gained(here, condition, data) for condition in here["planted"]["scores"]}
     print("gained by the answers", gains)
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     stages = {name: {key: value for key, value in here[name].items() if key != "scores"} for name in STAGES}
-    kept[chosen.source] = {
-        "command": f"python -m tests.performance.audit_real --work WORK.json --source {chosen.source} --epochs {chosen.epochs}",
+    size = "" if chosen.letters == LETTERS else f" --letters {chosen.letters:g}"
+    command = f"--work WORK.json --source {chosen.source} --epochs {chosen.epochs}{size}"
+    kept[chosen.source + size.replace(" --", ", ")] = {
+        "command": f"python -m tests.performance.audit_real {command}",
         "images": len(data), "groups": len(np.unique(data.group)), "gained_by_the_answers": gains, **stages,
     }  # fmt: skip
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

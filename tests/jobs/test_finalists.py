@@ -1,0 +1,80 @@
+"""Retraining a failing finalist by the options that its verdict names: what counts as cured, and what is told of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from nas.jobs import finalists
+from nas.records import CandidateRecord, CostRecord, Finding, Gate, Metric
+from nas.report import formatting as fmt
+
+FAIL = "T4 marker transplant, class covid: too much"
+
+
+def attempt(verdict: str, accuracy: float, hardly: tuple[str, ...] = (), answers: tuple[str, ...] = ()) -> CandidateRecord:
+    """A candidate as its audit left it; ``hardly``: classes at whose competence gate it stopped."""
+    gates = tuple(
+        Gate(name=f"competence[{name}]", passed=name not in hardly, value=0.6, rule="") for name in ("normal", "covid")
+    )
+    reason = {"fail": FAIL, "pass": "all lie inside", "undecided": "gate competence"}[verdict]
+    metric = Metric(name="balanced_accuracy", value=accuracy, n=90, groups=60, part="audit")
+    return CandidateRecord(
+        key="k", name="candidate k", path="run/candidates/k/seed0", architecture={}, metrics=(metric,),
+        cost=CostRecord(flops=1, parameters=1, memory=1, image_size=32, in_channels=1),
+        finding=Finding(verdict=verdict, binding_reason=reason, gates=gates, answers=answers),
+    )  # fmt: skip
+
+
+def answer(
+    monkeypatch: pytest.MonkeyPatch, before: CandidateRecord, after: CandidateRecord | None
+) -> tuple[CandidateRecord, list]:
+    """What becomes of ``before`` where retraining gives ``after``, and the options that it was retrained with."""
+    asked: list = []
+
+    def again(context: object, trial: object, directory: Path, answers: tuple[str, ...], progress: object) -> CandidateRecord:
+        asked.append((directory.name, answers))
+        assert after is not None
+        return after
+
+    monkeypatch.setattr(finalists, "_attempt", again)
+    return finalists._answer(SimpleNamespace(), SimpleNamespace(), before, Path("k"), SimpleNamespace()), asked
+
+
+def test_a_cured_network_takes_the_place_of_the_failing_one_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = attempt("fail", 0.8, answers=("marker", "crop_body")), attempt("pass", 0.61)
+    record, asked = answer(monkeypatch, before, after)
+    assert asked == [("answered", ("marker",))]  # a crop changes new images, too: not a matter of training
+    assert record.finding == after.finding
+    text = fmt.answered_text(record)
+    assert text == (
+        "with marker: the failure was the data's: the same architecture, trained so, no longer fails. Verdict fail → pass, balanced "
+        f"accuracy on the audit part 80.0 % → 61.0 %; before: {FAIL}"
+    )
+
+
+def test_a_network_that_learnt_nothing_is_not_cured(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = attempt("fail", 0.8, answers=("marker",))
+    record, _ = answer(monkeypatch, before, attempt("undecided", 0.4, hardly=("covid",)))
+    assert record.finding == before.finding
+    assert "not cured: trained so, it hardly tells covid from the rest" in str(fmt.answered_text(record))
+    weak = attempt("fail", 0.8, hardly=("covid",), answers=("marker",))  # it could not before either
+    record, _ = answer(monkeypatch, weak, attempt("undecided", 0.7, hardly=("covid",)))
+    assert record.finding is not None
+    assert record.finding.verdict == "undecided"
+
+
+def test_one_that_still_fails_is_kept_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = attempt("fail", 0.8, answers=("marker",))
+    record, _ = answer(monkeypatch, before, attempt("fail", 0.7, hardly=("covid",)))
+    assert record.finding == before.finding
+    assert f"not cured: trained so, it fails by {FAIL}" in str(fmt.answered_text(record))
+
+
+def test_where_nothing_answers_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, asked = answer(monkeypatch, attempt("fail", 0.8, answers=("crop_body",)), None)
+    assert asked == []
+    assert fmt.answered_text(record) == "no training option answers this finding"
+    assert fmt.answered_text(attempt("pass", 0.8)) is None
