@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from baselines import Recipe, baseline_names, get_baseline
 from nas.files import read_json
 from nas.jobs.benchmark_settings import BenchmarkSettings
-from nas.records import CostRecord
+from nas.records import CandidateRecord, CostRecord
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,7 +120,11 @@ def _candidates(path: Path, settings: BenchmarkSettings, classes: int) -> list[E
                 titles[chosen.key].append(word)
         return [
             _candidate(
-                candidate.architecture, settings, classes, own, f"{', '.join(titles[candidate.key])} of {path.name}".lstrip(" ")
+                candidate.architecture,
+                settings,
+                classes,
+                own,
+                f"{', '.join(titles[candidate.key])} of {path.name}{_without(candidate)}".lstrip(" "),
             )
             for candidate in record.front
         ]
@@ -132,6 +136,13 @@ def _candidates(path: Path, settings: BenchmarkSettings, classes: int) -> list[E
     if "baseline" in origin:
         return [_baseline(origin["baseline"]["name"], settings, classes)]
     return [_candidate(origin.get("architecture", origin), settings, classes, settings.shared, f"from {path.name}")]
+
+
+def _without(candidate: CandidateRecord) -> str:
+    """That a benchmark, which trains all alike, leaves out what cured a candidate in its search."""
+    if not candidate.answered.get("cured"):
+        return ""
+    return f"; trained here without the options that cured it there ({', '.join(candidate.answered['answers'])})"
 
 
 def _candidate(data: dict[str, Any], settings: BenchmarkSettings, classes: int, own: Recipe, note: str) -> Entrant:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from nas.data.dataset import Dataset, Indices
     from nas.engine.context import Context
 
+# Edits make images more varied, and more takes longer to learn: on a phantom with a planted marker twice the epochs raised an answered
+# network's balanced accuracy from 0.60 to 0.74 (unanswered 0.78 to 0.86), on 456 real images 100 instead of 40 its AUC from 0.69 to 0.72
+# (unanswered 0.68 to 0.68).
+_LONGER = 2
 _FINAL = 1_000_000  # first word of the finalists' seed path: apart from every trial's
 
 
@@ -56,8 +60,9 @@ def _attempt(
     seeds = tuple(range(context.settings.final_seeds))
     architecture = load_architecture(trial.architecture)
     how = f", with {', '.join(answers)}" if answers else ""
+    epochs = _epochs(context, answers)
     for seed in seeds:
-        progress.message(f"retraining {trial.key}{how}, seed {seed + 1} of {len(seeds)}, {context.settings.full_epochs} epochs")
+        progress.message(f"retraining {trial.key}{how}, seed {seed + 1} of {len(seeds)}, {epochs} epochs")
         _retrain(context, architecture, seed, answers, directory / f"seed{seed}")
     chosen = min(seeds, key=lambda seed: _validation_loss(directory / f"seed{seed}"))
     return _examine(context, architecture, trial, directory, chosen, seeds, progress)
@@ -91,6 +96,7 @@ def _answer(
         outcome = f"not cured: trained so, it hardly tells {', '.join(sorted(lost))} from the rest"
     story = {
         "answers": list(answers),
+        "cured": cured,
         "verdict_before": failed.finding.verdict,
         "verdict_after": again.finding.verdict,
         "reason_before": failed.finding.binding_reason,
@@ -99,6 +105,10 @@ def _answer(
         "metrics_after": [m.model_dump(mode="json") for m in again.metrics if m.part == "audit"],
     }
     return (again if cured else failed).model_copy(update={"answered": story})
+
+
+def _epochs(context: Context, answers: tuple[str, ...]) -> int:
+    return context.settings.full_epochs * (_LONGER if answers else 1)
 
 
 def _retrain(context: Context, architecture: Architecture, seed: int, answers: tuple[str, ...], directory: Path) -> None:
@@ -116,7 +126,7 @@ def _retrain(context: Context, architecture: Architecture, seed: int, answers: t
     settings, data, held_out = context.settings, context.dataset, context.parts.validation
     stream = derived_seed(settings.seed, _FINAL, seed)
     model = start(context, architecture, stream, directory)
-    recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs, "answers": answers})
+    recipe = settings.recipe.model_copy(update={"epochs": _epochs(context, answers), "answers": answers})
     threads = torch.get_num_threads()
     torch.set_num_threads(context.facts["threads"])  # as trials are trained
     try:

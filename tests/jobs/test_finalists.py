@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from nas.engine.settings import SearchSettings
 from nas.jobs import finalists
+from nas.jobs.benchmark_entrants import _without
 from nas.records import CandidateRecord, CostRecord, Finding, Gate, Metric
 from nas.report import formatting as fmt
 
@@ -78,3 +80,16 @@ def test_where_nothing_answers_nothing_is_trained(monkeypatch: pytest.MonkeyPatc
     assert asked == []
     assert fmt.answered_text(record) == "no training option answers this finding"
     assert fmt.answered_text(attempt("pass", 0.8)) is None
+
+
+def test_answered_networks_train_longer() -> None:
+    context = SimpleNamespace(settings=SearchSettings(data=("phantom",), epochs=3, budget="1M"))
+    assert finalists._epochs(context, ()) == 6
+    assert finalists._epochs(context, ("marker",)) == 12
+
+
+def test_a_benchmark_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    cured, _ = answer(monkeypatch, attempt("fail", 0.8, answers=("marker",)), attempt("pass", 0.61))
+    assert _without(cured) == "; trained here without the options that cured it there (marker)"
+    same, _ = answer(monkeypatch, attempt("fail", 0.8, answers=("marker",)), attempt("fail", 0.61))
+    assert _without(same) == _without(attempt("pass", 0.8)) == ""
