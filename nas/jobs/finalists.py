@@ -73,18 +73,22 @@ def _answer(
 ) -> CandidateRecord:
     """Retrain a failing candidate by the options that its finding names; keep the result if that cured it.
 
+    Where it then fails by something else, those that answer this are added, until it no longer fails or nothing new is named.
     Cured: it no longer fails, and still tells apart every class that it told apart before. A network that learnt nothing does
     not fail either. Whether the failure was the data's or the architecture's: the data's if the same architecture is cured by
     training it otherwise; else it stays open, since another answer might have helped.
     """
-    from nas.edits import get_answer
     from nas.inquisitor.gates import hardly_told
 
-    assert failed.finding is not None
-    answers = tuple(name for name in failed.finding.answers if not get_answer(name).at_prediction)
+    answers: tuple[str, ...] = ()
+    again = failed
+    while again.finding is not None and again.finding.verdict == "fail" and (named := _trainable(again.finding, answers)):
+        place = directory / f"answered{'' if not answers else len(answers)}"
+        answers = (*answers, *named)
+        again = _attempt(context, trial, place, answers, progress)
     if not answers:
         return failed.model_copy(update={"answered": {"answers": [], "note": "no training option answers this finding"}})
-    again = _attempt(context, trial, directory / "answered", answers, progress)
+    assert failed.finding is not None
     assert again.finding is not None
     lost = hardly_told(again.finding) - hardly_told(failed.finding)
     cured = again.finding.verdict != "fail" and not lost
@@ -105,6 +109,13 @@ def _answer(
         "metrics_after": [m.model_dump(mode="json") for m in again.metrics if m.part == "audit"],
     }
     return (again if cured else failed).model_copy(update={"answered": story})
+
+
+def _trainable(finding: Finding, used: tuple[str, ...]) -> tuple[str, ...]:
+    """The options that a finding names and that were not used yet; a crop changes new images, too: not a matter of training."""
+    from nas.edits import get_answer
+
+    return tuple(name for name in finding.answers if name not in used and not get_answer(name).at_prediction)
 
 
 def _epochs(context: Context, answers: tuple[str, ...]) -> int:

@@ -31,15 +31,15 @@ def attempt(verdict: str, accuracy: float, hardly: tuple[str, ...] = (), answers
 
 
 def answer(
-    monkeypatch: pytest.MonkeyPatch, before: CandidateRecord, after: CandidateRecord | None
-) -> tuple[CandidateRecord, list]:
-    """What becomes of ``before`` where retraining gives ``after``, and the options that it was retrained with."""
-    asked: list = []
+    monkeypatch: pytest.MonkeyPatch, before: CandidateRecord, *after: CandidateRecord
+) -> tuple[CandidateRecord, list[tuple[str, tuple[str, ...]]]]:
+    """What becomes of ``before`` where retraining gives each of ``after`` in turn, and the options that it was retrained with."""
+    asked: list[tuple[str, tuple[str, ...]]] = []
+    turns = iter(after)
 
     def again(context: object, trial: object, directory: Path, answers: tuple[str, ...], progress: object) -> CandidateRecord:
         asked.append((directory.name, answers))
-        assert after is not None
-        return after
+        return next(turns)
 
     monkeypatch.setattr(finalists, "_attempt", again)
     return finalists._answer(SimpleNamespace(), SimpleNamespace(), before, Path("k"), SimpleNamespace()), asked
@@ -75,8 +75,20 @@ def test_one_that_still_fails_is_kept_as_it_was(monkeypatch: pytest.MonkeyPatch)
     assert f"not cured: trained so, it fails by {FAIL}" in str(fmt.answered_text(record))
 
 
+def test_what_fails_next_is_answered_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, next_one = attempt("fail", 0.8, answers=("marker",)), attempt("fail", 0.7, answers=("geometry", "marker"))
+    record, asked = answer(monkeypatch, before, next_one, attempt("pass", 0.6))
+    assert asked == [("answered", ("marker",)), ("answered1", ("marker", "geometry"))]
+    assert record.finding is not None
+    assert record.finding.verdict == "pass"
+    assert str(fmt.answered_text(record)).startswith("with marker, geometry: the failure was the data's")
+    record, asked = answer(monkeypatch, before, next_one, next_one)  # nothing new is named
+    assert len(asked) == 2
+    assert record.finding == before.finding
+
+
 def test_where_nothing_answers_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    record, asked = answer(monkeypatch, attempt("fail", 0.8, answers=("crop_body",)), None)
+    record, asked = answer(monkeypatch, attempt("fail", 0.8, answers=("crop_body",)))
     assert asked == []
     assert fmt.answered_text(record) == "no training option answers this finding"
     assert fmt.answered_text(attempt("pass", 0.8)) is None
