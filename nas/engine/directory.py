@@ -112,13 +112,15 @@ def read_search(path: Path) -> SearchRecord:
 
 def moved_to(record: SearchRecord, path: Path) -> SearchRecord:
     """The record with its paths as they are now: runs are moved, copied, and read from other working directories."""
-    chosen = {
-        name: None if candidate is None else candidate_at(candidate, path)
-        for name, candidate in (("best", record.best), ("winner", record.winner))
-    }
-    front = tuple(candidate_at(candidate, path) for candidate in record.front)
-    page = str(path / Path(record.page).name) if record.page else ""
-    return record.model_copy(update={**chosen, "front": front, "directory": str(path), "page": page})
+    return record.model_copy(
+        update={
+            "front": tuple(candidate_at(candidate, path) for candidate in record.front),
+            "best": record.best and candidate_at(record.best, path),
+            "winner": record.winner and candidate_at(record.winner, path),
+            "directory": str(path),
+            "page": record.page and str(path / Path(record.page).name),
+        }
+    )
 
 
 def candidate_at(candidate: CandidateRecord, run: Path) -> CandidateRecord:

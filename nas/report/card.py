@@ -54,7 +54,7 @@ def write_card(record: SearchRecord, candidate: CandidateRecord, directory: Path
 
 def _answered(candidate: CandidateRecord) -> str:
     text = fmt.answered_text(candidate)
-    return f"Retrained: {escaped(text)}." if text else ""
+    return f"{escaped(text)}." if text else ""
 
 
 def _summary(record: SearchRecord, candidate: CandidateRecord) -> str:

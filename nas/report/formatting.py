@@ -200,13 +200,13 @@ def answered_text(candidate: CandidateRecord) -> str | None:
     if not story:
         return None
     if not story["answers"]:
-        return str(story["note"])
+        return f"Not retrained: {story['note']}"
     before, after = (
         metric_value(find_metric([Metric.model_validate(m) for m in story[key]], "balanced_accuracy", "audit"))
         for key in ("metrics_before", "metrics_after")
     )
     return (
-        f"with {', '.join(story['answers'])}: {story['failure']}. Verdict {story['verdict_before']} → {story['verdict_after']}, balanced "
+        f"Retrained with {', '.join(story['answers'])}: {story['failure']}. Verdict {story['verdict_before']} → {story['verdict_after']}, balanced "
         f"accuracy on the audit part {before} → {after}; before: {story['reason_before']}"
     )
 

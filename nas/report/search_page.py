@@ -136,7 +136,7 @@ def _card(role: str, candidate: CandidateRecord, winner: bool) -> Card:
     if candidate.finding:
         facts.insert(1, ("Verdict because", candidate.finding.binding_reason))
     if answered := fmt.answered_text(candidate):
-        facts.append(("Retrained", answered))
+        facts.append(("Finding answered", answered))
     if candidate.unmet:
         facts.append(("Does not meet", "; ".join(candidate.unmet)))
     if len(candidate.seeds) > 1:

@@ -83,7 +83,7 @@ def _candidate(out: Console, role: str, candidate: CandidateRecord | None) -> No
     if candidate.finding:
         _line(out, f"  {candidate.finding.binding_reason}")
     if answered := fmt.answered_text(candidate):
-        _line(out, f"  retrained {answered}" if candidate.answered["answers"] else f"  {answered}")
+        _line(out, f"  {answered}")
     if candidate.path:
         _line(out, f"  saved in {candidate.path}")
 

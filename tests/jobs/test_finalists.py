@@ -52,7 +52,7 @@ def test_a_cured_network_takes_the_place_of_the_failing_one_and_says_so(monkeypa
     assert record.finding == after.finding
     text = fmt.answered_text(record)
     assert text == (
-        "with marker: the failure was the data's: the same architecture, trained so, no longer fails. Verdict fail → pass, balanced "
+        "Retrained with marker: the failure was the data's: the same architecture, trained so, no longer fails. Verdict fail → pass, balanced "
         f"accuracy on the audit part 80.0 % → 61.0 %; before: {FAIL}"
     )
 
@@ -81,7 +81,7 @@ def test_what_fails_next_is_answered_besides(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == [("answered", ("marker",)), ("answered1", ("marker", "geometry"))]
     assert record.finding is not None
     assert record.finding.verdict == "pass"
-    assert str(fmt.answered_text(record)).startswith("with marker, geometry: the failure was the data's")
+    assert str(fmt.answered_text(record)).startswith("Retrained with marker, geometry: the failure was the data's")
     record, asked = answer(monkeypatch, before, next_one, next_one)  # nothing new is named
     assert len(asked) == 2
     assert record.finding == before.finding
@@ -90,7 +90,7 @@ def test_what_fails_next_is_answered_besides(monkeypatch: pytest.MonkeyPatch) ->
 def test_where_nothing_answers_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     record, asked = answer(monkeypatch, attempt("fail", 0.8, answers=("crop_body",)))
     assert asked == []
-    assert fmt.answered_text(record) == "no training option answers this finding"
+    assert fmt.answered_text(record) == "Not retrained: no training option answers this finding"
     assert fmt.answered_text(attempt("pass", 0.8)) is None
 
 

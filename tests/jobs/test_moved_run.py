@@ -14,6 +14,7 @@ from nas.jobs.models import resolve_model
 from nas.jobs.predict import predict
 from nas.jobs.report import read_record, rewrite
 from nas.records import CandidateRecord
+from nas.report.search_page import bases
 
 
 @pytest.fixture
@@ -45,3 +46,10 @@ def test_what_lies_below_a_candidate_moves_along() -> None:
     candidate = CandidateRecord.model_construct(key="k", path="old/run/candidates/k/answered/seed1")
     assert candidate_at(candidate, Path("/new")).path == "/new/candidates/k/answered/seed1"
     assert candidate_at(candidate.model_copy(update={"path": ""}), Path("/new")).path == ""
+
+
+def test_pictures_are_those_of_the_network_that_is_shown() -> None:
+    answered = CandidateRecord.model_construct(key="k", path="/new/candidates/k/answered/seed0")
+    places = bases(answered, Path("/new"))
+    assert Path("/new/candidates/k/answered/pictures") in places
+    assert Path("/new/candidates/k/pictures") not in places  # of the audit that it failed before
