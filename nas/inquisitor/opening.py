@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib import metadata
 
 import numpy as np
@@ -108,6 +109,7 @@ def hashes(model: nn.Module, dataset: Dataset, rows: Indices) -> dict[str, str]:
     return {"model": digest.hexdigest()[:16], "images": images.hexdigest()[:16], "masks": masks.hexdigest()[:16]}
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of what the figures depend on."""
     return {name: metadata.version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "captum")}

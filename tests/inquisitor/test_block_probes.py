@@ -58,6 +58,33 @@ def test_an_idle_block_has_no_effect_and_a_used_one_has(plain):
     assert used.background > 0
 
 
+@pytest.mark.parametrize("pixels", [32 * 32 * 7, 2**23])
+def test_changes_of_many_blocks_in_one_batch_are_those_of_each_alone(plain, pixels, monkeypatch):
+    monkeypatch.setattr("nas.inquisitor.engine.CPU_PIXELS", pixels)  # batches across changes, and one for all of them
+    model, count = small_net().eval(), 20
+    found = probe_blocks(model, plain, np.arange(count), images=count)
+    assert {name: probe.ablated for name, probe in found.items()} == pytest.approx(
+        block_probes(model, plain, np.arange(count), images=count)
+    )
+    images, labels = torch.from_numpy(plain.images[:count]).float() / 255, torch.from_numpy(plain.labels[:count])
+
+    def margin(logits: torch.Tensor) -> torch.Tensor:
+        own = logits.gather(1, labels[:, None])[:, 0]
+        return own - logits.scatter(1, labels[:, None], -torch.inf).logsumexp(dim=1)
+
+    with torch.inference_mode():
+        clean = margin(model(images))
+        for name, probe in found.items():
+            for change, effect in (
+                (lambda x: x.mean((0, 2, 3), keepdim=True).expand_as(x), probe.ablated),
+                (lambda x: (x + x.mean((0, 2, 3), keepdim=True)) / 2, probe.shrunk),
+            ):
+                handle = model.get_submodule(name).register_forward_hook(lambda _m, _i, out, change=change: change(out))
+                lost = (clean - margin(model(images))).mean() / clean.std(correction=0)
+                handle.remove()
+                assert effect == pytest.approx(float(lost), abs=1e-4)
+
+
 def test_probes_are_deterministic_and_leave_no_hooks(plain):
     model = small_net().train()
     first, second = (block_probes(model, plain, np.arange(60), seed=2) for _ in range(2))
