@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from nas.data.dataset import Dataset, Indices
 from nas.records import Metric
-from nas.statistics import bootstrap
-from nas.statistics.groups import codes, group_sums
+from nas.statistics.intervals import class_mean
 from nas.statistics.ranking import macro_auc, macro_auc_interval
 
 NAMES = ("brightness", "contrast", "dark border", "bright border", "sharpness", "aspect", "native size")
@@ -127,17 +126,10 @@ def _balanced_accuracy(
     present = np.unique(labels)
     if len(present) < 2:
         return Metric(name=name, value=None, **{**shared, "note": "fewer than two classes"})
-    of_class = labels[:, None] == present
-    code, groups = codes(group, len(labels))
-    sums = group_sums(np.concatenate([of_class & (predicted == labels)[:, None], of_class], axis=1), code, groups)
-
-    def statistic(totals: Floats) -> Floats:
-        return (totals[..., : len(present)] / totals[..., len(present) :]).mean(axis=-1)
-
-    interval = None
-    if groups >= 2:
-        interval = bootstrap.interval(bootstrap.from_sums(sums, statistic, rng=np.random.default_rng(0)), groups)
-    return Metric(name=name, value=float(statistic(sums.sum(axis=0))), interval=interval, **shared)
+    right = predicted == labels
+    value = float(np.mean([right[labels == name].mean() for name in present]))
+    interval = class_mean(right, labels, group) if shared["groups"] >= 2 else None
+    return Metric(name=name, value=value, interval=interval, **shared)
 
 
 def _area(name: str, probabilities: Floats, labels: NDArray[np.int64], group: NDArray, shared: dict) -> Metric:

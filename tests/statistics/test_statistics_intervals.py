@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from nas.statistics import clopper_pearson, intervals, proportion, wilson
+from nas.statistics.intervals import class_mean
 from search_spaces.errors import InputError
 
 
@@ -88,3 +89,31 @@ SIZES = {
 def test_grouped_proportions_cover_between_93_and_97_percent(sizes, p, agreement):
     share = covered_share(p, agreement, SIZES[sizes], np.random.default_rng(7))
     assert 0.93 <= share <= 0.97
+
+
+def test_mean_over_classes_of_one_class_is_nearly_wilsons_and_all_right_is_no_certainty():
+    hits = np.arange(60) % 3 == 0
+    alone, plain = class_mean(hits, np.zeros(60)), wilson(20, 60)
+    assert (alone.low, alone.high) == pytest.approx((plain.low, plain.high), abs=2e-3)
+    perfect = class_mean(np.ones(18, dtype=bool), np.repeat([0, 1, 2], 6))
+    assert perfect.high == 1
+    assert perfect.low == pytest.approx(wilson(18, 18).low, abs=1e-9)  # equal classes know as much as all images together
+    grouped = class_mean(np.ones(18, dtype=bool), np.repeat([0, 1, 2], 6), np.arange(18) // 2)
+    assert grouped.low < perfect.low
+    assert class_mean(np.ones(6), np.arange(6)).high == 1.0
+
+
+@pytest.mark.parametrize(("shares", "sizes", "together"), [
+    ((0.98, 0.98, 0.98), (20, 20, 20), 1), ((0.9, 0.9, 0.9), (40, 40, 8), 1), ((0.5, 0.9, 0.99), (30, 30, 200), 1),
+    ((0.95, 0.95, 0.95), (60, 60, 60), 3),
+])  # fmt: skip
+def test_means_over_classes_cover_near_95_percent(shares, sizes, together):
+    rng, code = np.random.default_rng(0), np.arange(sum(sizes)) // together
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    covered = 0
+    for _ in range(800):
+        patient = rng.beta(np.array(shares)[truth] * 2, (1 - np.array(shares)[truth]) * 2)[code * together]
+        chance = np.array(shares)[truth] if together == 1 else patient
+        found = class_mean(rng.random(len(truth)) < chance, truth, code)
+        covered += found.low <= np.mean(shares) <= found.high
+    assert 0.93 <= covered / 800 <= 0.985
