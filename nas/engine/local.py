@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nas.engine.context import TRIAL_THREADS
 from nas.engine.process import command, go, replay
+from nas.engine.processes import devices
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
 from search_spaces.errors import InputError, ToolkitError
@@ -210,19 +211,8 @@ def worker_environments(settings: SearchSettings) -> list[dict[str, str]]:
     """The environment of each worker process: few threads, and of several GPUs one."""
     # passive: idle threads sleep instead of spinning, so that workers do not steal cores from one another
     common = {"OMP_WAIT_POLICY": "passive", **os.environ, "OMP_NUM_THREADS": str(TRIAL_THREADS)}
-    devices = _visible_devices() if settings.device != "cpu" and settings.workers > 1 else []
-    if len(devices) < 2:
-        return [common] * settings.workers
-    return [{**common, "CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} for slot in range(settings.workers)]
-
-
-def _visible_devices() -> list[str]:
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
-    import torch
-
-    count = torch.cuda.device_count()
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named[:count] if named else [str(index) for index in range(count)]
+    seen = devices(settings.device, settings.workers)
+    return [common if own is None else {**common, "CUDA_VISIBLE_DEVICES": own} for own in seen]
 
 
 def _kill(popen: subprocess.Popen[str]) -> None:

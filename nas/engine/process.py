@@ -6,11 +6,10 @@ import argparse
 import json
 import os
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from nas.engine.processes import end_with_parent
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings, parse_settings
 from nas.records import Accounting, EpochRecord, TrialRecord
@@ -137,17 +136,6 @@ def _load() -> None:
     import nas.generator.generator  # noqa: F401
 
 
-def _end_with_parent(parent: int) -> None:
-    """End this process when the search that started it is gone (``kill -9``): its resumption starts workers of its own."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main() -> int:
     """Entry point of the process; errors of the toolkit end it with their one line on standard error and their exit code."""
     parser = argparse.ArgumentParser()
@@ -157,7 +145,7 @@ def main() -> int:
     parser.add_argument("--name", required=True)
     parser.add_argument("--parent", type=int, required=True)
     options = parser.parse_args()
-    _end_with_parent(options.parent)
+    end_with_parent(options.parent)
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes to the log, the event stream stays clean
     from nas.engine.directory import RunDirectory

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.engine.processes import in_processes
 from nas.jobs.benchmark_settings import BenchmarkSettings
 from nas.jobs.benchmark_training import rates_to_try
-from search_spaces.errors import ToolkitError
 
 if TYPE_CHECKING:
     from nas.data.dataset import Dataset
@@ -47,26 +44,17 @@ def train_in_processes(arena: Arena, progress: Any) -> None:
 
 
 def _train_some(arena: Arena, tasks: Sequence[tuple[int, int] | tuple[int, int, float]], progress: Any) -> None:
-    context = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
-    pool = ProcessPoolExecutor(
-        min(arena.settings.workers, len(tasks)),
-        mp_context=context,
-        initializer=_open,
-        initargs=(arena.settings, arena.directory, arena.dataset),
-    )
-    try:
-        with pool:
-            futures = {pool.submit(_train, *task): task for task in tasks}
-            for done, future in enumerate(as_completed(futures), start=1):
-                entrant, fold, *rate = futures[future]
-                reason = future.result()
-                outcome = f"failed: {reason}" if reason else "done"
-                name = f"{arena.entrants[entrant].name}, {arena.folds[fold].name}{''.join(f', rate {r:g}' for r in rate)}"
-                progress.message(f"{name}: {outcome} ({done} of {len(tasks)})")
-    except BrokenProcessPool as error:
-        raise ToolkitError(
-            "a worker process died, most often for want of memory; finished folds are kept: go on with --resume and fewer --workers"
-        ) from error
+    def done(task: tuple[Any, ...], reason: str, count: int) -> None:
+        entrant, fold, *rate = task
+        outcome = f"failed: {reason}" if reason else "done"
+        name = f"{arena.entrants[entrant].name}, {arena.folds[fold].name}{''.join(f', rate {r:g}' for r in rate)}"
+        progress.message(f"{name}: {outcome} ({count} of {len(tasks)})")
+
+    settings = arena.settings
+    in_processes(
+        tasks, _train, done, workers=settings.workers, device=settings.device, opened=_open,
+        arguments=(settings, arena.directory, arena.dataset),
+    )  # fmt: skip
 
 
 def _open(settings: BenchmarkSettings, directory: Path, dataset: Dataset) -> None:

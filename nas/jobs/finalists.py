@@ -13,8 +13,9 @@ from nas.engine.objective import cost_record
 from nas.engine.progress import Progress
 from nas.engine.requirements import judge
 from nas.files import read_json, write_json
+from nas.jobs.retraining import Retraining, retrain
 from nas.records import CandidateRecord, Finding, Metric, TrialRecord
-from search_spaces import Architecture, load_architecture
+from search_spaces import load_architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,17 +23,20 @@ if TYPE_CHECKING:
     from nas.data.dataset import Dataset, Indices
     from nas.engine.context import Context
 
-# Edits make images more varied, and more takes longer to learn: on a phantom with a planted marker twice the epochs raised an answered
-# network's balanced accuracy from 0.60 to 0.74 (unanswered 0.78 to 0.86), on 456 real images 100 instead of 40 its AUC from 0.69 to 0.72
-# (unanswered 0.68 to 0.68).
-_LONGER = 2
-_FINAL = 1_000_000  # first word of the finalists' seed path: apart from every trial's
 
+def conclude_front(
+    context: Context, front: Sequence[TrialRecord], progress: Progress, processes: int = 1
+) -> tuple[CandidateRecord, ...]:
+    """Candidates from the ``finalists`` best of the front, best validated first. Each is written to disk and read on resume.
 
-def conclude_front(context: Context, front: Sequence[TrialRecord], progress: Progress) -> tuple[CandidateRecord, ...]:
-    """Candidates from the ``finalists`` best of the front, best validated first. Each is written to disk and read on resume."""
-    candidates = [_finalist(context, trial, progress) for trial in front[: context.settings.finalists]]
-    return tuple(sorted(candidates, key=_log_loss))
+    Args:
+        processes: trainings at a time, each in a process of its own.
+    """
+    chosen = front[: context.settings.finalists]
+    open_ones = [trial for trial in chosen if not is_sealed(context.directory.candidate(trial.key))]
+    plain = [one for trial in open_ones for one in _seeds(context, trial, context.directory.candidate(trial.key), ())]
+    retrain(context, plain, progress, processes)
+    return tuple(sorted((_finalist(context, trial, progress, processes) for trial in chosen), key=_log_loss))
 
 
 def _log_loss(candidate: CandidateRecord) -> float:
@@ -40,36 +44,35 @@ def _log_loss(candidate: CandidateRecord) -> float:
     return float("inf") if value is None else value
 
 
-def _finalist(context: Context, trial: TrialRecord, progress: Progress) -> CandidateRecord:
+def _finalist(context: Context, trial: TrialRecord, progress: Progress, processes: int) -> CandidateRecord:
     directory = context.directory.candidate(trial.key)
     summary = directory / "candidate.json"
     if is_sealed(directory):
         return candidate_at(CandidateRecord.model_validate(read_json(summary)), context.directory.path)
-    record = _attempt(context, trial, directory, (), progress)
+    record = _attempt(context, trial, directory, (), progress, processes)
     if context.settings.answer_findings and record.finding is not None and record.finding.verdict == "fail":
-        record = _answer(context, trial, record, directory, progress)
+        record = _answer(context, trial, record, directory, progress, processes)
     write_json(summary, record.model_dump(mode="json"))
     seal(directory)
     return record
 
 
+def _seeds(context: Context, trial: TrialRecord, directory: Path, answers: tuple[str, ...]) -> list[Retraining]:
+    seeds = range(context.settings.final_seeds)
+    return [Retraining(trial.key, trial.architecture, seed, answers, directory / f"seed{seed}") for seed in seeds]
+
+
 def _attempt(
-    context: Context, trial: TrialRecord, directory: Path, answers: tuple[str, ...], progress: Progress
+    context: Context, trial: TrialRecord, directory: Path, answers: tuple[str, ...], progress: Progress, processes: int
 ) -> CandidateRecord:
     """Train every seed, take the best validated one, and examine it."""
-    seeds = tuple(range(context.settings.final_seeds))
-    architecture = load_architecture(trial.architecture)
-    how = f", with {', '.join(answers)}" if answers else ""
-    epochs = _epochs(context, answers)
-    for seed in seeds:
-        progress.message(f"retraining {trial.key}{how}, seed {seed + 1} of {len(seeds)}, {epochs} epochs")
-        _retrain(context, architecture, seed, answers, directory / f"seed{seed}")
-    chosen = min(seeds, key=lambda seed: _validation_loss(directory / f"seed{seed}"))
-    return _examine(context, architecture, trial, directory, chosen, seeds, progress)
+    trainings = _seeds(context, trial, directory, answers)
+    retrain(context, trainings, progress, processes)
+    return _examine(context, trial, directory, trainings, progress)
 
 
 def _answer(
-    context: Context, trial: TrialRecord, failed: CandidateRecord, directory: Path, progress: Progress
+    context: Context, trial: TrialRecord, failed: CandidateRecord, directory: Path, progress: Progress, processes: int
 ) -> CandidateRecord:
     """Retrain a failing candidate by the options that its finding names; keep the result if that cured it.
 
@@ -85,7 +88,7 @@ def _answer(
     while again.finding is not None and again.finding.verdict == "fail" and (named := _trainable(again.finding, answers)):
         place = directory / f"answered{'' if not answers else len(answers)}"
         answers = (*answers, *named)
-        again = _attempt(context, trial, place, answers, progress)
+        again = _attempt(context, trial, place, answers, progress, processes)
     if not answers:
         return failed.model_copy(update={"answered": {"answers": [], "note": "no training option answers this finding"}})
     assert failed.finding is not None
@@ -118,71 +121,19 @@ def _trainable(finding: Finding, used: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in finding.answers if name not in used and not get_answer(name).at_prediction)
 
 
-def _epochs(context: Context, answers: tuple[str, ...]) -> int:
-    return context.settings.full_epochs * (_LONGER if answers else 1)
-
-
-def _retrain(context: Context, architecture: Architecture, seed: int, answers: tuple[str, ...], directory: Path) -> None:
-    """Train one seed at full fidelity; a sealed directory is kept, an interrupted one goes on from its checkpoint."""
-    if is_sealed(directory):
-        return
-    import torch
-
-    from nas.engine.context import derived_seed
-    from nas.engine.objective import start
-    from nas.evaluation import metrics, save_candidate, train
-    from nas.evaluation.checkpoint import remove_checkpoint
-    from nas.jobs.reference import make_reference, save_reference
-
-    settings, data, held_out = context.settings, context.dataset, context.parts.validation
-    stream = derived_seed(settings.seed, _FINAL, seed)
-    model = start(context, architecture, stream, directory)
-    recipe = settings.recipe.model_copy(update={"epochs": _epochs(context, answers), "answers": answers})
-    threads = torch.get_num_threads()
-    torch.set_num_threads(context.facts["threads"])  # as trials are trained
-    try:
-        training = train(
-            model, context.device_data, context.parts.train, held_out, recipe,
-            seed=stream, checkpoint=directory / "checkpoint.safetensors", image_size=settings.image_size,
-        )  # fmt: skip
-    finally:
-        torch.set_num_threads(threads)
-    scores = metrics(training.validation_logits, data.labels[held_out], data.group[held_out], data.classes, part="validation")
-    save_candidate(
-        directory, model=model, architecture=architecture, preprocessing=data.preprocessing, classes=data.classes, metrics=scores,
-        history=training.history, training_hashes=data.image_hashes[context.parts.train], finding=None,
-        name=f"{architecture.key} seed {seed}",
-        selection=data.selection,
-    )  # fmt: skip
-    save_reference(make_reference(model, data, context.parts, training.validation_logits), directory)
-    write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})
-    remove_checkpoint(directory / "checkpoint.safetensors")
-    seal(directory)
-
-
-def _validation_loss(directory: Path) -> float:
-    return float(read_json(directory / "validation.json")["log_loss"])
-
-
 def _examine(
-    context: Context,
-    architecture: Architecture,
-    trial: TrialRecord,
-    directory: Path,
-    chosen: int,
-    seeds: tuple[int, ...],
-    progress: Progress,
+    context: Context, trial: TrialRecord, directory: Path, trainings: Sequence[Retraining], progress: Progress
 ) -> CandidateRecord:
     from nas.evaluation import load_candidate, metrics, predict_logits
 
     data, parts = context.dataset, context.parts
-    home = directory / f"seed{chosen}"
+    home = min(trainings, key=lambda one: one.validation_loss).directory
     model = load_candidate(home).model
     scores: list[Metric] = []
     for part, indices in (("validation", parts.validation), ("audit", parts.audit), ("test", parts.test)):
         logits = predict_logits(model, data.images[indices], context.device)
         scores += metrics(logits, data.labels[indices], data.group[indices], data.classes, part=part)
-    scores += _seed_spread(directory, seeds)
+    scores += _seed_spread([one.validation_loss for one in trainings])
     timed = context.latency(model)
     finding = audit_finalist(context, model, directory, progress)
     audited = tuple(m for m in scores if m.part == "audit")
@@ -194,24 +145,24 @@ def _examine(
         name=f"candidate {trial.key}",
         path=str(home),
         architecture=trial.architecture,
-        cost=cost_record(context, architecture),
+        cost=cost_record(context, load_architecture(trial.architecture)),
         metrics=(*scores, *timed),
-        seeds=seeds,
+        seeds=tuple(one.seed for one in trainings),
         finding=finding,
         unmet=tuple(unmet),
     )
 
 
-def _seed_spread(directory: Path, seeds: tuple[int, ...]) -> list[Metric]:
+def _seed_spread(losses: Sequence[float]) -> list[Metric]:
     """Mean validation log-loss over the seeds, with the seeds' standard deviation in the note."""
-    losses = np.array([_validation_loss(directory / f"seed{seed}") for seed in seeds])
-    spread = f"standard deviation over {len(seeds)} seeds {losses.std(ddof=1):.4f}" if len(seeds) > 1 else "one seed: no spread"
+    several = len(losses) > 1
+    spread = f"standard deviation over {len(losses)} seeds {np.std(losses, ddof=1):.4f}" if several else "one seed: no spread"
     return [
         Metric(
             name="log_loss_over_seeds",
-            value=float(losses.mean()),
-            n=len(seeds),
-            groups=len(seeds),
+            value=float(np.mean(losses)),
+            n=len(losses),
+            groups=len(losses),
             part="validation",
             note=spread,
         )

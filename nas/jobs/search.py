@@ -68,7 +68,8 @@ def search(
             context = _open(chosen, directory, watching)
             opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching, pool=pool)
         control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
-        record = _conclude(context, opened, control, progress=watching, command=command, started=started)
+        processes = chosen.workers if engine == "local" else 1
+        record = _conclude(context, opened, control, processes, progress=watching, command=command, started=started)
         return _publish(directory, record)
 
 
@@ -210,6 +211,7 @@ def _conclude(
     context: Context,
     study: optuna.Study,
     comparisons: tuple[Comparison, ...],
+    processes: int,
     *,
     progress: Progress,
     command: str,
@@ -232,7 +234,7 @@ def _conclude(
     openings = record_opening(directory.path, "the search's finalists and controls")
     if notice := opening_notice(openings):
         progress.message(notice)
-    front = conclude_front(context, pareto_front(completed), progress)
+    front = conclude_front(context, pareto_front(completed), progress, processes)
     best = front[0]
     winner = next((c for c in front if not c.unmet), None)
     return SearchRecord(

@@ -126,5 +126,5 @@ def test_each_worker_sees_one_of_several_gpus(monkeypatch):
 
 
 def test_a_process_ends_with_the_search_that_started_it(tmp_path):
-    code = "from nas.engine.process import _end_with_parent; import time; _end_with_parent(1 << 22); time.sleep(60)"
+    code = "from nas.engine.processes import end_with_parent; import time; end_with_parent(1 << 22); time.sleep(60)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 1

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from nas.engine.settings import SearchSettings
 from nas.jobs import finalists
 from nas.jobs.benchmark_entrants import _without
 from nas.records import CandidateRecord, CostRecord, Finding, Gate, Metric
@@ -37,12 +36,12 @@ def answer(
     asked: list[tuple[str, tuple[str, ...]]] = []
     turns = iter(after)
 
-    def again(context: object, trial: object, directory: Path, answers: tuple[str, ...], progress: object) -> CandidateRecord:
+    def again(context: object, trial: object, directory: Path, answers: tuple[str, ...], *_: object) -> CandidateRecord:
         asked.append((directory.name, answers))
         return next(turns)
 
     monkeypatch.setattr(finalists, "_attempt", again)
-    return finalists._answer(SimpleNamespace(), SimpleNamespace(), before, Path("k"), SimpleNamespace()), asked
+    return finalists._answer(SimpleNamespace(), SimpleNamespace(), before, Path("k"), SimpleNamespace(), 1), asked
 
 
 def test_a_cured_network_takes_the_place_of_the_failing_one_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,12 +91,6 @@ def test_where_nothing_answers_nothing_is_trained(monkeypatch: pytest.MonkeyPatc
     assert asked == []
     assert fmt.answered_text(record) == "Not retrained: no training option answers this finding"
     assert fmt.answered_text(attempt("pass", 0.8)) is None
-
-
-def test_answered_networks_train_longer() -> None:
-    context = SimpleNamespace(settings=SearchSettings(data=("phantom",), epochs=3, budget="1M"))
-    assert finalists._epochs(context, ()) == 6
-    assert finalists._epochs(context, ("marker",)) == 12
 
 
 def test_a_benchmark_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
