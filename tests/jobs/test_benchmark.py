@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -190,25 +188,11 @@ def test_a_model_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
         run(tmp_path / "alone", baselines="broken")
 
 
-class Inline:
-    """A process pool that works in this process: what a worker does, without the seconds that its start takes."""
-
-    def __init__(self, _: int, *, mp_context: object, initializer: Any, initargs: tuple) -> None:
-        initializer(*initargs)
-
-    def __enter__(self) -> Inline:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def submit(self, function: Any, *arguments: Any) -> Future[str]:
-        done: Future[str] = Future()
-        try:
-            done.set_result(function(*arguments))
-        except Exception as error:
-            done.set_exception(error)
-        return done
+def inline(tasks: Sequence[tuple], work: Any, done: Any, *, opened: Any, arguments: tuple, **_: object) -> None:
+    """Work in this process: what a worker does, without the seconds that its start takes."""
+    opened(*arguments)
+    for count, task in enumerate(tasks, start=1):
+        done(task, work(*task), count)
 
 
 def values(metrics: Sequence[Metric]) -> dict[str, float]:
@@ -218,7 +202,7 @@ def values(metrics: Sequence[Metric]) -> dict[str, float]:
 
 def test_workers_give_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = run(tmp_path / "one", baselines="tiny,broken")
-    monkeypatch.setattr("nas.jobs.benchmark_workers.ProcessPoolExecutor", Inline)
+    monkeypatch.setattr("nas.jobs.benchmark_workers.in_processes", inline)
     heard = Listener()
     together = run(tmp_path / "two", baselines="tiny,broken", workers=2, progress=heard)
     assert values(together.rows[0].test) == pytest.approx(values(alone.rows[0].test), rel=1e-4, nan_ok=True)
@@ -228,7 +212,7 @@ def test_workers_give_the_same_figures(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_workers_try_the_learning_rates_apart_and_pick_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = run(tmp_path / "one", baselines="tiny", learning_rates=(0.1, 1e-5))
-    monkeypatch.setattr("nas.jobs.benchmark_workers.ProcessPoolExecutor", Inline)
+    monkeypatch.setattr("nas.jobs.benchmark_workers.in_processes", inline)
     heard = Listener()
     together = run(tmp_path / "two", baselines="tiny", learning_rates=(0.1, 1e-5), workers=2, progress=heard)
     rates = [read_json(tmp_path / name / "models/tiny/learning_rates.json") for name in ("one", "two")]
@@ -242,7 +226,7 @@ def test_workers_try_the_learning_rates_apart_and_pick_the_same(tmp_path: Path, 
 def test_a_rate_that_diverges_in_a_worker_leaves_the_pick_to_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.jobs.benchmark_workers.ProcessPoolExecutor", Inline)
+    monkeypatch.setattr("nas.jobs.benchmark_workers.in_processes", inline)
     heard = Listener()
     record = run(tmp_path, baselines="tiny", learning_rates=(1e30, 1e-3), workers=2, progress=heard)
     assert any("rate 1e+30: failed: the training loss became nan" in text for text in heard.heard)
@@ -270,16 +254,6 @@ def test_a_benchmark_of_an_earlier_version_is_resumed_with_the_defaults_of_what_
     del stored["precision"]
     path.write_text(json.dumps(stored))
     assert nas.benchmark(out=tmp_path, resume=True, precision="auto").rows[0].test
-
-
-def test_a_dead_worker_is_an_error_that_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(*_: object) -> str:
-        raise BrokenProcessPool
-
-    monkeypatch.setattr("nas.jobs.benchmark_workers.ProcessPoolExecutor", Inline)
-    monkeypatch.setattr("nas.jobs.benchmark_workers._train", die)
-    with pytest.raises(ToolkitError, match=r"a worker process died.*--resume"):
-        run(tmp_path, baselines="tiny", workers=2)
 
 
 def test_a_candidate_is_rebuilt_and_trained_like_everyone(tmp_path: Path) -> None:
