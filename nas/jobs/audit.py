@@ -60,7 +60,7 @@ def audit(
     from nas.evaluation import metrics, predict_logits
     from nas.inquisitor import audit_model
     from nas.jobs.crossfit import cross_fit as cross_fitted
-    from nas.jobs.crossfit import run_recipe
+    from nas.jobs.crossfit import training_of
 
     started = time.time()
     loaded = _as_loaded(model, classes, data, model_spec, weights)
@@ -78,7 +78,7 @@ def audit(
         logits = predict_logits(network, dataset.images[indices], where)
     else:
         network, logits = cross_fitted(
-            loaded, dataset, run_recipe(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress
+            loaded, dataset, training_of(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress
         )
     pictures = None if out is None else Path(out) / "pictures"
     finding = audit_model(

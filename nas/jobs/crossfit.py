@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,16 @@ from numpy.typing import NDArray
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from baselines.recipe import Recipe
+    from torch import nn
+
     from nas.data.dataset import Dataset
     from nas.evaluation import LoadedModel
     from nas.inquisitor.audit import Progress
     from nas.inquisitor.crossfit import CrossFitted
+    from nas.jobs.retraining import HowTrained
 
 _STREAM = 2_000_000  # first word of the folds' seed path: apart from every trial's and finalist's
+_PRETRAINING = 1  # of a fold's seed path
 
 
 def run_of(model: str | Path) -> Path | None:
@@ -26,17 +30,23 @@ def run_of(model: str | Path) -> Path | None:
     return next((p for p in (path, *path.parents) if (p / "settings.json").exists()), None)
 
 
-def run_recipe(model: str | Path) -> Recipe:
-    """How the search trains its finalists; for a candidate outside a run, the shared recipe."""
+def training_of(model: str | Path) -> HowTrained:
+    """How a candidate was trained, with the answers that cured it; for one outside a run, the shared recipe."""
     from baselines.recipe import Recipe
     from nas.engine.settings import parse_settings
     from nas.files import read_json
+    from nas.jobs.retraining import HOW_TRAINED, HowTrained
+    from nas.jobs.search import winner_or_best
 
     run = run_of(model)
     if run is None:
-        return Recipe()
-    settings = parse_settings(read_json(run / "settings.json"))
-    return settings.recipe.model_copy(update={"epochs": settings.full_epochs})
+        return HowTrained(recipe=Recipe())
+    home = Path(winner_or_best(run).path) if run == Path(model) else Path(model)
+    if (home / HOW_TRAINED).exists():
+        return HowTrained.model_validate(read_json(home / HOW_TRAINED))
+    settings = parse_settings(read_json(run / "settings.json"))  # a run of an earlier version
+    recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs})
+    return HowTrained(recipe=recipe, pretrained=settings.pretrained == "shared")
 
 
 def run_pool(run: Path) -> Dataset:
@@ -55,7 +65,7 @@ def run_pool(run: Path) -> Dataset:
 def cross_fit(
     loaded: LoadedModel,
     dataset: Dataset,
-    recipe: Recipe,
+    training: HowTrained,
     *,
     folds: int,
     seed: int = 0,
@@ -67,6 +77,7 @@ def cross_fit(
     Args:
         dataset: all of it is dealt into folds, stratified by class, whole groups only; a seventh of what trains a network
             picks its epoch.
+        training: how; a network that was trained on phantom images first is so in every fold.
         progress: called with what is being done and the share that is behind.
 
     Returns:
@@ -96,20 +107,29 @@ def cross_fit(
     logits = np.zeros((len(dataset), len(dataset.classes)), np.float32)
     for part in make_folds(dataset, parts, folds=folds, seeds=1, seed=seed):
         if progress is not None:
-            said = f"fold {part.number + 1} of {folds}: training on {len(part.train):,} images, {recipe.epochs} epochs"
+            said = f"fold {part.number + 1} of {folds}: training on {len(part.train):,} images, {training.recipe.epochs} epochs"
             progress(said, part.number / folds)
         stream = derived_seed(seed, _STREAM, part.number)
         torch.manual_seed(stream)
-        models.append(_fresh(loaded.architecture, dataset))
-        train(models[-1], data, part.train, part.validation, recipe, seed=stream, image_size=dataset.image_size)
+        models.append(_fresh(loaded.architecture, dataset, training, stream, device))
+        train(models[-1], data, part.train, part.validation, training.recipe, seed=stream, image_size=dataset.image_size)
         fold[part.held_out] = part.number
         logits[part.held_out] = predict_logits(models[-1], data, indices=part.held_out)
     return CrossFitted(models, fold), logits
 
 
-def _fresh(architecture: dict[str, Any], dataset: Dataset) -> Any:
+def _fresh(architecture: dict[str, Any], dataset: Dataset, training: HowTrained, seed: int, device: str) -> nn.Module:
+    from nas.engine.context import derived_seed
+    from nas.evaluation.pretraining import pretrain
     from search_spaces import get_space, load_architecture
 
     known = load_architecture(architecture)
     space = get_space(known.space, classes=len(dataset.classes), in_channels=known.in_channels, image_size=dataset.image_size)
-    return space.build(known, dataset.image_size)
+    network = space.build(known, dataset.image_size)
+    if training.pretrained:
+        with TemporaryDirectory() as place:
+            pretrain(
+                network, len(dataset.classes), dataset.image_size, training.recipe.model_copy(update={"answers": ()}),
+                seed=derived_seed(seed, _PRETRAINING), device=device, checkpoint=Path(place) / "pretraining.safetensors",
+            )  # fmt: skip
+    return network

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict
+
+from baselines.recipe import Recipe
 from nas.engine.directory import RunDirectory, is_sealed, seal
 from nas.engine.processes import in_processes
 from nas.engine.progress import Progress
@@ -22,6 +25,18 @@ if TYPE_CHECKING:
 # (unanswered 0.68 to 0.68).
 _LONGER = 2
 _FINAL = 1_000_000  # first word of the finalists' seed path: apart from every trial's
+
+
+HOW_TRAINED = "recipe.json"
+
+
+class HowTrained(BaseModel):
+    """Beside a candidate's weights in ``recipe.json``: how to train its like, for an audit by folds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: Recipe
+    pretrained: bool = False  # on phantom images first
 
 
 @dataclass(frozen=True)
@@ -128,6 +143,7 @@ def _train(context: Context, one: Retraining) -> None:
         selection=data.selection,
     )  # fmt: skip
     save_reference(make_reference(model, data, context.parts, training.validation_logits), directory)
+    write_json(directory / HOW_TRAINED, HowTrained(recipe=recipe, pretrained=context.pretrained).model_dump(mode="json"))
     write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})
     remove_checkpoint(directory / "checkpoint.safetensors")
     seal(directory)

@@ -13,11 +13,12 @@ from nas.data import Preprocessing
 from nas.data.phantom import phantom
 from nas.evaluation import load_candidate, predict_logits, save_candidate
 from nas.jobs.audit import audit
-from nas.jobs.crossfit import cross_fit, run_recipe
+from nas.jobs.crossfit import cross_fit, training_of
+from nas.jobs.retraining import HowTrained
 from search_spaces import Budget, get_space
 from search_spaces.errors import InputError
 
-SIZE, RECIPE = 32, Recipe(epochs=1)
+SIZE, SHORT = 32, HowTrained(recipe=Recipe(epochs=1))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def candidate(data, tmp_path_factory):
 def test_each_fold_is_answered_by_the_network_that_trained_on_the_other_groups(data, candidate):
     told = []
     model, logits = cross_fit(
-        load_candidate(candidate), data, RECIPE, folds=2, progress=lambda text, share: told.append((text, share))
+        load_candidate(candidate), data, SHORT, folds=2, progress=lambda text, share: told.append((text, share))
     )
     assert set(model.fold) == {0, 1}
     for group in np.unique(data.group):
@@ -50,13 +51,13 @@ def test_each_fold_is_answered_by_the_network_that_trained_on_the_other_groups(d
         rows = np.flatnonzero(model.fold == number)
         np.testing.assert_allclose(logits[rows], predict_logits(model.models[number], data.images[rows]), atol=1e-5)
     assert [share for _, share in told] == [0.0, 0.5]
-    again, _ = cross_fit(load_candidate(candidate), data, RECIPE, folds=2)
+    again, _ = cross_fit(load_candidate(candidate), data, SHORT, folds=2)
     for first, second in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
         np.testing.assert_array_equal(first.numpy(), second.numpy())
 
 
 def test_an_audit_by_cross_fitting_takes_every_image_though_the_weights_on_disk_saw_them_all(data, candidate, monkeypatch):
-    monkeypatch.setattr("nas.jobs.crossfit.run_recipe", lambda model: RECIPE)
+    monkeypatch.setattr("nas.jobs.crossfit.training_of", lambda model: SHORT)
     with pytest.raises(InputError, match="trained on every one"):
         audit(candidate, data)
     record = audit(candidate, data, cross_fit=2, level="screen")
@@ -77,8 +78,22 @@ def test_a_model_without_an_architecture_of_a_space_is_refused(data):
         audit(nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 2)), data, cross_fit=2)
 
 
-def test_a_runs_own_recipe_trains_the_folds(tmp_path):
-    (tmp_path / "settings.json").write_text(json.dumps({"epochs": 3, "recipe": {"learning_rate": 0.5}}))
-    recipe = run_recipe(tmp_path / "candidates" / "x")
+def test_the_folds_are_trained_as_the_candidate_was(tmp_path):
+    """With the answers that cured it, and their epochs; a run of an earlier version says only how finalists are trained."""
+    (tmp_path / "settings.json").write_text(json.dumps({"epochs": 3, "recipe": {"learning_rate": 0.5}, "pretrained": "shared"}))
+    home = tmp_path / "candidates" / "x" / "answered" / "seed0"
+    home.mkdir(parents=True)
+    recipe = training_of(home).recipe
     assert (recipe.epochs, recipe.learning_rate) == (6, 0.5)  # finalists train twice as long as trials
-    assert run_recipe(tmp_path.parent) == Recipe()
+    assert training_of(home).pretrained
+    own = HowTrained(recipe=Recipe(epochs=12, answers=("marker",)))
+    (home / "recipe.json").write_text(own.model_dump_json())
+    assert training_of(home) == own
+    assert training_of(tmp_path.parent) == HowTrained(recipe=Recipe())
+
+
+def test_a_pretrained_networks_folds_are_pretrained(data, candidate, monkeypatch):
+    seen = []
+    monkeypatch.setattr("nas.evaluation.pretraining.pretrain", lambda model, *_, seed, **__: seen.append(seed))
+    cross_fit(load_candidate(candidate), data, HowTrained(recipe=SHORT.recipe, pretrained=True), folds=2)
+    assert len(set(seen)) == 2

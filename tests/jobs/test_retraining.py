@@ -12,7 +12,8 @@ from nas.engine.directory import RunDirectory, is_sealed
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
 from nas.files import write_json
-from nas.jobs.retraining import Retraining, retrain
+from nas.jobs.crossfit import training_of
+from nas.jobs.retraining import HowTrained, Retraining, retrain
 from search_spaces.errors import InputError
 
 SETTINGS = SearchSettings(
@@ -43,9 +44,14 @@ def context(tmp_path: Path) -> Context:
 
 
 def test_two_processes_train_what_one_trains(context: Context, tmp_path: Path) -> None:
-    apart, together, listening = trainings(context, tmp_path / "apart"), trainings(context, tmp_path / "together"), Listening()
+    apart, together, listening = (
+        trainings(context, tmp_path / "run" / "apart"),
+        trainings(context, tmp_path / "run" / "together"),
+        Listening(),
+    )
     retrain(context, apart, Silent(), 1)
     retrain(context, together, listening, 2)
+    assert training_of(together[0].directory) == HowTrained(recipe=SETTINGS.recipe.model_copy(update={"epochs": 2}))
     for one, other in zip(apart, together, strict=True):
         assert is_sealed(other.directory)
         assert one.validation_loss == other.validation_loss
