@@ -18,7 +18,7 @@ from nas.data.dataset import Dataset, Parts
 from nas.data.masking import with_masks
 from nas.engine.directory import RunDirectory
 from nas.engine.requirements import Requirement, parse_requirement
-from nas.engine.settings import SearchSettings
+from nas.engine.settings import SearchSettings, parse_settings
 from nas.files import read_json, write_json
 from search_spaces import Architecture, Budget, get_space, load_architecture
 from search_spaces.errors import InputError
@@ -34,6 +34,13 @@ def import_plugins(modules: tuple[str, ...]) -> None:
     """Import the user's own modules, whose spaces, samplers and audits register themselves."""
     for name in modules:
         import_here(name, f"--import {name}")
+
+
+def import_plugins_of(path: Path) -> None:
+    """Import the modules that the run at or above ``path`` was started with: its space may be the user's own."""
+    run = next((folder for folder in (path, *path.absolute().parents) if (folder / "settings.json").is_file()), None)
+    if run is not None:
+        import_plugins(parse_settings(read_json(run / "settings.json")).imports)
 
 
 def import_here(name: str, asked: str) -> ModuleType:

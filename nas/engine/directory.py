@@ -20,14 +20,19 @@ from search_spaces.errors import InputError, ToolkitError
 
 Kind = TypeVar("Kind", bound=Record)
 _SUMS = "checksums.json"
-_FIXED = (
+_OWN = (
     "settings.json",
     "parts.json",
     "data.json",
     "identity.json",
     "generator.json",
     "run.json",
-)  # a finished run's own records
+    "trials.csv",
+    "front.*",
+    "index.html",
+    "*/*/checksums.json",  # of its trials and candidates: none may be missing
+)  # what a finished run vouches for; patterns
+_GROWS = ("openings.json",)
 
 
 class RunDirectory:
@@ -63,8 +68,8 @@ class RunDirectory:
             return str(read_json(path)["run"])
 
     def seal(self) -> None:
-        """Write down the checksums of a finished run's records (trials and candidates have their own)."""
-        _write_sums(self.path, [self.path / name for name in _FIXED if (self.path / name).is_file()])
+        """Write down the checksums of a finished run's records, and of those that its trials and candidates have."""
+        _write_sums(self.path, sorted(file for pattern in _OWN for file in self.path.glob(pattern)))
 
     def unseal(self) -> None:
         """A run that goes on changes its records: they are no longer vouched for."""
@@ -135,9 +140,8 @@ def candidate_at(candidate: CandidateRecord, run: Path) -> CandidateRecord:
 def seal(directory: Path) -> None:
     """Write ``checksums.json``: the SHA-256 of every file in ``directory`` (written last: a sealed directory is complete)."""
     remove_litter(directory)
-    _write_sums(
-        directory, sorted(p for p in directory.rglob("*") if p.is_file() and p.name != _SUMS and not p.name.startswith("."))
-    )
+    files = (p for p in directory.rglob("*") if p.is_file() and p.name not in (_SUMS, *_GROWS) and not p.name.startswith("."))
+    _write_sums(directory, sorted(files))
 
 
 def remove_litter(directory: Path) -> None:
@@ -148,6 +152,14 @@ def remove_litter(directory: Path) -> None:
 
 def _write_sums(directory: Path, files: list[Path]) -> None:
     write_json(directory / _SUMS, {str(p.relative_to(directory)): sha256(p) for p in files})
+
+
+def renew_sum(file: Path) -> None:
+    """The checksum of a file that was written anew on purpose, where its directory keeps one."""
+    sums = file.parent / _SUMS
+    recorded = read_json(sums) if sums.is_file() else {}
+    if file.name in recorded:
+        write_json(sums, {**recorded, file.name: sha256(file)})
 
 
 def damaged_files(directory: Path) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.engine.directory import RunDirectory
+from nas.engine.directory import RunDirectory, seal
 from nas.engine.openings import opening_notice
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
@@ -65,6 +65,7 @@ def benchmark(
     directory = Path(out) if out is not None else Path("runs") / datetime.datetime.now().strftime("benchmark-%Y%m%d-%H%M%S")
     with RunDirectory(directory).owned():
         chosen = settle(directory, asked, resume)
+        RunDirectory(directory).unseal()
         started = time.time()
         watching.message(f"benchmark directory: {directory}")
         arena = Arena.open(chosen, directory, _dataset(data))
@@ -92,7 +93,7 @@ def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], res
         given = _dataset(data)
         asked["data"] = given.spec.split(" + ") if given is not None else ([data] if isinstance(data, str) else list(data))
         asked.setdefault("image_size", given.image_size) if given is not None else None
-    for path in paths:
+    for path in [] if resume else paths:
         _fill_from_run(asked, Path(path))
     return asked
 
@@ -108,7 +109,9 @@ def _fill_from_run(asked: dict[str, Any], path: Path) -> None:
     for key in ("data", "classes", "data_root", "image_size", "crop"):
         if stored.get(key) is not None:
             asked.setdefault(key, stored[key])
-    asked.setdefault("epochs", SearchSettings.model_validate(stored).full_epochs)  # as long as the search trained its finalists
+    asked["imports"] = tuple(dict.fromkeys((*asked.get("imports", ()), *stored.get("imports", ()))))
+    if asked.get("recipe") != "paper":  # as long as the search trained its finalists
+        asked.setdefault("epochs", SearchSettings.model_validate(stored).full_epochs)
 
 
 def _train_all(arena: Arena, progress: Any) -> dict[str, list[FoldResult]]:
@@ -248,4 +251,5 @@ def _publish(record: BenchmarkRecord, directory: Path) -> BenchmarkRecord:
 
     record = record.model_copy(update={"page": str(write_page(record, directory))})
     write_record(record, directory)
+    seal(directory)
     return record

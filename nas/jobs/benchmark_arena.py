@@ -53,7 +53,8 @@ class Arena:
         parts, notes = agreed_parts(settings, dataset)
         check_leaks(dataset, parts)
         folds = make_folds(dataset, parts, folds=settings.folds, seeds=settings.seeds, seed=settings.seed)
-        return cls(settings, directory, dataset, parts, folds, who, notes + check_copies(dataset, parts))
+        notes = (*notes, *_differences(settings), *_left_out(dataset, parts), *check_copies(dataset, parts))
+        return cls(settings, directory, dataset, parts, folds, who, notes)
 
     @cached_property
     def device(self) -> str:
@@ -109,6 +110,28 @@ def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, 
         ):
             raise InputError(f"{first[0]} and {name} split the same images otherwise; benchmark them apart")
     return first[1], tuple(notes)
+
+
+def _differences(settings: BenchmarkSettings) -> list[str]:
+    """What a run was searched with and its networks are not trained with here."""
+    found = []
+    for run in dict.fromkeys(run_directory(Path(model)) for model in settings.models):
+        stored = read_json(run / "settings.json") if run else {}
+        for key, name, unit in (("image_size", "at", " px"), ("crop", "with the crop", "")):
+            now = getattr(settings, key)
+            if stored.get(key, now) != now:
+                found.append(
+                    f"{run} was searched {name} {stored[key]}{unit}; its networks are trained and costed here {name} {now}{unit}"
+                )
+    return found
+
+
+def _left_out(dataset: Dataset, parts: Parts) -> list[str]:
+    """Images that no part holds: those that came to the data after the search had split them."""
+    left = len(dataset) - sum(len(indices) for _, indices in parts.items())
+    return (
+        [f"{left:,} of {len(dataset):,} images were not there when the run split its data: they take no part"] if left else []
+    )
 
 
 def run_directory(path: Path) -> Path | None:

@@ -91,8 +91,10 @@ def _design(name: str) -> tuple[Architecture, int | None] | None:
 
 
 def _of_file(path: Path, image_size: int | None) -> tuple[Table, Callable[[], nn.Module]]:
+    from nas.engine.context import import_plugins_of
     from search_spaces import load_architecture
 
+    import_plugins_of(path)
     origin = read_json(path)
     if not isinstance(origin, dict):
         raise InputError(f"{path} holds no architecture; give the architecture.json of a candidate")

@@ -23,6 +23,7 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
     Raises:
         InputError: no generator was saved there, or the budget is impossible.
     """
+    from nas.engine.context import import_plugins
     from nas.generator import GeneratorSampler
 
     directory = RunDirectory(run)
@@ -35,6 +36,7 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
     settings = parse_settings(read_json(directory.settings))
     with understanding(directory.data):
         classes = len(read_json(directory.data)["classes"])
+    import_plugins(settings.imports)
     space = get_space(settings.space, classes=classes, in_channels=1, image_size=settings.image_size)
     with understanding(directory.generator):
         sampler = GeneratorSampler.from_state(read_json(directory.generator), space)

@@ -61,7 +61,7 @@ class Predictions:
         classes = list(self.predictions[0].probabilities) if self.predictions else []
         header = ("image", "predicted", *(f"probability[{name}]" for name in classes), "called", "notice", "evidence", "error")
         rows = [
-            (one.image, one.predicted, *(f"{one.probabilities[name]:.6f}" for name in classes), " ".join(one.called),
+            (one.image, one.predicted, *(f"{one.probabilities[name]:.6f}" for name in classes), "; ".join(one.called),
              "; ".join(one.notices), one.evidence, None)
             for one in self.predictions
         ]  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nas.engine.directory import damaged_files, moved_to
+from nas.engine.directory import damaged_files, moved_to, renew_sum
 from nas.engine.settings import explain
 from nas.files import read_json
 from nas.records import AuditRecord, BenchmarkRecord, SearchRecord
@@ -33,9 +33,13 @@ def read_record(directory: Path) -> SearchRecord | AuditRecord | BenchmarkRecord
 
 def rewrite(directory: Path) -> Path:
     """Write the page anew; returns its path."""
+    from nas.engine.context import import_plugins_of
     from nas.report import write_page
 
-    return write_page(read_record(directory), directory)
+    import_plugins_of(directory)
+    page = write_page(read_record(directory), directory)
+    renew_sum(page)
+    return page
 
 
 def verify(directory: Path) -> list[str]:
@@ -45,5 +49,5 @@ def verify(directory: Path) -> list[str]:
         InputError: there is nothing to verify.
     """
     if not any(directory.rglob("checksums.json")):
-        raise InputError(f"{directory} has no checksums to verify; give the directory of a search or a benchmark")
+        raise InputError(f"{directory} has no checksums to verify; give the directory of a finished search or benchmark")
     return damaged_files(directory)

@@ -31,7 +31,7 @@ def model_source(loaded: LoadedModel) -> str:
 
     if not isinstance(loaded.model, Network):
         raise InputError(
-            f"{loaded.name} is no searched architecture; --format source writes those only, use --format onnx or torch"
+            f"{loaded.name} has no source form: only networks of the built-in search spaces do; use --format onnx or torch"
         )
     network = loaded.model
     helpers = "\n\n\n".join(textwrap.dedent(inspect.getsource(kind)).strip() for kind in _helpers(network))

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 
-from nas.records import CandidateRecord, Interval, Metric, TrialRecord, Verdict
+from nas.records import CandidateRecord, Interval, Metric, SearchRecord, TrialRecord, Verdict
 
 MINUS = "−"
 MISSING = "–"
@@ -192,6 +192,11 @@ def verdict_of(subject: CandidateRecord | TrialRecord) -> Verdict | None:
     if isinstance(subject, TrialRecord):
         return subject.verdict
     return subject.finding.verdict if subject.finding else None
+
+
+def export_options(record: SearchRecord) -> str:
+    """Options of ``nas export`` for plain source, which networks of a space of one's own do not have: ONNX for those."""
+    return "--format onnx --out FILE.onnx" if record.settings.get("imports") else "--format source --out DIR"
 
 
 def answered_text(candidate: CandidateRecord) -> str | None:

@@ -264,10 +264,12 @@ def use(candidate: CandidateRecord, record: SearchRecord, directory: Path) -> li
         "    logits = loaded.model(torch.from_numpy(image).float().div(255).unsqueeze(0))\n"
         "print(dict(zip(loaded.classes, logits.softmax(1)[0].tolist())))\n"
     )
+    source = f"nas export {quoted} --format source --out exported   # model.py: plain torch, nothing of this toolkit\n"
+    if "source" not in fmt.export_options(record):
+        source = ""
     shell = (
         f"nas predict {quoted} chest.png --csv predictions.csv\n"
         f"nas export {quoted} --format onnx --out {shlex.quote(candidate.key + '.onnx')}\n"
-        f"nas export {quoted} --format source --out exported   # model.py: plain torch, nothing of this toolkit\n"
-        f"nas audit {quoted} --data {shlex.quote(record.data.spec[0]) if record.data.spec else 'SPEC'}\n"
+        f"{source}nas audit {quoted} --data {shlex.quote(record.data.spec[0]) if record.data.spec else 'SPEC'}\n"
     )
     return [("In Python", python), ("From the shell", shell)]

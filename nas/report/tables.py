@@ -18,7 +18,7 @@ from nas.report.structure import chosen, space_of
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "&": r"\&", "%": r"\%", "$": r"\$",
-    "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "−": "$-$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$", "σ": r"$\sigma$",
+    "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "−": "$-$", "–": "--", "≥": r"$\geq$", "|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}", "≤": r"$\leq$", "σ": r"$\sigma$",
     "±": r"$\pm$", "✓": r"\checkmark ", "✕": r"$\times$ ", "×": r"$\times$",
 }  # fmt: skip
 _FIGURE = ("figure", "part", "value", "low", "high", "n", "groups", "note")
@@ -147,7 +147,8 @@ def benchmark_latex(record: BenchmarkRecord) -> str:
          Cell("failed") if row.failed else Cell(verdict=row.finding.verdict if row.finding else "none")]
         for row in record.rows
     ]  # fmt: skip
-    note = f"sealed test of {record.data.images} images, seed {record.seed}; 95 % intervals respect groups"
+    sealed = sum(record.data.parts.get("test", {}).values())
+    note = f"sealed test of {sealed} images, seed {record.seed}; 95 % intervals respect groups"
     return latex_table(table([*columns, ("Audit", False)], rows), note)
 
 

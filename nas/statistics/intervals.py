@@ -44,10 +44,10 @@ def proportion(successes: ArrayLike, groups: Groups = None, level: float = 0.95)
     n = len(values)
     code, n_groups = codes(groups, n)
     share = float(values.mean()) if _positive(n) else 0.0
-    if n_groups == n:
-        return _wilson(share, n, _normal(level), level, "wilson")
     if n_groups < 2:
         return Interval(low=0.0, high=1.0, level=_checked(level), method="one group: no information")
+    if n_groups == n:
+        return _wilson(share, n, _normal(level), level, "wilson")
     effect = design_effect(values, code)
     freedom = (n_groups - 1) * effect / (effect - 1) if effect > 1 else np.inf
     quantile = _student(freedom, level) if np.isfinite(freedom) else _normal(level)

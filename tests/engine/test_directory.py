@@ -1,8 +1,9 @@
 import json
+import shutil
 
 import pytest
 
-from nas.engine.directory import RunDirectory, damaged_files, is_sealed, read_search, seal
+from nas.engine.directory import RunDirectory, damaged_files, is_sealed, read_search, renew_sum, seal
 from nas.files import write_json
 from search_spaces.errors import InputError
 
@@ -37,6 +38,22 @@ def test_a_changed_or_missing_file_is_named(run, name):
     assert damaged_files(run.path) == [f"{path}: content differs from its checksum"]
     path.unlink()
     assert damaged_files(run.path) == [f"{path}: missing"]
+
+
+def test_a_trial_that_is_gone_with_its_checksums_is_missed(run):
+    shutil.rmtree(run.trial("a"))
+    assert damaged_files(run.path) == [f"{run.trial('a') / 'checksums.json'}: missing"]
+
+
+def test_a_page_that_is_written_anew_is_vouched_for_again(run):
+    page = run.path / "index.html"
+    page.write_text("first")
+    renew_sum(page)  # not recorded: nothing to renew
+    run.seal()
+    page.write_text("second")
+    assert damaged_files(run.path) == [f"{page}: content differs from its checksum"]
+    renew_sum(page)
+    assert damaged_files(run.path) == []
 
 
 @pytest.mark.parametrize(("content", "found"), [("{\n{}\n", 1), ("{}\n{]\n{}\n", 2), ('{}\n{"torn', None)])

@@ -91,6 +91,12 @@ def test_grouped_proportions_cover_between_93_and_97_percent(sizes, p, agreement
     assert 0.93 <= share <= 0.97
 
 
+def test_one_image_or_one_patient_tells_nothing():
+    for hits, groups in (([True], None), ([True], ["a"]), ([True, True, True], ["a", "a", "a"])):
+        found = proportion(hits, groups)
+        assert (found.low, found.high) == (0.0, 1.0)
+
+
 def test_mean_over_classes_of_one_class_is_nearly_wilsons_and_all_right_is_no_certainty():
     hits = np.arange(60) % 3 == 0
     alone, plain = class_mean(hits, np.zeros(60)), wilson(20, 60)
