@@ -4,7 +4,7 @@ Rules. 8-bit grey is kept as it is. Colour becomes luma (ITU-R 601), palettes ar
 black. More than 8 bits: values are scaled by the smallest container of 8, 10, 12, 14 or 16 bits that holds the image's
 largest value, so that a 12-bit radiograph in a 16-bit file is not nearly black. Inversion (bright = air) is undone only where the file
 or the data set declares it: DICOM MONOCHROME1, TIFF WhiteIsZero, a PNG text field ``PhotometricInterpretation``, or a
-reader's ``invert``; it is never guessed from the pixels.
+reader's ``invert``; once, where both do; it is never guessed from the pixels.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def read_image(path: Path, *, invert: bool = False) -> tuple[Image.Image, str]:
     if content[128:132] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
         from nas.data.dicom import grey_from_dicom
 
-        grey = grey_from_dicom(content)
+        grey = grey_from_dicom(content, invert=invert)
     else:
-        grey = _grey_from_picture(content)
-    return (ImageOps.invert(grey) if invert else grey), hashlib.sha256(content).hexdigest()[:16]
+        grey = _grey_from_picture(content, invert=invert)
+    return grey, hashlib.sha256(content).hexdigest()[:16]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -74,7 +74,7 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableError(f"cannot open ({type(error).__name__})") from error
 
 
-def _grey_from_picture(content: bytes) -> Image.Image:
+def _grey_from_picture(content: bytes, *, invert: bool) -> Image.Image:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -82,8 +82,8 @@ def _grey_from_picture(content: bytes) -> Image.Image:
             if getattr(image, "n_frames", 1) > 1 and image.format not in ("JPEG", "MPO"):
                 raise UnreadableError("several frames")
             image.load()
-            declared = _declared_inverted(image)
-            return to_grey(ImageOps.exif_transpose(image), inverted=declared)
+            inverted = _inverted(image, declared=invert)
+            return to_grey(ImageOps.exif_transpose(image), inverted=inverted)
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -98,11 +98,11 @@ def _grey_from_picture(content: bytes) -> Image.Image:
         raise UnreadableError("damaged image") from error
 
 
-def _declared_inverted(image: Image.Image) -> bool:
-    if str(image.info.get("PhotometricInterpretation", "")).strip().upper() == "MONOCHROME1":
-        return True
-    # Pillow undoes TIFF's WhiteIsZero for up to 8 bits only.
-    return image.format == "TIFF" and image.mode.startswith(("I", "F")) and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+def _inverted(image: Image.Image, *, declared: bool) -> bool:
+    """Whether the pixels that Pillow gives are inverted, by the file's own word or the data set's (``declared``)."""
+    if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+        return image.mode.startswith(("I", "F"))  # Pillow has undone WhiteIsZero for up to 8 bits
+    return declared or str(image.info.get("PhotometricInterpretation", "")).strip().upper() == "MONOCHROME1"
 
 
 def to_grey(image: Image.Image, inverted: bool = False) -> Image.Image:

@@ -84,6 +84,16 @@ def test_inversion_is_undone_only_where_declared(tmp_path: Path):
     assert np.abs(decoded(tmp_path / "a.tif").astype(int) - GREY).max() <= 1
 
 
+def test_an_inversion_that_file_and_data_set_declare_is_undone_once(tmp_path: Path):
+    declared = PngImagePlugin.PngInfo()
+    declared.add_text("PhotometricInterpretation", "MONOCHROME1")
+    Image.fromarray(255 - GREY).save(tmp_path / "a.png", pnginfo=declared)
+    Image.fromarray(GREY).save(tmp_path / "8.tif", tiffinfo={262: 0})  # Pillow inverts it when it writes and when it reads
+    Image.fromarray((255 - GREY).astype(np.uint16) * 257).save(tmp_path / "16.tif", tiffinfo={262: 0})
+    for name in ("a.png", "8.tif", "16.tif"):
+        assert np.abs(decoded(tmp_path / name, invert=True).astype(int) - GREY).max() <= 1
+
+
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

@@ -33,6 +33,18 @@ def test_monochrome1_is_inverted(tmp_path: Path):
     assert (decoded(path) == GREY).all()
 
 
+def test_a_photometric_column_beside_the_files_own_tag_inverts_once(tmp_path: Path):
+    for i in range(8):
+        grey = picture(i)
+        kind = ("MONOCHROME2", "MONOCHROME1")[i % 2]
+        save_dicom(tmp_path / f"{i}.dcm", 255 - grey if i % 2 else grey, PhotometricInterpretation=kind)
+    rows = "".join(f"{i}.dcm,{'ab'[i % 2]},{('MONOCHROME2', 'MONOCHROME1')[i % 2]}\n" for i in range(8))
+    (tmp_path / "t.csv").write_text(f"file,label,photometric\n{rows}")
+    found = data.load(str(tmp_path / "t.csv"), image_size=32)
+    for i in range(8):
+        assert np.array_equal(found.images[i, 0], data.Preprocessing(image_size=32).pixels(Image.fromarray(picture(i))))
+
+
 def test_twelve_bits_without_a_window_fill_their_container(tmp_path: Path):
     values = (GREY.astype(np.uint16) * 16) + 15
     assert np.abs(decoded(save_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11)) - GREY).max() <= 1
