@@ -24,6 +24,7 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 80_000_000  # the largest detectors have about 20 million
 MAX_FILE_BYTES = 512 * 2**20
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
+MAX_LABEL = 8  # a mask without larger values numbers its regions: 1 and 2 for the two lungs, 3 to 5 for their lobes
 _CONTAINERS = (255, 1023, 4095, 16383, 65535)
 
 
@@ -138,11 +139,12 @@ def eight_bits(values: NDArray) -> NDArray[np.uint8]:
 def read_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image, bool]:
     """A mask as PIL image (mode L, 0 or 255) of the image's ``size`` (width, height), and whether it had another size.
 
-    Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks all work; another size is resized by
-    nearest neighbour.
+    Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks all work; in a map of labels up to
+    ``MAX_LABEL`` every label is. Another size is resized by nearest neighbour.
     """
     grey, _ = read_image(path)
     values = np.asarray(grey)
-    binary = Image.fromarray(np.where(values > values.max() / 2, 255, 0).astype(np.uint8))
+    top = int(values.max())
+    binary = Image.fromarray(np.where(values > (0 if top <= MAX_LABEL else top / 2), 255, 0).astype(np.uint8))
     other = binary.size != size
     return (binary.resize(size, Image.Resampling.NEAREST) if other else binary), other

@@ -170,6 +170,14 @@ def test_masks_of_another_size_are_resized_and_of_any_values(tmp_path: Path, top
     assert set(np.unique(np.asarray(mask))) == {0, 255}
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_label_of_a_mask_is_lung(tmp_path: Path, dtype: type):
+    labels = (lung() // 255).astype(dtype)
+    labels[:, 24:] *= 2  # the other lung
+    mask, _ = read_mask(save(tmp_path / "m.png", labels), (48, 40))
+    assert (np.asarray(mask) == lung()).all()
+
+
 @pytest.mark.parametrize(
     ("crop", "left", "upper", "right", "lower"),
     [
