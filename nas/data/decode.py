@@ -9,6 +9,7 @@ reader's ``invert``; once, where both do; it is never guessed from the pixels.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 import warnings
@@ -25,11 +26,16 @@ MAX_PIXELS = 80_000_000  # the largest detectors have about 20 million
 MAX_FILE_BYTES = 512 * 2**20
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
 MAX_LABEL = 8  # a mask without larger values numbers its regions: 1 and 2 for the two lungs, 3 to 5 for their lobes
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # not the file's own fault
 _CONTAINERS = (255, 1023, 4095, 16383, 65535)
 
 
 class UnreadableError(Exception):
     """A file that is no usable image; the message is a short reason that files are counted by."""
+
+
+class UnavailableError(UnreadableError):
+    """A file that cannot be read here and now; with a decoder, more memory or a better connection it could be."""
 
 
 @contextmanager
@@ -72,7 +78,8 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise UnreadableError("missing file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise UnreadableError(f"cannot open ({type(error).__name__})") from error
+        kind = UnavailableError if getattr(error, "errno", None) in _PASSING else UnreadableError
+        raise kind(f"cannot open ({type(error).__name__})") from error
 
 
 def _grey_from_picture(content: bytes, *, invert: bool) -> Image.Image:
@@ -92,7 +99,7 @@ def _grey_from_picture(content: bytes, *, invert: bool) -> Image.Image:
     except Image.UnidentifiedImageError:
         raise UnreadableError("not an image") from None
     except MemoryError:
-        raise UnreadableError("too many pixels") from None
+        raise UnavailableError("not enough memory") from None
     except (
         Exception
     ) as error:  # Pillow's plug-ins raise almost anything on damaged bytes (OSError, SyntaxError, struct.error, …)

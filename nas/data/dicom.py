@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from nas.data.decode import MAX_PIXELS, UnreadableError, eight_bits
+from nas.data.decode import MAX_PIXELS, UnavailableError, UnreadableError, eight_bits
 from search_spaces.errors import InputError
 
 REMEDY = "install the extra: pip install 'pepx-nas[dicom]'"
+NO_DECODER = "no decoder for its transfer syntax"
 
 
 def library() -> ModuleType:
@@ -51,9 +52,12 @@ def grey_from_dicom(content: bytes, *, invert: bool = False) -> Image.Image:
         values = np.asarray(data.pixel_array)
     except UnreadableError:
         raise
+    except MemoryError:
+        raise UnavailableError("not enough memory") from None
     except Exception as error:  # as above; a missing decoder also ends here, with pydicom's own words
-        reason = "no decoder for its transfer syntax" if "Unable to decompress" in str(error) else "damaged DICOM"
-        raise UnreadableError(reason) from error
+        if "missing dependencies" in str(error):
+            raise UnavailableError(NO_DECODER) from error
+        raise UnreadableError("damaged DICOM") from error
     if values.ndim == 3 and values.shape[2] == 3:
         grey = Image.fromarray(_colour(data, values)).convert("L")
     elif values.ndim == 2:

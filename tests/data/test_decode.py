@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import zlib
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from nas.data import Preprocessing, prepare
-from nas.data.decode import UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
+from nas.data.decode import UnavailableError, UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
 from search_spaces.errors import InputError
 
 GREY = picture(1)
@@ -122,6 +123,17 @@ def test_special_files_are_not_read(tmp_path: Path):
         read_image(Path("a\0b"))
 
 
+@pytest.mark.parametrize(("number", "passing"), [(errno.ESTALE, True), (errno.EMFILE, True), (errno.EACCES, False)])
+def test_a_disk_that_fails_is_not_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, passing: bool):
+    def failing(path: Path) -> bytes:
+        raise OSError(number, "failed")
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(UnreadableError, match="cannot open") as caught:
+        read_image(save(tmp_path / "a.png", GREY))
+    assert isinstance(caught.value, UnavailableError) == passing
+
+
 def test_truncated_mislabelled_and_animated_files(tmp_path: Path):
     whole = io.BytesIO()
     Image.fromarray(GREY).save(whole, "JPEG")
@@ -155,7 +167,15 @@ def test_damaged_bytes_end_in_a_reason(tmp_path: Path, position: int, noise: byt
             outcome = read_image(path)[0].mode
     except UnreadableError as error:
         outcome = str(error)
-    assert outcome in ("L", "damaged image", "not an image", "too many pixels", "several frames", "pixels are not finite")
+    assert outcome in (
+        "L",
+        "damaged image",
+        "not an image",
+        "too many pixels",
+        "several frames",
+        "pixels are not finite",
+        "not enough memory",
+    )
 
 
 @pytest.mark.parametrize("top", [1, 255])
