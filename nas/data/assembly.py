@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,8 @@ def _shown(names: Iterable[str], reasons: list[str]) -> str:
 
 def _findable(row: Row) -> str:
     """The row's name, or its path where the name is another, as a DICOM file's is: for the terminal, not for any record."""
-    return row.file if row.file and str(row.image).endswith(row.file) else str(row.image)
+    anonymous = isinstance(row.image, Path) and not str(row.image).endswith(row.file)
+    return str(row.image) if anonymous or not row.file else row.file
 
 
 def _mask_notes(states: NDArray[np.uint8]) -> list[str]:

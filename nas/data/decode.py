@@ -128,6 +128,14 @@ def to_grey(image: Image.Image, inverted: bool = False) -> Image.Image:
     return ImageOps.invert(grey) if inverted else grey
 
 
+def grey_from_array(values: NDArray) -> Image.Image:
+    """Numbers (H, W), (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4) → mode L, by the rules of this module."""
+    shown = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    if shown.dtype.kind not in "uif" or not shown.size or not (shown.ndim == 2 or shown.shape[2:] in ((3,), (4,))):
+        raise UnreadableError(f"not an image, but {values.dtype} {values.shape}")
+    return to_grey(Image.fromarray(shown if shown.dtype == np.uint8 else eight_bits(shown)))
+
+
 def eight_bits(values: NDArray) -> NDArray[np.uint8]:
     """More than 8 bits, or floats, (H, W) → uint8 by the smallest container that holds the largest value (see the module)."""
     numbers = values.astype(np.float32)

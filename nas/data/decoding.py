@@ -30,7 +30,7 @@ from nas.data.cache import (
     cheap_identity,
     content_identity,
 )
-from nas.data.decode import UnavailableError, UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
+from nas.data.decode import UnavailableError, UnreadableError, bombs_are_errors, grey_from_array, read_image, read_mask
 from nas.data.duplicates import look, near_duplicates
 from nas.data.listing import ArrayRow, Row
 from nas.data.preprocessing import Preprocessing
@@ -172,10 +172,11 @@ def _mask(row: Row, size: tuple[int, int], settings: Preprocessing) -> tuple[int
 
 def _arrays(archive: Path, key: str, run: list[tuple[int, Row]], settings: Preprocessing) -> Iterator[Result]:
     wanted = [row.image.index for _, row in run if isinstance(row.image, ArrayRow)]
-    for (index, _), values in zip(run, stream(archive, key, wanted), strict=True):
-        grey = values if values.dtype == np.uint8 else eight_bits(values)
-        image = Image.fromarray(grey) if grey.ndim == 2 else Image.fromarray(grey).convert("L")
-        yield _result(index, image, settings, MASK_NONE, None)
+    for (index, row), values in zip(run, stream(archive, key, wanted), strict=True):
+        try:
+            yield _result(index, grey_from_array(values), settings, MASK_NONE, None)
+        except UnreadableError as error:
+            yield _failure(row, error)
 
 
 def _result(index: int, image: Image.Image, settings: Preprocessing, state: int, mask: NDArray[np.bool_] | None) -> Result:

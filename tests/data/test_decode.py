@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from nas.data import Preprocessing, prepare
-from nas.data.decode import UnavailableError, UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
+from nas.data.decode import (
+    UnavailableError,
+    UnreadableError,
+    bombs_are_errors,
+    eight_bits,
+    grey_from_array,
+    read_image,
+    read_mask,
+)
 from search_spaces.errors import InputError
 
 GREY = picture(1)
@@ -70,6 +78,30 @@ def test_floats_and_signed_values():
     assert eight_bits(np.array([[-100, 155]], dtype=np.int32)).tolist() == [[0, 255]]
     with pytest.raises(UnreadableError, match="not finite"):
         eight_bits(np.array([[np.nan]]))
+
+
+def test_arrays_are_read_like_files():
+    colour = np.stack([GREY] * 3, axis=-1)
+    for values in (
+        GREY,
+        GREY[..., None],
+        colour,
+        np.dstack([colour, np.full_like(GREY, 255)]),
+        GREY / 255,
+        colour * np.uint16(257),
+    ):
+        assert np.abs(np.asarray(grey_from_array(values)).astype(int) - GREY).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros((4, 4, 2), np.uint8), np.zeros((2, 4, 4, 3)), np.zeros(16), np.zeros((0, 4)), np.zeros((4, 4), bool), np.zeros((4, 4), "S2"),
+     np.full((4, 4), np.nan)],
+    ids=lambda values: f"{values.dtype}{values.shape}",
+)  # fmt: skip
+def test_arrays_that_are_no_images_are_refused(values: np.ndarray):
+    with pytest.raises(UnreadableError, match=r"not an image, but \S+ \(|not finite"):
+        grey_from_array(values)
 
 
 def test_inversion_is_undone_only_where_declared(tmp_path: Path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_layouts import LAYOUTS, Layout, lay_out
+from data_samples import picture
 
 import nas.data as data
 from nas.data.readers import get_reader, reader_names
@@ -96,6 +97,20 @@ def test_nih_findings():
         "pneumonia",
         "",
     ]
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_medmnist_images_may_have_an_axis_of_channels(tmp_path: Path, channels: tuple[int, ...]):
+    images = np.stack([picture(i, (28, 28)) for i in range(8)])
+    shaped = np.broadcast_to(images.reshape(8, 28, 28, *[1] * len(channels)), (8, 28, 28, *channels))
+    np.savez(tmp_path / "pneumoniamnist.npz", train_images=shaped, train_labels=np.arange(8)[:, None] % 2)
+    assert np.array_equal(data.load(f"medmnist:{tmp_path / 'pneumoniamnist.npz'}", image_size=28).images[:, 0], images)
+
+
+def test_medmnist_arrays_that_are_no_images_are_an_error(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", train_images=np.zeros((8, 28, 28, 2), np.uint8), train_labels=np.arange(8) % 2)
+    with pytest.raises(InputError, match=r"8 of 8 images cannot be read.*train/0 \(not an image, but uint8 \(28, 28, 2\)\)"):
+        data.load(f"medmnist:{tmp_path / 'a.npz'}", image_size=28)
 
 
 def test_kermany_patients_are_read_from_names():
