@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.data import cache as store
 from nas.data.dataset import Dataset
+from nas.data.dicom import NO_DECODER, REMEDY
 from nas.data.grouping import group_rows, strings
 from nas.data.listing import Listing, Row, clean, normal_form, split_name
 from search_spaces.errors import InputError
@@ -38,7 +41,7 @@ def assemble(
     Raises:
         InputError: too many unreadable images (more than 3 and more than a tenth, or half of them).
     """
-    _account(listing, decoded, len(rows), lenient)
+    _account(listing, decoded, rows, lenient)
     kept = [rows[i] for i in decoded.rows["row"]]
     group, cluster, notes = group_rows(kept, decoded)
     states = decoded.rows["mask"]
@@ -65,19 +68,35 @@ def assemble(
     return data
 
 
-def _account(listing: Listing, decoded: store.Decoded, rows: int, lenient: bool) -> None:
+def _account(listing: Listing, decoded: store.Decoded, rows: list[Row], lenient: bool) -> None:
     """Count and list unreadable files; too many are an error."""
-    bad = decoded.unreadable
-    if not bad:
+    reasons = [reason for _, reason in decoded.unreadable]
+    if not reasons:
         return
-    listing.skipped.update(Counter(f"unreadable: {reason}" for _, reason in bad))
-    shown = "; ".join(f"{clean(file)} ({reason})" for file, reason in bad[:10]) + ("; …" if len(bad) > 10 else "")
-    allowed = max(FEW_UNREADABLE, int(UNREADABLE_SHARE * rows))
-    if len(bad) == rows or (not lenient and (len(bad) > allowed or 2 * len(bad) >= rows)):
+    listing.skipped.update(Counter(f"unreadable: {reason}" for reason in reasons))
+    bad = [rows[i] for i in np.setdiff1d(np.arange(len(rows)), decoded.rows["row"])]
+    remedy = REMEDY if NO_DECODER in reasons else ""
+    allowed = max(FEW_UNREADABLE, int(UNREADABLE_SHARE * len(rows)))
+    if len(bad) == len(rows) or (not lenient and (len(bad) > allowed or 2 * len(bad) >= len(rows))):
         raise InputError(
-            f"{len(bad)} of {rows} images cannot be read, more than the {allowed} that are let pass; repair or remove them: {shown}"
+            f"{len(bad)} of {len(rows)} images cannot be read, more than the {allowed} that are let pass; "
+            f"{remedy or 'repair or remove them'}: {_shown(map(_findable, bad), reasons)}"
         )
-    listing.notes.append(f"{len(bad)} of {rows} images could not be read and were left out: {shown}")
+    left_out = _shown((row.file or str(row.image) for row in bad), reasons)
+    listing.notes.append(
+        f"{len(bad)} of {len(rows)} images could not be read and were left out: {left_out}" + (f"; {remedy}" if remedy else "")
+    )
+
+
+def _shown(names: Iterable[str], reasons: list[str]) -> str:
+    some = islice(zip(names, reasons, strict=True), 10)
+    return "; ".join(f"{clean(name)} ({reason})" for name, reason in some) + ("; …" if len(reasons) > 10 else "")
+
+
+def _findable(row: Row) -> str:
+    """The row's name, or its path where the name is another, as a DICOM file's is: for the terminal, not for any record."""
+    anonymous = isinstance(row.image, Path) and not str(row.image).endswith(row.file)
+    return str(row.image) if anonymous or not row.file else row.file
 
 
 def _mask_notes(states: NDArray[np.uint8]) -> list[str]:
@@ -85,6 +104,7 @@ def _mask_notes(states: NDArray[np.uint8]) -> list[str]:
         store.MASK_RESIZED: "masks had another size than their image and were resized (nearest neighbour)",
         store.MASK_UNREADABLE: "masks could not be read; their images count as without mask",
         store.MASK_EMPTY: "masks are empty; their images count as without mask",
+        store.MASK_UNAVAILABLE: f"masks could not be read here (no memory, or no decoder: {REMEDY}); their images count as without mask",
     }
     return [f"{int((states == state).sum())} {text}" for state, text in words.items() if (states == state).any()]
 

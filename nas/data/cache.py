@@ -3,7 +3,7 @@
 A cache entry is a folder named by *content*: the hashes of all files in row order and the settings. An index beside the entries maps
 the cheap identity of the files (path, size, times) to that name, so that an untouched data set is found without reading it, a moved or
 copied one after hashing, a changed one not at all. Entries are built under a temporary name and renamed; one whose checksums do not
-match is rebuilt.
+match is rebuilt. What could not be read for want of a decoder or of memory is not kept: the next load tries again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nas.data.preprocessing import Preprocessing
 from nas.files import read_json, sha256, write_json
 from search_spaces.errors import InputError, ToolkitError
 
-VERSION = 2  # raise it whenever decoding gives other pixels
+VERSION = 3  # raise it whenever decoding gives other pixels
 ROW_DTYPE = np.dtype(
     [
         ("row", "<i8"),  # index into the listing
@@ -38,7 +38,7 @@ ROW_DTYPE = np.dtype(
         ("pixels", "S16"),  # hash of the decoded image
     ]
 )
-MASK_NONE, MASK_FITS, MASK_RESIZED, MASK_UNREADABLE, MASK_EMPTY = range(5)
+MASK_NONE, MASK_FITS, MASK_RESIZED, MASK_UNREADABLE, MASK_EMPTY, MASK_UNAVAILABLE = range(6)
 _STALE_SECONDS = 24 * 3600
 
 
@@ -177,6 +177,13 @@ class Store:
         except OSError:  # another process finished the same entry first: its bytes are the same
             shutil.rmtree(writer.folder, ignore_errors=True)
         return _open(target)
+
+    def lend(self, writer: Writer, unreadable: Sequence[tuple[str, str]]) -> Decoded:
+        """Finish and open an entry that is not to be found again: its files go as soon as nobody maps them."""
+        writer.finish(unreadable)
+        found = _open(writer.folder)
+        shutil.rmtree(writer.folder, ignore_errors=True)  # where mapped files cannot be removed, the sweep does it
+        return found
 
 
 class Writer:

@@ -4,11 +4,12 @@ Rules. 8-bit grey is kept as it is. Colour becomes luma (ITU-R 601), palettes ar
 black. More than 8 bits: values are scaled by the smallest container of 8, 10, 12, 14 or 16 bits that holds the image's
 largest value, so that a 12-bit radiograph in a 16-bit file is not nearly black. Inversion (bright = air) is undone only where the file
 or the data set declares it: DICOM MONOCHROME1, TIFF WhiteIsZero, a PNG text field ``PhotometricInterpretation``, or a
-reader's ``invert``; it is never guessed from the pixels.
+reader's ``invert``; once, where both do; it is never guessed from the pixels.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 import warnings
@@ -24,11 +25,17 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 80_000_000  # the largest detectors have about 20 million
 MAX_FILE_BYTES = 512 * 2**20
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
+MAX_LABEL = 8  # a mask without larger values numbers its regions: 1 and 2 for the two lungs, 3 to 5 for their lobes
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # not the file's own fault
 _CONTAINERS = (255, 1023, 4095, 16383, 65535)
 
 
 class UnreadableError(Exception):
     """A file that is no usable image; the message is a short reason that files are counted by."""
+
+
+class UnavailableError(UnreadableError):
+    """A file that cannot be read here and now; with a decoder, more memory or a better connection it could be."""
 
 
 @contextmanager
@@ -51,10 +58,10 @@ def read_image(path: Path, *, invert: bool = False) -> tuple[Image.Image, str]:
     if content[128:132] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
         from nas.data.dicom import grey_from_dicom
 
-        grey = grey_from_dicom(content)
+        grey = grey_from_dicom(content, invert=invert)
     else:
-        grey = _grey_from_picture(content)
-    return (ImageOps.invert(grey) if invert else grey), hashlib.sha256(content).hexdigest()[:16]
+        grey = _grey_from_picture(content, invert=invert)
+    return grey, hashlib.sha256(content).hexdigest()[:16]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -71,10 +78,11 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise UnreadableError("missing file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise UnreadableError(f"cannot open ({type(error).__name__})") from error
+        kind = UnavailableError if getattr(error, "errno", None) in _PASSING else UnreadableError
+        raise kind(f"cannot open ({type(error).__name__})") from error
 
 
-def _grey_from_picture(content: bytes) -> Image.Image:
+def _grey_from_picture(content: bytes, *, invert: bool) -> Image.Image:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -82,8 +90,8 @@ def _grey_from_picture(content: bytes) -> Image.Image:
             if getattr(image, "n_frames", 1) > 1 and image.format not in ("JPEG", "MPO"):
                 raise UnreadableError("several frames")
             image.load()
-            declared = _declared_inverted(image)
-            return to_grey(ImageOps.exif_transpose(image), inverted=declared)
+            inverted = _inverted(image, declared=invert)
+            return to_grey(ImageOps.exif_transpose(image), inverted=inverted)
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -91,18 +99,18 @@ def _grey_from_picture(content: bytes) -> Image.Image:
     except Image.UnidentifiedImageError:
         raise UnreadableError("not an image") from None
     except MemoryError:
-        raise UnreadableError("too many pixels") from None
+        raise UnavailableError("not enough memory") from None
     except (
         Exception
     ) as error:  # Pillow's plug-ins raise almost anything on damaged bytes (OSError, SyntaxError, struct.error, …)
         raise UnreadableError("damaged image") from error
 
 
-def _declared_inverted(image: Image.Image) -> bool:
-    if str(image.info.get("PhotometricInterpretation", "")).strip().upper() == "MONOCHROME1":
-        return True
-    # Pillow undoes TIFF's WhiteIsZero for up to 8 bits only.
-    return image.format == "TIFF" and image.mode.startswith(("I", "F")) and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+def _inverted(image: Image.Image, *, declared: bool) -> bool:
+    """Whether the pixels that Pillow gives are inverted, by the file's own word or the data set's (``declared``)."""
+    if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+        return image.mode.startswith(("I", "F"))  # Pillow has undone WhiteIsZero for up to 8 bits
+    return declared or str(image.info.get("PhotometricInterpretation", "")).strip().upper() == "MONOCHROME1"
 
 
 def to_grey(image: Image.Image, inverted: bool = False) -> Image.Image:
@@ -118,6 +126,14 @@ def to_grey(image: Image.Image, inverted: bool = False) -> Image.Image:
     else:
         grey = image.convert("RGB").convert("L")
     return ImageOps.invert(grey) if inverted else grey
+
+
+def grey_from_array(values: NDArray) -> Image.Image:
+    """Numbers (H, W), (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4) → mode L, by the rules of this module."""
+    shown = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    if shown.dtype.kind not in "uif" or not shown.size or not (shown.ndim == 2 or shown.shape[2:] in ((3,), (4,))):
+        raise UnreadableError(f"not an image, but {values.dtype} {values.shape}")
+    return to_grey(Image.fromarray(shown if shown.dtype == np.uint8 else eight_bits(shown)))
 
 
 def eight_bits(values: NDArray) -> NDArray[np.uint8]:
@@ -138,11 +154,12 @@ def eight_bits(values: NDArray) -> NDArray[np.uint8]:
 def read_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image, bool]:
     """A mask as PIL image (mode L, 0 or 255) of the image's ``size`` (width, height), and whether it had another size.
 
-    Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks all work; another size is resized by
-    nearest neighbour.
+    Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks all work; in a map of labels up to
+    ``MAX_LABEL`` every label is. Another size is resized by nearest neighbour.
     """
     grey, _ = read_image(path)
     values = np.asarray(grey)
-    binary = Image.fromarray(np.where(values > values.max() / 2, 255, 0).astype(np.uint8))
+    top = int(values.max())
+    binary = Image.fromarray(np.where(values > (0 if top <= MAX_LABEL else top / 2), 255, 0).astype(np.uint8))
     other = binary.size != size
     return (binary.resize(size, Image.Resampling.NEAREST) if other else binary), other

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +22,7 @@ from nas.data.cache import (
     MASK_FITS,
     MASK_NONE,
     MASK_RESIZED,
+    MASK_UNAVAILABLE,
     MASK_UNREADABLE,
     ROW_DTYPE,
     Decoded,
@@ -28,17 +30,31 @@ from nas.data.cache import (
     cheap_identity,
     content_identity,
 )
-from nas.data.decode import UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
+from nas.data.decode import UnavailableError, UnreadableError, bombs_are_errors, grey_from_array, read_image, read_mask
 from nas.data.duplicates import look, near_duplicates
 from nas.data.listing import ArrayRow, Row
 from nas.data.preprocessing import Preprocessing
 
 Progress = Callable[[int, int], None]  # images done, images in all
-Result = tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[Any, ...]] | tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row that could not be decoded; ``passing`` when the reason lies not in the file but in this machine."""
+
+    file: str
+    reason: str
+    passing: bool
+
+
+Result = tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[Any, ...]] | Failure  # pixels, packed mask, ``ROW_DTYPE`` record
 
 
 def decode(rows: Sequence[Row], settings: Preprocessing, cache: Path | None, progress: Progress | None = None) -> Decoded:
-    """All rows as pixels; from the cache where they are there, else decoded and (with ``cache``) kept."""
+    """All rows as pixels; from the cache where they are there, else decoded and (with ``cache``) kept.
+
+    Kept and remembered is only what the files themselves decide, not what this machine cannot read.
+    """
     if cache is None:
         return _in_memory(rows, settings, progress)
     store = Store(cache)
@@ -51,18 +67,27 @@ def decode(rows: Sequence[Row], settings: Preprocessing, cache: Path | None, pro
     if found is None:
         writer = store.writer(settings.image_size)
         unreadable: list[tuple[str, str]] = []
+        passing = False
         try:
             for result in _results(rows, settings, progress):
-                if len(result) == 2:
-                    unreadable.append(result)
+                passing |= _passing(result)
+                if isinstance(result, Failure):
+                    unreadable.append((result.file, result.reason))
                 else:
                     writer.add(*result)
+            if passing:
+                return store.lend(writer, unreadable)
             found = store.keep(writer, name, unreadable)
         except BaseException:
             writer.discard()
             raise
     store.remember(cheap, name)
     return found
+
+
+def _passing(result: Result) -> bool:
+    """Whether this machine, not the files, is why an image or its mask could not be read."""
+    return result.passing if isinstance(result, Failure) else result[2][3] == MASK_UNAVAILABLE
 
 
 def _in_memory(rows: Sequence[Row], settings: Preprocessing, progress: Progress | None) -> Decoded:
@@ -72,8 +97,8 @@ def _in_memory(rows: Sequence[Row], settings: Preprocessing, progress: Progress 
     records: list[tuple[Any, ...]] = []
     unreadable: list[tuple[str, str]] = []
     for result in _results(rows, settings, progress):
-        if len(result) == 2:
-            unreadable.append(result)
+        if isinstance(result, Failure):
+            unreadable.append((result.file, result.reason))
         else:
             images[len(records), 0], masks[len(records)] = result[0], result[1]
             records.append(result[2])
@@ -123,9 +148,13 @@ def _file(index: int, row: Row, settings: Preprocessing) -> Result:
     try:
         image, _ = read_image(row.image, invert=row.invert)
     except UnreadableError as error:
-        return row.file or str(row.image), str(error)
+        return _failure(row, error)
     state, mask = _mask(row, image.size, settings)
     return _result(index, image, settings, state, mask)
+
+
+def _failure(row: Row, error: UnreadableError) -> Failure:
+    return Failure(row.file or str(row.image), str(error), isinstance(error, UnavailableError))
 
 
 def _mask(row: Row, size: tuple[int, int], settings: Preprocessing) -> tuple[int, NDArray[np.bool_] | None]:
@@ -133,8 +162,8 @@ def _mask(row: Row, size: tuple[int, int], settings: Preprocessing) -> tuple[int
         return MASK_NONE, None
     try:
         image, other = read_mask(row.mask, size)
-    except UnreadableError:
-        return MASK_UNREADABLE, None
+    except UnreadableError as error:
+        return (MASK_UNAVAILABLE if isinstance(error, UnavailableError) else MASK_UNREADABLE), None
     mask = settings.mask(image)
     if not mask.any():
         return MASK_EMPTY, None
@@ -143,10 +172,11 @@ def _mask(row: Row, size: tuple[int, int], settings: Preprocessing) -> tuple[int
 
 def _arrays(archive: Path, key: str, run: list[tuple[int, Row]], settings: Preprocessing) -> Iterator[Result]:
     wanted = [row.image.index for _, row in run if isinstance(row.image, ArrayRow)]
-    for (index, _), values in zip(run, stream(archive, key, wanted), strict=True):
-        grey = values if values.dtype == np.uint8 else eight_bits(values)
-        image = Image.fromarray(grey) if grey.ndim == 2 else Image.fromarray(grey).convert("L")
-        yield _result(index, image, settings, MASK_NONE, None)
+    for (index, row), values in zip(run, stream(archive, key, wanted), strict=True):
+        try:
+            yield _result(index, grey_from_array(values), settings, MASK_NONE, None)
+        except UnreadableError as error:
+            yield _failure(row, error)
 
 
 def _result(index: int, image: Image.Image, settings: Preprocessing, state: int, mask: NDArray[np.bool_] | None) -> Result:

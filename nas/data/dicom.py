@@ -1,7 +1,8 @@
 """DICOM radiographs to greyscale: modality rescale, window, MONOCHROME1, compressed transfer syntaxes. Needs the extra ``dicom``.
 
 A declared window (centre and width, or a VOI table) is applied; without one the values are scaled like any image of more than 8 bits
-(see ``nas.data.decode``). MONOCHROME1 is inverted. Files of several frames are refused: they are no radiographs.
+(see ``nas.data.decode``). MONOCHROME1 is inverted, as is what the data set declares inverted. Files of several frames are refused:
+they are no radiographs.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from nas.data.decode import MAX_PIXELS, UnreadableError, eight_bits
+from nas.data.decode import MAX_PIXELS, UnavailableError, UnreadableError, eight_bits
 from search_spaces.errors import InputError
 
 REMEDY = "install the extra: pip install 'pepx-nas[dicom]'"
+NO_DECODER = "no decoder for its transfer syntax"
 
 
 def library() -> ModuleType:
@@ -41,8 +43,8 @@ def header(path: Path) -> Any:
         raise UnreadableError("not DICOM, or damaged") from error
 
 
-def grey_from_dicom(content: bytes) -> Image.Image:
-    """The bytes of a DICOM file → PIL image, mode L, bright = dense."""
+def grey_from_dicom(content: bytes, *, invert: bool = False) -> Image.Image:
+    """The bytes of a DICOM file → PIL image, mode L, bright = dense; ``invert``: the data set declares that bright is air."""
     pydicom = library()
     try:
         data = pydicom.dcmread(BytesIO(content))
@@ -50,15 +52,20 @@ def grey_from_dicom(content: bytes) -> Image.Image:
         values = np.asarray(data.pixel_array)
     except UnreadableError:
         raise
+    except MemoryError:
+        raise UnavailableError("not enough memory") from None
     except Exception as error:  # as above; a missing decoder also ends here, with pydicom's own words
-        reason = "no decoder for its transfer syntax" if "Unable to decompress" in str(error) else "damaged DICOM"
-        raise UnreadableError(reason) from error
+        if "missing dependencies" in str(error):
+            raise UnavailableError(NO_DECODER) from error
+        raise UnreadableError("damaged DICOM") from error
     if values.ndim == 3 and values.shape[2] == 3:
-        return Image.fromarray(_colour(data, values)).convert("L")
-    if values.ndim != 2:
+        grey = Image.fromarray(_colour(data, values)).convert("L")
+    elif values.ndim == 2:
+        grey = Image.fromarray(_windowed(data, values))
+    else:
         raise UnreadableError("several frames")
-    grey = Image.fromarray(_windowed(data, values))
-    return ImageOps.invert(grey) if str(data.get("PhotometricInterpretation", "")).upper() == "MONOCHROME1" else grey
+    inverted = invert or str(data.get("PhotometricInterpretation", "")).upper() == "MONOCHROME1"
+    return ImageOps.invert(grey) if inverted else grey
 
 
 def _check(data: Any) -> None:

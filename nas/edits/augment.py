@@ -99,7 +99,8 @@ def style_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, s
     """Give most images the tone, shading and sharpness of another image of the batch, read outside the lungs."""
     partner = donor_partners(len(images), generator, images.device)
     styled = swap_style(images, masks, images[partner], masks[partner], generator)
-    return _some(images, styled, share, generator)
+    has = masks.flatten(1).any(1)
+    return _some(images, styled, share, generator, has & has[partner])
 
 
 def geometry_augmentation(images: Tensor, masks: Tensor, generator: Generator, *, share: float = 0.9) -> Tensor:

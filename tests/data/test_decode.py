@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import zlib
@@ -15,7 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from nas.data import Preprocessing, prepare
-from nas.data.decode import UnreadableError, bombs_are_errors, eight_bits, read_image, read_mask
+from nas.data.decode import (
+    UnavailableError,
+    UnreadableError,
+    bombs_are_errors,
+    eight_bits,
+    grey_from_array,
+    read_image,
+    read_mask,
+)
 from search_spaces.errors import InputError
 
 GREY = picture(1)
@@ -71,6 +80,30 @@ def test_floats_and_signed_values():
         eight_bits(np.array([[np.nan]]))
 
 
+def test_arrays_are_read_like_files():
+    colour = np.stack([GREY] * 3, axis=-1)
+    for values in (
+        GREY,
+        GREY[..., None],
+        colour,
+        np.dstack([colour, np.full_like(GREY, 255)]),
+        GREY / 255,
+        colour * np.uint16(257),
+    ):
+        assert np.abs(np.asarray(grey_from_array(values)).astype(int) - GREY).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros((4, 4, 2), np.uint8), np.zeros((2, 4, 4, 3)), np.zeros(16), np.zeros((0, 4)), np.zeros((4, 4), bool), np.zeros((4, 4), "S2"),
+     np.full((4, 4), np.nan)],
+    ids=lambda values: f"{values.dtype}{values.shape}",
+)  # fmt: skip
+def test_arrays_that_are_no_images_are_refused(values: np.ndarray):
+    with pytest.raises(UnreadableError, match=r"not an image, but \S+ \(|not finite"):
+        grey_from_array(values)
+
+
 def test_inversion_is_undone_only_where_declared(tmp_path: Path):
     declared = PngImagePlugin.PngInfo()
     declared.add_text("PhotometricInterpretation", "MONOCHROME1")
@@ -82,6 +115,16 @@ def test_inversion_is_undone_only_where_declared(tmp_path: Path):
     white_is_zero = Image.fromarray(((255 - GREY).astype(np.uint16)) * 257)
     white_is_zero.save(tmp_path / "a.tif", tiffinfo={262: 0})
     assert np.abs(decoded(tmp_path / "a.tif").astype(int) - GREY).max() <= 1
+
+
+def test_an_inversion_that_file_and_data_set_declare_is_undone_once(tmp_path: Path):
+    declared = PngImagePlugin.PngInfo()
+    declared.add_text("PhotometricInterpretation", "MONOCHROME1")
+    Image.fromarray(255 - GREY).save(tmp_path / "a.png", pnginfo=declared)
+    Image.fromarray(GREY).save(tmp_path / "8.tif", tiffinfo={262: 0})  # Pillow inverts it when it writes and when it reads
+    Image.fromarray((255 - GREY).astype(np.uint16) * 257).save(tmp_path / "16.tif", tiffinfo={262: 0})
+    for name in ("a.png", "8.tif", "16.tif"):
+        assert np.abs(decoded(tmp_path / name, invert=True).astype(int) - GREY).max() <= 1
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -110,6 +153,17 @@ def test_special_files_are_not_read(tmp_path: Path):
         read_image(tmp_path)
     with pytest.raises(UnreadableError, match="cannot open"):
         read_image(Path("a\0b"))
+
+
+@pytest.mark.parametrize(("number", "passing"), [(errno.ESTALE, True), (errno.EMFILE, True), (errno.EACCES, False)])
+def test_a_disk_that_fails_is_not_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, passing: bool):
+    def failing(path: Path) -> bytes:
+        raise OSError(number, "failed")
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(UnreadableError, match="cannot open") as caught:
+        read_image(save(tmp_path / "a.png", GREY))
+    assert isinstance(caught.value, UnavailableError) == passing
 
 
 def test_truncated_mislabelled_and_animated_files(tmp_path: Path):
@@ -145,7 +199,15 @@ def test_damaged_bytes_end_in_a_reason(tmp_path: Path, position: int, noise: byt
             outcome = read_image(path)[0].mode
     except UnreadableError as error:
         outcome = str(error)
-    assert outcome in ("L", "damaged image", "not an image", "too many pixels", "several frames", "pixels are not finite")
+    assert outcome in (
+        "L",
+        "damaged image",
+        "not an image",
+        "too many pixels",
+        "several frames",
+        "pixels are not finite",
+        "not enough memory",
+    )
 
 
 @pytest.mark.parametrize("top", [1, 255])
@@ -158,6 +220,14 @@ def test_masks_of_another_size_are_resized_and_of_any_values(tmp_path: Path, top
     assert other
     assert mask.size == (96, 80)
     assert set(np.unique(np.asarray(mask))) == {0, 255}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_label_of_a_mask_is_lung(tmp_path: Path, dtype: type):
+    labels = (lung() // 255).astype(dtype)
+    labels[:, 24:] *= 2  # the other lung
+    mask, _ = read_mask(save(tmp_path / "m.png", labels), (48, 40))
+    assert (np.asarray(mask) == lung()).all()
 
 
 @pytest.mark.parametrize(

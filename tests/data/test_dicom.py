@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_layouts import save_dicom
-from data_samples import picture
+from data_samples import lung, picture
 from PIL import Image
 
 import nas.data as data
@@ -31,6 +31,18 @@ def decoded(path: Path) -> np.ndarray:
 def test_monochrome1_is_inverted(tmp_path: Path):
     path = save_dicom(tmp_path / "a.dcm", 255 - GREY, PhotometricInterpretation="MONOCHROME1")
     assert (decoded(path) == GREY).all()
+
+
+def test_a_photometric_column_beside_the_files_own_tag_inverts_once(tmp_path: Path):
+    for i in range(8):
+        grey = picture(i)
+        kind = ("MONOCHROME2", "MONOCHROME1")[i % 2]
+        save_dicom(tmp_path / f"{i}.dcm", 255 - grey if i % 2 else grey, PhotometricInterpretation=kind)
+    rows = "".join(f"{i}.dcm,{'ab'[i % 2]},{('MONOCHROME2', 'MONOCHROME1')[i % 2]}\n" for i in range(8))
+    (tmp_path / "t.csv").write_text(f"file,label,photometric\n{rows}")
+    found = data.load(str(tmp_path / "t.csv"), image_size=32)
+    for i in range(8):
+        assert np.array_equal(found.images[i, 0], data.Preprocessing(image_size=32).pixels(Image.fromarray(picture(i))))
 
 
 def test_twelve_bits_without_a_window_fill_their_container(tmp_path: Path):
@@ -89,6 +101,54 @@ def test_lossless_compression_loses_nothing(tmp_path: Path, syntax: str):
         found["PixelData"].VR = "OB"
     found.save_as(path)
     assert (decoded(path) == GREY).all()
+
+
+def _compressed(path: Path, array: np.ndarray) -> Path:
+    from pydicom import dcmread, uid
+
+    found = dcmread(save_dicom(path, array))
+    found.compress(uid.RLELossless)
+    found.save_as(path)
+    return path
+
+
+def test_a_decoder_that_is_installed_later_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from pydicom.pixels.decoders import RLELosslessDecoder
+
+    for i in range(8):
+        _compressed(tmp_path / "set" / "ab"[i % 2] / f"{i}.dcm", picture(i))
+    with monkeypatch.context() as bare:
+        bare.setattr(RLELosslessDecoder, "_available", {})
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"8 of 8 images.*; install the extra: .*set/a/0\.dcm \(no decoder"):
+                data.load(f"dicom:{tmp_path / 'set'}", image_size=32, cache=tmp_path / "cache")
+    assert len(data.load(f"dicom:{tmp_path / 'set'}", image_size=32, cache=tmp_path / "cache")) == 8
+
+
+def test_a_few_images_and_masks_without_a_decoder_are_tried_again(table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from pydicom.pixels.decoders import RLELosslessDecoder
+
+    path = table(24, mask=lambda i: "masks/5.dcm" if i == 5 else "")
+    _compressed(tmp_path / "masks/5.dcm", lung())
+
+    def found() -> data.Dataset:
+        return data.load(str(path), image_size=32, cache=tmp_path / "cache")
+
+    with monkeypatch.context() as bare:
+        bare.setattr(RLELosslessDecoder, "_available", {})
+        first = found()
+        assert not first.has_mask.any()
+        assert any("1 masks could not be read here" in note and "pepx-nas[dicom]" in note for note in first.notes)
+    assert found().has_mask.tolist() == [i == 5 for i in range(24)]
+    _compressed(tmp_path / "images/003.png", picture(3))
+    with monkeypatch.context() as bare:
+        bare.setattr(RLELosslessDecoder, "_available", {})
+        first = found()
+        assert len(first) == 23
+        assert first.images.any()
+        assert any("images/003.png (no decoder for its transfer syntax); install the extra" in note for note in first.notes)
+    assert len(found()) == 24
+    assert len(list((tmp_path / "cache/decoded").iterdir())) == 2
 
 
 def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path):

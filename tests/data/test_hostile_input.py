@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_samples import picture, save
+from data_samples import lung, picture, save, write_csv
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -142,7 +143,9 @@ def test_control_characters_never_reach_a_name(tmp_path: Path):
         (b"file,label\n", "lists no image"),
         (b"file,label\na,b,c\n", "line 2: 3 cells under 2 columns"),
         (b"file,label,split\na,b,holdout\n", "split 'holdout' is none of train"),
-        (b'file,label\n"' + b"a" * 200_000 + b'",b\n', "not readable as CSV"),
+        (b'file,label\n"' + b"a" * 200_000 + b'",b\n', "line 2: not readable as CSV"),
+        (b'"' + b"a" * 200_000 + b'",b\n', "line 1: not readable as CSV"),
+        (b"file,label\n" + b"a" * (1 << 20) + b",b\n", "line 2: not readable as CSV .a line of more than"),
     ],
 )
 def test_malformed_tables_name_the_trouble(tmp_path: Path, content: bytes, message: str):
@@ -150,6 +153,28 @@ def test_malformed_tables_name_the_trouble(tmp_path: Path, content: bytes, messa
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         data.load(f"table:{path}")
+
+
+@pytest.mark.parametrize("rest", ["", "6.png,a,fine\n7.png,b,'fine'\n", '6.png,a,"fine"\n7.png,b,fine\n'])
+def test_a_stray_quote_swallows_no_row(tmp_path: Path, rest: str):
+    rows = "".join(f"{i}.png,{'ab'[i % 2]},fine\n" for i in range(5))
+    path = tmp_path / "t.csv"
+    path.write_text(f'file,label,view\n{rows}5.png,b,"AP\n{rest}')
+    with pytest.raises(InputError, match=r"line 7: not readable as CSV .*; close every quote"):
+        data.load(f"table:{path}")
+
+
+def test_quoted_cells_may_hold_lines_and_sloppy_ones_may_hold_quotes(tmp_path: Path):
+    for i in range(6):
+        save(tmp_path / f"{i}.png", picture(i))
+    notes = ['"two\nlines, ""quoted"""', 'a 5" film', '"PA" erect', "", "", ""]
+    rows = "".join(f"{i}.png,{'ab'[i % 2]},{note}\n" for i, note in enumerate(notes))
+    (tmp_path / "t.csv").write_text(f"file,label,note\n{rows}")
+    found = data.load(str(tmp_path / "t.csv"), image_size=32)
+    assert found.metadata["note"].tolist()[:3] == ['twolines, "quoted"', 'a 5" film', "PA erect"]
+    (tmp_path / "t.csv").write_text(f"file,label,note\n{rows}6.png,a,b,c\n")
+    with pytest.raises(InputError, match="line 9: 4 cells under 3 columns"):
+        data.load(str(tmp_path / "t.csv"))
 
 
 def test_huge_tables_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -171,6 +196,72 @@ def test_tables_of_spreadsheets_are_read(tmp_path: Path, delimiter: str):
         rows.append(f"{i}.png,{'ab'[i % 2]},")
     (tmp_path / "t.csv").write_text("\r\n".join(rows).replace(",", delimiter), encoding="utf-8")
     assert len(data.load(str(tmp_path / "t.csv"), image_size=32)) == 8
+
+
+@pytest.mark.parametrize(
+    ("first", "delimiter", "encoding"),
+    [("sep=;\r\n", ";", "utf-8"), ("SEP=|\n", "|", "utf-8-sig"), ("", "\t", "utf-16"), ("sep=;\n", ";", "utf-16")],
+)
+def test_what_excel_writes_is_read(tmp_path: Path, first: str, delimiter: str, encoding: str):
+    rows = ["File,Label,Note"]
+    for i in range(8):
+        save(tmp_path / f"{i}é.png", picture(i))
+        rows.append(f"{i}é.png,{'ab'[i % 2]},")
+    (tmp_path / "t.csv").write_text(first + "\r\n".join(rows).replace(",", delimiter), encoding=encoding, newline="")
+    assert len(data.load(str(tmp_path / "t.csv"), image_size=32)) == 8
+
+
+def test_files_are_found_by_the_names_that_the_table_writes(tmp_path: Path):
+    names = [
+        "10.15\u202fAM.png",
+        "a\u00a0b.png",
+        "zero\u200bwidth.png",
+        "bell\x07.png",
+        "/".join(["d" * 120] * 3) + "/long.png",
+        "plain.png",
+    ]
+    rows = [{"file": f" {name} ", "label": "ab"[i % 2], "mask": f"m/{name}", "site": name} for i, name in enumerate(names)]
+    for i, name in enumerate(names):
+        save(tmp_path / name, picture(i))
+        save(tmp_path / "m" / name, lung())
+    found = data.load(str(write_csv(tmp_path / "t.csv", rows)), image_size=32, cache=None)
+    assert len(found) == found.has_mask.sum() == len(names)
+    assert all(text.isprintable() and len(text) <= 300 for text in [*found.file, *found.metadata["site"]])
+
+
+def test_a_name_that_no_disk_can_hold_counts_as_unreadable(tmp_path: Path, table: Callable[..., Path]):
+    path = table(24)
+    path.write_text(path.read_text() + f"{'x' * 400}.png,normal\na\0b.png,covid\n")
+    found = data.load(str(path), image_size=32)
+    assert len(found) == 24
+    assert sum(found.skipped.values()) == 2
+    for name in ("covidx", "ieee8023"):
+        from data_layouts import lay_out
+
+        layout = lay_out(name, tmp_path)
+        listed = next(layout.path.rglob("test.txt" if name == "covidx" else "metadata.csv"))
+        line = next(line for line in listed.read_text().splitlines() if ".png" in line)
+        listed.write_text(listed.read_text() + "\n" + re.sub(r"\w+\.png", "x" * 270 + ".png", line) + "\n")
+        assert data.load(f"{name}:{layout.path}", image_size=16).skipped["unreadable: cannot open (OSError)"] == 1
+
+
+def test_empty_cells_by_any_name(tmp_path: Path, table: Callable[..., Path]):
+    def cells(*texts: str) -> Callable[[int], str]:
+        return lambda i: texts[i] if i < len(texts) else ""
+
+    gaps = cells("nan", "NaN", "unknown", "N/A")
+    path = table(
+        12, **dict.fromkeys(("mask", "patient", "group", "source", "view", "split"), gaps), age=cells("nan", "unknown")
+    )
+    path.write_text(path.read_text() + "images/000.png,nan\nnan,covid\n")
+    found = data.load(str(path), image_size=32)
+    assert found.classes == ("normal", "covid")
+    assert found.skipped == {"row without file or label": 2}
+    assert set(found.patient) == set(found.view) == set(found.split) == {""}
+    assert set(found.source) == {"table"}
+    assert len(set(found.group)) == 12
+    assert not any("mask" in note for note in found.notes)
+    assert found.metadata["age"].tolist()[:2] == ["", "unknown"]
 
 
 def test_arrays_are_never_unpickled(tmp_path: Path):

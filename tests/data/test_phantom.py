@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nas.data.phantom import KINDS, Shortcut, parse_shortcuts, phantom, phantom_from_options
+from nas.data.phantom import KINDS, Shortcut, parse_shortcuts, phantom
+from nas.data.readers.phantom import generate
 from search_spaces.errors import InputError
 
 
@@ -117,36 +118,43 @@ def test_shortcuts_parse_and_print():
 
 
 def test_a_spec_repeats_its_data():
-    data = phantom_from_options({"n": "30", "image_size": "48", "classes": "covid+normal", "shortcut": "marker@0.8"})
+    data = generate("n=30,classes=covid+normal,shortcut=marker@0.8,source_bias=0.5,target=normal", 48)
     assert data.classes == ("covid", "normal")
-    options = dict(pair.split("=") for pair in data.spec.removeprefix("phantom:").split(","))
-    assert phantom_from_options(options).fingerprint == data.fingerprint
+    assert "source_bias=0.5" in data.spec
+    assert generate(data.spec.removeprefix("phantom:"), 32).fingerprint == data.fingerprint
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"n": "0"}, "n must be at least 1"),
-        ({"n": "many"}, "n='many'"),
-        ({"image_size": "16"}, "32..512"),
-        ({"image_size": "600"}, "32..512"),
-        ({"seed": "-1"}, "seed"),
-        ({"sources": "9"}, "sources"),
-        ({"source_bias": "2"}, "source_bias"),
-        ({"classes": "covid"}, "classes"),
-        ({"classes": "covid+flu"}, "classes"),
-        ({"shortcut": "watermark@0.9"}, "marker, marker2"),
-        ({"shortcut": "marker@1.5"}, "0..1"),
-        ({"shortcut": "marker@much"}, "kind@strength"),
-        ({"shortcut": "marker@0.5+marker@0.6"}, "twice"),
-        ({"shortcut": "marker@0.5:9"}, "salience"),
-        ({"target": "flu"}, "flu"),
-        ({"cue": "sometimes"}, "cue"),
-        ({"colour": "red"}, "colour"),
+        ("n=0", "n=0 is out of range"),
+        ("n=many", "n='many' must be a whole number"),
+        ("image_size=16", "32..512"),
+        ("image_size=600", "32..512"),
+        ("seed=-1", "seed"),
+        ("sources=9", "sources"),
+        ("source_bias=2", "source_bias must lie in 0..1"),
+        ("source_bias=nan", "source_bias must lie in 0..1"),
+        ("source_bias=much", "source_bias='much' must be a number"),
+        ("classes=covid", "classes"),
+        ("classes=covid+flu", "classes"),
+        ("shortcut=watermark@0.9", "marker, marker2"),
+        ("shortcut=marker@1.5", "0..1"),
+        ("shortcut=marker@much", "kind@strength"),
+        ("shortcut=marker@0.5+marker@0.6", "twice"),
+        ("shortcut=marker@0.5:9", "salience"),
+        ("target=flu", "flu"),
+        ("cue=sometimes", "cue"),
+        ("colour=red", "colour"),
     ],
 )
 def test_bad_options_are_named(options, named):
     with pytest.raises(InputError, match=r".+") as error:
-        phantom_from_options(options)
+        generate(options, 32)
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_empty_phantom_is_refused():
+    with pytest.raises(InputError, match="n must be at least 1, but got 0"):
+        phantom(n=0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_layouts import LAYOUTS, Layout, lay_out
+from data_samples import lung, picture, save
 
 import nas.data as data
 from nas.data.readers import get_reader, reader_names
@@ -98,12 +99,100 @@ def test_nih_findings():
     ]
 
 
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_medmnist_images_may_have_an_axis_of_channels(tmp_path: Path, channels: tuple[int, ...]):
+    images = np.stack([picture(i, (28, 28)) for i in range(8)])
+    shaped = np.broadcast_to(images.reshape(8, 28, 28, *[1] * len(channels)), (8, 28, 28, *channels))
+    np.savez(tmp_path / "pneumoniamnist.npz", train_images=shaped, train_labels=np.arange(8)[:, None] % 2)
+    assert np.array_equal(data.load(f"medmnist:{tmp_path / 'pneumoniamnist.npz'}", image_size=28).images[:, 0], images)
+
+
+def test_medmnist_arrays_that_are_no_images_are_an_error(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", train_images=np.zeros((8, 28, 28, 2), np.uint8), train_labels=np.arange(8) % 2)
+    with pytest.raises(InputError, match=r"8 of 8 images cannot be read.*train/0 \(not an image, but uint8 \(28, 28, 2\)\)"):
+        data.load(f"medmnist:{tmp_path / 'a.npz'}", image_size=28)
+
+
 def test_kermany_patients_are_read_from_names():
     assert patient_of("person12_virus_4.jpeg", "train") == patient_of("person12_bacteria_9.jpeg", "train") == "train/person12"
     assert patient_of("IM-0115-0001.jpeg", "") == "im-0115"
     assert patient_of("NORMAL2-IM-0528-0001-0002.jpeg", "") == "normal2-im-0528"
     assert patient_of("VIRUS-99-0001.jpeg", "") == "virus-99"
     assert patient_of("covid_1.png", "") == ""
+
+
+def _tree(base: Path, *files: str) -> Path:
+    """Images, no two alike, and masks (below ``masks``) under these names; a folder of four for a name that ends with ``/``."""
+    names = [name for given in files for name in ([f"{given}{i}.png" for i in range(4)] if given.endswith("/") else [given])]
+    for i, name in enumerate(names):
+        save(base / name, lung() if "masks" in name else picture(i))
+    return base
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("a/images/", "b/images/", "a/masks/", "b/masks/"),
+        ("a/", "b/", "a/masks/", "b/masks/"),
+        ("a/", "b/", "masks/a/", "masks/b/"),
+        ("images/a/", "images/b/", "masks/a/", "masks/b/"),
+        ("set/images/a/", "set/images/b/", "set/masks/a/", "set/masks/b/"),
+        ("train/a/", "train/b/", "train/masks/a/", "train/masks/b/"),
+        ("images/train/a/", "images/train/b/", "masks/train/a/", "masks/train/b/"),
+        ("a/", "a/masks/", "b/images/p1/", "b/masks/p1/"),
+    ],
+    ids="{0[0]} {0[2]}".format,
+)
+def test_masks_lie_inside_or_beside_the_images(tmp_path: Path, files: tuple[str, ...]):
+    found = data.load(f"folder:{_tree(tmp_path / 'set', *files)}", image_size=24)
+    assert found.classes == ("a", "b")
+    assert np.bincount(found.labels).tolist() == [4, 4]
+    assert found.has_mask.all()
+    assert found.skipped == {}
+
+
+def test_everything_in_a_folder_is_an_image_or_counted(tmp_path: Path):
+    base = _tree(
+        tmp_path / "set", "train/a/", "train/b/", "test/a/", "test/b/", "train/stray.png", "holdout/a/", "val/", "stray.png",
+        "train/a/masks/0.png", "train/a/masks/other.png", "train/b/images/", "train/b/masks/",
+    )  # fmt: skip
+    (base / "holdout" / "notes.txt").write_text("text")
+    (base / "train" / "a" / "more").symlink_to(base / "test")
+    (base / "linked").symlink_to(base / "test")
+    found = data.load(f"folder:{base}", image_size=24)
+    outside = "image outside the class folders"
+    assert found.skipped == {
+        outside: 1, f"{outside} (train)": 5, f"{outside} (holdout)": 4, f"{outside} (val)": 4, "not an image (.txt)": 1,
+        "mask without an image of its name": 1, "linked folder, not followed": 2,
+    }  # fmt: skip
+    assert len(found) == 16
+    assert found.has_mask.sum() == 5
+
+
+def test_a_linked_class_folder_is_read(tmp_path: Path):
+    _tree(tmp_path / "set", "a/")
+    (tmp_path / "set" / "b").symlink_to(_tree(tmp_path / "elsewhere", *(f"b{i}.png" for i in range(9))))
+    found = data.load(f"folder:{tmp_path / 'set'}", image_size=24)
+    assert np.bincount(found.labels).tolist() == [4, 9]
+    assert found.skipped == {}
+
+
+@pytest.mark.parametrize("inside", ["", "train/"])
+def test_a_wrapping_folder_is_looked_into(tmp_path: Path, inside: str):
+    base = _tree(tmp_path / "set", f"chest_xray/chest_xray/{inside}NORMAL/", f"chest_xray/chest_xray/{inside}PNEUMONIA/")
+    found = data.load(str(base), image_size=24)
+    assert found.classes == ("NORMAL", "PNEUMONIA")
+    assert set(found.source) == {"set"}
+    assert any("the class folders are those in chest_xray, the only folder of set" in note for note in found.notes)
+
+
+def test_a_lone_class_folder_is_none_that_wraps(tmp_path: Path):
+    base = _tree(tmp_path / "set", "covid/", "covid/site1/", "covid/site2/")
+    assert data.load(f"folder:{base}", image_size=24, lenient=True).classes == ("covid",)
+    with pytest.raises(
+        InputError, match=r"holds no image in class folders \(found: 4 × image outside the class folders \(images\)"
+    ):
+        data.load(f"folder:{_tree(tmp_path / 'flat', 'images/', 'masks/')}", image_size=24)
 
 
 def test_a_users_reader_needs_one_function(tmp_path: Path, table: Callable[..., Path]):

@@ -38,8 +38,16 @@ def test_rows_without_a_mask_survive(batch, name):
     masks[::2] = False
     edited = apply_answers(batch.images, masks, [name], batch.generator())
     assert edited.isfinite().all()
-    if ANSWERS[name].needs_masks and name != "style":
+    if ANSWERS[name].needs_masks:
         torch.testing.assert_close(edited[::2], batch.images[::2], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["style", "donor_swap", "geometry"])
+def test_rows_without_a_mask_give_nothing_either(batch, name):
+    """What lies outside the lungs of a row is unknown without its mask, so no other row takes that over."""
+    masks = batch.masks.clone()
+    masks[1:] = False
+    assert torch.equal(apply_answers(batch.images, masks, [name], batch.generator()), batch.images)
 
 
 def test_a_verdict_finds_its_answers():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -70,26 +70,6 @@ def phantom(
         seed, image_size, classes, patients, labels, hospitals, planted, _cues(planted, labels == classes.index(aim), seed, cue)
     )
     return _dataset(plan, _spec(n, image_size, seed, classes, planted, target, cue, sources, source_bias))
-
-
-def phantom_from_options(options: Mapping[str, str]) -> Dataset:
-    """The data set of a spec such as ``phantom:n=600,shortcut=marker@0.8``, given as its key–value pairs.
-
-    Several classes or shortcuts are joined by ``+``. Unknown keys and unreadable values raise ``InputError``.
-    """
-    readers = {
-        "n": int, "image_size": int, "seed": int, "classes": lambda text: tuple(text.split("+")), "shortcut": str, "target": str,
-        "cue": str, "sources": int, "source_bias": float,
-    }  # fmt: skip
-    values: dict[str, object] = {}
-    for key, text in options.items():
-        if key not in readers:
-            raise InputError(f"unknown phantom option {key!r}; known: {', '.join(readers)}")
-        try:
-            values[key] = readers[key](text)  # type: ignore[operator]  # a table of readers of different types
-        except ValueError as error:
-            raise InputError(f"phantom option {key}={text!r} is not readable; write for example {key}=600") from error
-    return phantom(**values)  # type: ignore[arg-type]  # checked key by key above
 
 
 def _check(n: int, image_size: int, seed: int, classes: tuple[str, ...], sources: int, source_bias: float, cue: str) -> None:

@@ -7,6 +7,7 @@ of the data set's own repository.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -121,6 +122,6 @@ def _find(folders: list[Path], name: str) -> Path | None:
     found = None
     for folder in folders:
         found = resolve(folder, name, free=False)
-        if found is None or found.exists():
+        if found is None or os.path.exists(found):
             break
     return found

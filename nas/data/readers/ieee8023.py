@@ -7,6 +7,7 @@ from ``annotations/lungVAE-masks``.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nas.data.listing import Listing, Row, clean, normal_form, resolve
@@ -55,7 +56,7 @@ def read(path: Path) -> Listing:
     """Rows of frontal X-rays with a finding; what is left out is counted by reason."""
     base = required(path, descend(path, _fits, 1), "metadata.csv with a column finding, and images/")
     listing = Listing([])
-    for _, cells in read_csv(base / "metadata.csv", unique=False)[1]:
+    for _, cells in read_csv(base / "metadata.csv", unique=False, paths=("filename",))[1]:
         reason = _left_out(cells)
         image = resolve(base / "images", cells.get("filename", ""), free=False)
         if reason or image is None:
@@ -65,7 +66,7 @@ def read(path: Path) -> Listing:
         row = Row(
             image=image,
             label=label_of(cells.get("finding", "")),
-            mask=mask if mask.is_file() else None,
+            mask=mask if os.path.isfile(mask) else None,
             patient=cells.get("patientid", ""),
             source="ieee8023",
             view=cells.get("view", ""),

@@ -14,7 +14,7 @@ MAX_IMAGES = 1_000_000
 
 
 def generate(options: str, image_size: int) -> Dataset:
-    """The phantom with ``key=value`` options of ``nas.data.phantom.phantom`` (whole numbers, names, ``a+b`` for several classes)."""
+    """The phantom with ``key=value`` options of ``nas.data.phantom.phantom`` (numbers, names, ``a+b`` for several classes)."""
     from nas.data.phantom import phantom
 
     known = inspect.signature(phantom).parameters
@@ -37,6 +37,11 @@ def _value(key: str, text: str, default: object) -> Any:
         if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 12:
             raise InputError(f"phantom option {key}={clean(text)!r} must be a whole number")
         return int(text)
+    if isinstance(default, float):
+        try:
+            return float(text)
+        except ValueError:
+            raise InputError(f"phantom option {key}={clean(text)!r} must be a number") from None
     return tuple(text.split("+")) if isinstance(default, tuple) else text
 
 

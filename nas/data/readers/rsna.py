@@ -6,6 +6,7 @@ file, Target 1 is ``pneumonia`` and 0 ``no_pneumonia``. Boxes are kept as metada
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nas.data.listing import Listing, Row, resolve
@@ -75,4 +76,4 @@ def _need(path: Path, header: list[str], columns: tuple[str, ...]) -> None:
 def _image(folder: Path, patient: str) -> Path | None:
     """The patient's file: DICOM, or a converted copy (the DICOM's path when neither is there: it will count as missing)."""
     paths = [resolve(folder, f"{patient}{suffix}", free=False) for suffix in _SUFFIXES]
-    return next((path for path in paths if path is not None and path.is_file()), paths[0])
+    return next((path for path in paths if path is not None and os.path.isfile(path)), paths[0])

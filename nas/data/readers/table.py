@@ -21,7 +21,7 @@ _ALIASES = {
     "patient": ("patient", "patient_id", "patientid"),
 }
 _OPTIONAL = ("mask", "patient", "group", "source", "view", "split", "photometric")
-_UNKNOWN = {"unknown", "nan", "na", "n/a", "none", "null", "-", "?"}
+_UNKNOWN = {"unknown", "nan", "na", "n/a", "none", "null", "-", "?"}  # in an optional column as good as an empty cell
 
 
 def recognise(path: Path) -> str:
@@ -43,8 +43,8 @@ def read(path: Path) -> Listing:
     """Rows of the CSV (a folder is searched for its metadata.csv)."""
     if path.is_dir():
         path = path / "metadata.csv"
-    header, rows = read_csv(path)
-    columns = _columns(path, header)
+    columns = _columns(path, read_csv(path)[0])
+    _, rows = read_csv(path, paths=[columns[name] for name in ("file", "mask") if name in columns])
     listing = Listing([])
     for line, cells in rows:
         row = _row(path, line, cells, columns)
@@ -73,7 +73,8 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
 
 def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) -> Row | None:
     def cell(name: str) -> str:
-        return cells[columns[name]] if name in columns else ""
+        text = cells[columns[name]] if name in columns else ""
+        return "" if name in _OPTIONAL and text.casefold() in _UNKNOWN else text
 
     if not cell("file") or not cell("label"):
         return None
@@ -84,20 +85,16 @@ def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) 
         image=image,
         label=cell("label"),
         mask=mask,
-        patient=_known(cell("patient")),
-        group=_known(cell("group")),
+        patient=cell("patient"),
+        group=cell("group"),
         source=cell("source") or path.stem,
         view=cell("view"),
         split=split_name(cell("split"), f"{path}, line {line}"),
         invert=normal_form(cell("photometric")) == "monochrome1",
-        file=cell("file"),
+        file=clean(cell("file")),
         native_size=_size(cells.get("native_height", ""), cells.get("native_width", "")),
         metadata={name: text for name, text in cells.items() if name and name not in columns.values()},
     )
-
-
-def _known(text: str) -> str:
-    return "" if text.casefold() in _UNKNOWN else text
 
 
 def _size(height: str, width: str) -> tuple[int, int] | None:
@@ -108,6 +105,6 @@ def _size(height: str, width: str) -> tuple[int, int] | None:
 
 
 def _doubled(listing: Listing) -> list[str]:
-    counts = Counter(row.file for row in listing.rows)
-    twice = [name for name, count in counts.items() if count > 1]
+    counts = Counter(row.image for row in listing.rows)
+    twice = list(dict.fromkeys(row.file for row in listing.rows if counts[row.image] > 1))
     return [f"{len(twice)} files are listed more than once, for example {twice[0]}"] if twice else []
