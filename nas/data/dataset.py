@@ -31,7 +31,8 @@ class Dataset:
         packed_masks: uint8 (N, ceil(H·W/8)), lungs bit-packed by ``np.packbits``; all zero where there is no mask.
         has_mask: bool (N,).
         group: str (N,), union of patients and duplicate clusters: what splits and intervals respect.
-        patient, source, view, file: str (N,); an unknown view is "".
+        patient: str (N,), the same for two images exactly if they are known to show one person; "" is unknown.
+        source, view, file: str (N,); an unknown view is "".
         split: str (N,), "train" / "validation" / "audit" / "test" as the data set brings it, or "".
         metadata: further columns, each (N,).
         native_size: int64 (N, 2), height and width before resizing.

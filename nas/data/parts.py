@@ -135,7 +135,7 @@ def _strata(dataset: Dataset, pool: Indices) -> NDArray[np.int64]:
 def check_leaks(dataset: Dataset, parts: Parts) -> None:
     """Raise ``LeakageError`` when an image, group, patient or picture stands in more than one part.
 
-    Patients are compared within their source; pictures by the hash of their pixels.
+    Patients are compared by their ids, whatever their source; pictures by the hash of their pixels.
     """
     part = np.full(len(dataset), -1, dtype=np.int64)
     pairs: list[tuple[str, str, str]] = []
@@ -143,10 +143,9 @@ def check_leaks(dataset: Dataset, parts: Parts) -> None:
         twice = indices[part[indices] >= 0]
         pairs += [(str(dataset.file[i]), str(dataset.file[i]), "same image") for i in twice]
         part[indices] = number
-    patients = [f"{s}\x1f{p}" if p else "" for s, p in zip(dataset.source.tolist(), dataset.patient.tolist(), strict=True)]
     for keys, reason in (
         (dataset.image_hashes.tolist(), "same pixels"),
-        (patients, "same patient"),
+        (dataset.patient.tolist(), "same patient"),
         (dataset.group.tolist(), "same group"),
     ):
         pairs += [(str(dataset.file[i]), str(dataset.file[j]), reason) for i, j in _crossing(keys, part)]

@@ -25,12 +25,12 @@ def test_table_becomes_the_in_memory_form(table):
     assert found.preprocessing == data.Preprocessing(image_size=32)
 
 
-def test_patients_count_within_their_source_and_given_groups_join_them(table):
-    path = table(12, patient=lambda i: f"p{i // 4}", source=lambda i: "ab"[i % 2], group=lambda i: "" if i else "g")
+def test_a_patient_of_several_sources_is_one_person_and_given_groups_join_patients(table):
+    path = table(12, patient=lambda i: f"p{i // 4}", source=lambda i: "ab"[i % 2], group=lambda i: "g" if i in (0, 4) else "")
     found = data.load(str(path), image_size=32)
-    assert len(set(found.group)) == 6
-    assert found.group[0] == found.group[2] == "g"
-    assert found.group[1] != found.group[0]
+    assert [len(set(found.group[i : i + 4])) for i in (0, 4, 8)] == [1, 1, 1]
+    assert found.group[0] == found.group[7] == "g" != found.group[8]
+    assert any("3 patients' ids occur in several sources and count as one person each" in note for note in found.notes)
 
 
 def test_unreadable_images_are_counted_and_listed(table, tmp_path: Path):

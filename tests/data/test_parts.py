@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,12 +91,19 @@ def test_leaks_name_the_pair():
     assert error.value.exit_code == 2
 
 
+def test_a_patient_in_two_parts_is_a_leak_whatever_the_source():
+    found = make()
+    patient = np.where(np.arange(240) % 60 == 7, "p7", "")
+    parts = data.Parts(np.arange(60), np.arange(60, 120), np.arange(120, 180), np.arange(180, 240))
+    with pytest.raises(data.LeakageError, match=r"67.png .same patient") as error:
+        data.check_leaks(replace(found, patient=patient, source=found.group), parts)
+    assert [pair[2] for pair in error.value.pairs] == ["same patient"] * 3
+
+
 def test_same_bytes_across_parts_are_a_leak():
     found = make()
     images = found.images.copy()
     images[200] = images[3]
-    from dataclasses import replace
-
     found = replace(found, images=images)
     parts = data.Parts(np.arange(60), np.arange(60, 120), np.arange(120, 180), np.arange(180, 240))
     with pytest.raises(data.LeakageError, match=r"3.png and 200.png .same pixels"):
