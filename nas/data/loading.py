@@ -40,7 +40,7 @@ def load(
 
     Args:
         spec: ``phantom``, ``phantom:n=600,shortcut=marker@0.8``, ``READER:PATH`` or a bare path; of several, the reader's name becomes
-            part of every source.
+            part of every source, with a number where one reader reads several.
         classes: which labels are learnt, in logit order, ``"covid,pneumonia,normal"``, or merged, ``"abnormal=covid+pneumonia,normal"``;
             all by default, the healthy class first.
         image_size: pixels a side.
@@ -70,7 +70,8 @@ def load(
         index = {normal_form(name): i for i, name in enumerate(names)}
     found = [_relabelled(data, names, index, one.reader.name if several else "") for one, data in generated]
     if listings:
-        whole = joined(tagged(listing, one.reader.name) if several else listing for one, listing in listings)
+        tags = _tags([one.reader.name for one, _ in listings])
+        whole = joined(tagged(listing, tag) if several else listing for tag, (_, listing) in zip(tags, listings, strict=True))
         found.append(_from_listing(whole, names, index, settings, folder, progress, lenient))
     data = found[0] if len(found) == 1 else _concatenated(found)
     notes = tuple(one.recognised for one in specs if one.recognised)
@@ -95,6 +96,15 @@ def _listing(spec: Spec, root: Path | None) -> Listing:
     if root is not None:
         pinned(listing, root)
     return listing
+
+
+def _tags(names: list[str]) -> list[str]:
+    """What tells data sets that are read from disk apart: the reader's name, numbered where several are of one reader.
+
+    Two sets may call their files, sources and patients alike. What is generated needs no number: a phantom of the same seed is the
+    same person, in the same hospital.
+    """
+    return [name if names.count(name) == 1 else f"{name}:{names[: i + 1].count(name)}" for i, name in enumerate(names)]
 
 
 def _with(data: Dataset, **changes: Any) -> Dataset:

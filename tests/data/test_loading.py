@@ -118,6 +118,19 @@ def test_several_specs_carry_their_readers_name(table, tmp_path: Path):
     assert len(set(found.group)) == 12  # the folder's images are the table's: same pixels, same group
 
 
+def test_joined_sets_of_one_reader_share_no_source_patient_or_group(table, tmp_path: Path):
+    text = table(24, patient=lambda i: i % 8 // 2, group=lambda i: "g" if i % 8 < 2 else "").read_text().splitlines()
+    for site in range(3):
+        (tmp_path / f"site{site}").mkdir()
+        rows = [text[0], *(f"../{line}" for line in text[1 + 8 * site : 9 + 8 * site])]
+        (tmp_path / f"site{site}/metadata.csv").write_text("\n".join(rows))
+    found = data.load([str(tmp_path / f"site{site}") for site in range(3)], image_size=32)
+    assert sorted(set(found.source)) == ["table:1:metadata", "table:2:metadata", "table:3:metadata"]
+    assert len(set(found.group)) == len(set(found.patient)) == 12
+    alone = data.load(str(tmp_path / "site0"), image_size=32)
+    assert (set(alone.source), set(alone.patient)) == ({"metadata"}, set("0123"))
+
+
 def test_phantom_and_files_are_joined(table):
     path = table(12, source=lambda i: "here")
     found = data.load(["phantom:n=24,seed=1", f"table:{path}"], classes="normal,covid", image_size=32)
