@@ -14,7 +14,6 @@ from search_spaces.errors import InputError
 
 Indices = NDArray[np.int64]
 Strings = NDArray[np.str_]
-SPEC_JOIN = " + "  # between several specs in ``Dataset.spec``
 _COLUMNS = (
     "images", "labels", "packed_masks", "has_mask", "group", "patient", "source", "view", "file", "split", "native_size",
 )  # fmt: skip
@@ -37,7 +36,7 @@ class Dataset:
         metadata: further columns, each (N,).
         native_size: int64 (N, 2), height and width before resizing.
         truth: further pixel maps that a generator knows ("lesion", "marker", …), each bit-packed like the masks.
-        spec: what the user asked for; ``skipped`` counts unreadable or excluded files by reason.
+        spec: what the user asked for, in words; ``specs``: the same, one by one, to load them again; ``skipped`` counts unreadable or excluded files by reason.
         selection: the words that select the same classes again (``abnormal=covid+pneumonia``): ``load(…, classes=selection)``.
         preprocessing: how the images were made square; stored with every model that is trained on them.
     """
@@ -61,6 +60,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
     selection: tuple[str, ...] = ()
+    specs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -78,6 +78,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The data specs one by one."""
+        return self.specs or (self.spec,)
 
     @property
     def image_size(self) -> int:

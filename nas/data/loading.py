@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nas.data import cache as store
 from nas.data.assembly import assemble
-from nas.data.dataset import SPEC_JOIN, Dataset
+from nas.data.dataset import Dataset
 from nas.data.decoding import Progress, decode
 from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, tagged
 from nas.data.preprocessing import Preprocessing
@@ -75,8 +75,9 @@ def load(
         found.append(_from_listing(whole, names, index, settings, folder, progress, lenient))
     data = found[0] if len(found) == 1 else _concatenated(found)
     notes = tuple(one.recognised for one in specs if one.recognised)
-    text = SPEC_JOIN.join(one.text for one in specs)
-    data = _with(data, spec=clean(text), notes=notes + data.notes, preprocessing=settings, selection=spelled(names, index))
+    asked = tuple(one.text for one in specs)
+    data = _with(data, spec=clean(" + ".join(asked)), specs=asked, notes=notes + data.notes)
+    data = _with(data, preprocessing=settings, selection=spelled(names, index))
     if not lenient:
         _check_classes(data)
     return data

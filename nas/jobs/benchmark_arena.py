@@ -102,7 +102,7 @@ def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, 
         else:
             found[str(run)] = parts
     if not found:
-        return make_parts(dataset, seed=settings.seed), tuple(notes)
+        return make_parts(dataset, seed=settings.seed, keep_splits=settings.splits == "keep"), tuple(notes)
     first, *others = found.items()
     for name, parts in others:
         if any(

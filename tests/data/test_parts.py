@@ -78,6 +78,16 @@ def test_images_without_split_follow_their_group():
     assert {0, 60, 120, 180} <= set(parts.test.tolist())
 
 
+@pytest.mark.parametrize(
+    ("brought", "empty"), [(["test"], "train, validation, audit"), (["validation", "test"], "train, audit")]
+)
+def test_splits_that_leave_a_part_empty_are_refused(brought: list[str], empty: str):
+    found = make(split=[brought[i % len(brought)] for i in range(240)])
+    with pytest.raises(InputError, match=f"no image is left for {empty}; correct the splits .* dealt afresh: --splits fresh"):
+        data.make_parts(found)
+    assert all(len(indices) for _, indices in data.make_parts(found, keep_splits=False).items())
+
+
 def test_leaks_name_the_pair():
     found = make(groups=60)
     parts = data.Parts(*(np.arange(start, 240, 4) for start in range(4)))

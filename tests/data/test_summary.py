@@ -81,6 +81,7 @@ def test_a_summary_adds_up_and_names_the_confounding():
     ):
         assert words in text
     assert summary.next_command.startswith("nas search --data 'table:some set.csv' --budget")
+    assert data.summarise(found).next_command == ""  # not split
 
 
 def test_honest_data_are_not_called_confounded():
@@ -118,13 +119,17 @@ def test_twins_of_two_classes_are_said(table, tmp_path: Path):
     assert any("1 duplicate images carry another class than their twin" in warning for warning in summary.warnings)
 
 
-def test_near_duplicates_across_brought_splits_are_warned_of_not_refused(table, tmp_path: Path):
+def test_near_duplicates_across_brought_splits_are_warned_of_with_the_remedy(table, tmp_path: Path):
     path = table(60, split=lambda i: "test" if i % 4 > 1 else "train")
     image = Image.open(tmp_path / "images/000.png")
     image.point(lambda v: min(255, int(v * 1.05))).save(tmp_path / "images/002.png")
     found = data.load(str(path), image_size=32)
     parts = data.make_parts(found)
-    assert any("cross the splits" in warning for warning in data.summarise(found, parts).warnings)
+    (warning,) = [text for text in data.summarise(found, parts).warnings if "cross the splits" in text]
+    assert "images/000.png and images/002.png (near-duplicates)" in warning
+    assert "dealt afresh: --splits fresh" in warning
+    fresh = data.make_parts(found, keep_splits=False)
+    assert not any("cross the splits" in text for text in data.summarise(found, fresh).warnings)
 
 
 def test_association():

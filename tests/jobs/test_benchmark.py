@@ -334,6 +334,18 @@ def test_the_parts_of_a_run_are_kept_sealed(tmp_path: Path) -> None:
     assert parts_by_file(stored, alike) is None
 
 
+def test_splits_that_the_data_bring_may_be_dealt_afresh() -> None:
+    from nas.data import load
+    from nas.jobs.benchmark_arena import agreed_parts
+    from nas.jobs.benchmark_settings import BenchmarkSettings
+
+    brought = replace(load("phantom:n=90", image_size=32), split=np.full(90, "test"))
+    with pytest.raises(InputError, match="--splits fresh"):
+        agreed_parts(BenchmarkSettings(), brought)
+    parts, _ = agreed_parts(BenchmarkSettings(splits="fresh"), brought)
+    assert len(parts.train) > len(parts.test) > 0
+
+
 def test_folds_and_settings_are_written_down(tmp_path: Path) -> None:
     run(tmp_path, baselines="tiny")
     stored = read_json(tmp_path / "benchmark_settings.json")
