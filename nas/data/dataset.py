@@ -91,13 +91,14 @@ class Dataset:
 
     def masks(self, indices: Indices | slice | None = None) -> NDArray[np.bool_]:
         """Lung masks, bool (n, H, W), of the given images (all by default)."""
-        return self._unpack(self.packed_masks, indices)
+        return self.unpacked(self.packed_masks, indices)
 
     def truth_maps(self, name: str, indices: Indices | slice | None = None) -> NDArray[np.bool_]:
         """A generator-known pixel map, bool (n, H, W), for example ``"lesion"``."""
-        return self._unpack(self.truth[name], indices)
+        return self.unpacked(self.truth[name], indices)
 
-    def _unpack(self, packed: NDArray[np.uint8], indices: Indices | slice | None) -> NDArray[np.bool_]:
+    def unpacked(self, packed: NDArray[np.uint8], indices: Indices | slice | None = None) -> NDArray[np.bool_]:
+        """Maps that are packed like the masks, bool (n, H, W)."""
         rows = packed if indices is None else packed[indices]
         height, width = self.images.shape[2:]
         return np.unpackbits(rows, axis=1, count=height * width).reshape(-1, height, width).astype(bool)

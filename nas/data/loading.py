@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from nas.data import cache as store
 from nas.data.assembly import assemble
-from nas.data.dataset import Dataset
+from nas.data.dataset import Dataset, pack_masks
 from nas.data.decoding import Progress, decode
 from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, tagged
 from nas.data.preprocessing import Preprocessing
@@ -85,7 +86,23 @@ def load(
 
 def _generate(spec: Spec, settings: Preprocessing) -> Dataset:
     assert spec.reader.generate is not None
-    return spec.reader.generate(spec.argument, settings.image_size)
+    data = spec.reader.generate(spec.argument, settings.image_size)
+    return data if settings.crop == "none" else _cropped(data, settings)
+
+
+def _cropped(data: Dataset, settings: Preprocessing) -> Dataset:
+    """Generated images as files of these pixels would be read: cropped, with their masks and maps, and scaled back."""
+
+    def cropped(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        pixels = data.unpacked(packed).astype(np.uint8) * np.uint8(255)
+        return pack_masks(np.stack([settings.mask(Image.fromarray(one)) for one in pixels]))
+
+    return replace(
+        data,
+        images=np.stack([settings.pixels(Image.fromarray(image)) for image in data.images[:, 0]])[:, None],
+        packed_masks=cropped(data.packed_masks),
+        truth={name: cropped(packed) for name, packed in data.truth.items()},
+    )
 
 
 def _listing(spec: Spec, root: Path | None) -> Listing:

@@ -144,6 +144,19 @@ def test_phantom_and_files_are_joined(table):
     assert found.spec == f"phantom:n=24,seed=1 + table:{path}"
 
 
+def test_a_phantom_has_the_size_and_the_crop_that_are_asked_for():
+    whole = data.load("phantom:n=6,image_size=64", image_size=64)
+    assert data.load("phantom:n=6", image_size=64).fingerprint == whole.fingerprint
+    with pytest.raises(InputError, match="image_size=64 differs from the image size that is asked for, 32; leave"):
+        data.load("phantom:n=6,image_size=64", image_size=32)
+    cropped = data.load("phantom:n=6", image_size=64, crop="top=0.5")
+    assert cropped.preprocessing.crop == "top=0.5"
+    lower = whole.images[:, :, 32:].repeat(2, axis=2).astype(int)
+    assert np.abs(cropped.images - lower).mean() < 5 < np.abs(cropped.images - whole.images.astype(int)).mean()
+    assert (cropped.masks() == whole.masks()[:, 32:].repeat(2, axis=1)).mean() > 0.98
+    assert set(cropped.truth) == set(whole.truth)
+
+
 def test_root_pins_every_file(table, tmp_path: Path):
     path = table(12)
     assert len(data.load(str(path), root=tmp_path, image_size=32)) == 12
