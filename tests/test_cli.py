@@ -230,6 +230,31 @@ def test_tools_answer_in_one_json_document(nas, tmp_path):
     assert (code, json.loads(out)["images"]) == (0, 24)
 
 
+@pytest.mark.parametrize("out", ["file", "file/below"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "phantom", "--n", 12, "--image-size", 32),
+        ("data", "inspect", "phantom:n=24", "--image-size", 32),
+        ("search", *TINY),
+        ("benchmark", "--data", "phantom:n=120", "--image-size", 32, "--baselines", "cnn"),
+        ("audit", "--self-test", "--quick"),
+        ("audit", "torch.nn:Identity", "--model-spec", "model.toml", "--data", "phantom:n=24"),
+    ],
+    ids=lambda words: " ".join(map(str, words[:2])),
+)
+def test_a_file_where_the_folder_should_be_is_said_in_one_line(nas, tmp_path, words, out):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "model.toml").write_text(
+        'classes = ["normal", "pneumonia", "covid"]\nimage_size = 32\nchannels = 1\nmean = [0]\nstd = [1]'
+    )
+    code, _, err = nas(*words, "--out", out)
+    assert code == 2
+    last = err.strip().splitlines()[-1]
+    assert last.startswith(f"error: cannot write to {out}")
+    assert last.endswith("a file stands there; choose another --out, or move the file")
+
+
 @pytest.mark.parametrize("kind", ["spaces", "baselines", "samplers", "readers", "audits"])
 def test_lists_name_every_plug_in_with_a_description(nas, kind):
     code, out, _ = nas("list", kind, "--json")

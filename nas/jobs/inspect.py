@@ -65,7 +65,6 @@ def inspect(
     command = next_command(dataset, *words) if works else ""
     summary = summary.model_copy(update={"warnings": (*summary.warnings, *refused), "next_command": command})
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(out / "data.json", summary.model_dump(mode="json"))
         contact_sheet(dataset, out / "contact_sheet.png")
     return summary
@@ -90,12 +89,12 @@ def write_phantom(out: Path, *, n: int, image_size: int, shortcut: str | None, s
     from PIL import Image
 
     from nas.data.phantom import phantom
-    from nas.files import write_text
+    from nas.files import make_folder, write_text
 
     dataset = phantom(n=n, image_size=image_size, seed=seed, shortcut=shortcut)
     masks = dataset.masks()
     for folder in ("images", "masks"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(out / folder)
     rows = io.StringIO()
     writer = csv.writer(rows)
     writer.writerow(["file", "mask", "label", "patient", "group", "source", "view"])
