@@ -26,6 +26,7 @@ from nas.cli_options import (
     Quiet,
     Resume,
     Seed,
+    Splits,
     Weights,
     Workers,
     command,
@@ -51,6 +52,7 @@ def search(
     classes: Classes = None,
     data_root: DataRoot = None,
     crop: Crop = None,
+    splits: Splits = None,
     image_size: Annotated[int | None, option("Pixels a side (96; phantom: 64).", SPACE)] = None,
     space: Annotated[str | None, option("Search space; see: nas list spaces.", SPACE)] = None,
     prototype: Annotated[
@@ -96,7 +98,7 @@ def search(
     from nas.report.terminal import print_search
 
     line = {
-        "data": tuple(data or ()), "classes": names(classes), "data_root": text(data_root), "crop": crop, "space": space,
+        "data": tuple(data or ()), "classes": names(classes), "data_root": text(data_root), "crop": crop, "splits": splits, "space": space,
         "prototype": prototype and _prototype(prototype, space), "budget": budget, "image_size": image_size, "trials": trials,
         "time": time and parse_duration(time), "epochs": epochs, "sampler": sampler, "objective": objective,
         "require": tuple(require or ()), "finalists": finalists, "answer_findings": answer_findings or None, "control": control,
@@ -207,6 +209,7 @@ def benchmark(
     classes: Classes = None,
     data_root: DataRoot = None,
     crop: Crop = None,
+    splits: Splits = None,
     image_size: Annotated[int | None, option("Pixels a side; default: the run's.", DATA)] = None,
     baselines: Annotated[str | None, option("all, none, or names from: nas list baselines.", PROTOCOL)] = None,
     folds: Annotated[int | None, option("Folds inside the non-test part (5).", PROTOCOL)] = None,
@@ -243,7 +246,7 @@ def benchmark(
     from nas.report.terminal import print_benchmark
 
     line = {
-        "classes": names(classes), "data_root": text(data_root), "crop": crop, "folds": folds, "seeds": seeds,
+        "classes": names(classes), "data_root": text(data_root), "crop": crop, "splits": splits, "folds": folds, "seeds": seeds,
         "epochs": epochs, "image_size": image_size, "recipe": recipe, "pretraining": pretrained, "audit": audit_level,
         "leave_one_source_out": leave_one_source_out or None, "survey": survey or None, "workers": workers, "device": device,
         "precision": precision, "imports": tuple(imports or ()), "seed": seed,

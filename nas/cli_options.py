@@ -31,6 +31,7 @@ Classes = Annotated[
 ]
 DataRoot = Annotated[Path | None, option("Refuse files of a data set that lie outside this folder.", DATA)]
 Crop = Annotated[str | None, option("none, square, pad, covidnet, covidnet-sixth, top=SHARE or top=SHARE+square.", DATA)]
+Splits = Annotated[str | None, option("keep the parts that the data bring, or deal all images fresh (keep).", DATA)]
 ModelSpec = Annotated[
     Path | None, option("What a foreign model expects (TOML: classes, image_size, channels, mean, std).", "A foreign model")
 ]

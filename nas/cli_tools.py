@@ -11,6 +11,7 @@ import typer
 
 from nas.cli_options import (
     Classes,
+    Crop,
     DataRoot,
     Device,
     Imports,
@@ -20,6 +21,7 @@ from nas.cli_options import (
     Out,
     Quiet,
     Seed,
+    Splits,
     Weights,
     emit,
     load,
@@ -127,6 +129,8 @@ def inspect(
     spec: Annotated[list[str], typer.Argument(help="One or several data SPECs.")],
     classes: Classes = None,
     data_root: DataRoot = None,
+    crop: Crop = None,
+    splits: Splits = None,
     image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 96,
     imports: Imports = None,
     out: Out = None,
@@ -137,7 +141,10 @@ def inspect(
     from nas.report.terminal import print_data
 
     load(imports)
-    summary = run(spec, classes=names(classes), image_size=image_size, root=text(data_root), out=out)
+    summary = run(
+        spec, classes=names(classes), image_size=image_size, root=text(data_root), crop=crop or "none", splits=splits or "keep",
+        imports=imports or (), out=out,
+    )  # fmt: skip
     emit(summary, as_json, lambda: print_data(summary))
     if not as_json:
         print(f"contact sheet: {out / 'contact_sheet.png'}" if out else "a contact sheet to look at: add --out DIR")

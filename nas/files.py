@@ -22,15 +22,31 @@ class WriteError(ToolkitError):
     """A file cannot be written: the place's fault, not that of what was to be written."""
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        InputError: a file stands in its way.
+        WriteError: no permission, read-only.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"cannot write to {path}: a file stands there; choose another --out, or move the file") from error
+    except OSError as error:
+        raise WriteError(f"cannot write to {path}: {error.strerror or error}; free space or choose another --out") from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` atomically: a reader sees the old file or the new one, never a part.
 
     Raises:
+        InputError: a file stands where the folder should be.
         WriteError: disk full, no permission, read-only; names the file, the old one is intact.
     """
+    make_folder(path.parent)
     temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from typer.main import get_command
 from nas.cli import app, main
 from nas.cli_options import parse_duration
 from nas.engine.settings import parse_settings, preset
+from nas.jobs.benchmark import _fill_from_run
 from search_spaces.errors import InputError
 
 TINY = ["--data", "phantom:n=120", "--image-size", "32", "--budget", "1M", "--epochs", "1", "--trials", "2"]
@@ -156,6 +158,28 @@ def test_a_search_from_data_to_page_then_resume_report_audit_predict(nas, tmp_pa
     assert json.loads(out)["flops"] == record["best"]["cost"]["flops"]
 
 
+def test_what_inspect_says_next_is_accepted_where_the_given_splits_are_not(nas, tmp_path):
+    nas("data", "phantom", "--n", 120, "--image-size", 32, "--out", "made")
+    lines = (tmp_path / "made/metadata.csv").read_text().splitlines()
+    rows = [
+        f"{line},{split}" for line, split in zip(lines, ["split", *["train", "validation", "audit", "test"] * 30], strict=True)
+    ]
+    (tmp_path / "made/split.csv").write_text("\n".join(rows))
+    code, _, err = nas("search", "--data", "made/split.csv", "--out", "run")
+    assert (code, "(same patient)" in err, "dealt afresh: --splits fresh" in err) == (2, True, True)
+    code, out, _ = nas("data", "inspect", "made/split.csv", "--image-size", 32, "--json")
+    command = shlex.split(json.loads(out)["next_command"])
+    assert (code, command[:6]) == (0, ["nas", "search", "--data", "made/split.csv", "--splits", "fresh"])
+    code, _, err = nas(
+        *command[1:], "--trials", 1, "--epochs", 1, "--budget", "1M", "--finalists", 1, "--final-seeds", 1, "--out", "run"
+    )
+    assert code == 0, err
+    code, _, err = nas("search", "--out", "run", "--resume", "--splits", "keep")
+    assert (code, "started with splits = 'fresh', but got 'keep'" in err) == (2, True)
+    assert _fill_from_run(asked := {}, tmp_path / "run") is None
+    assert asked["splits"] == "fresh"
+
+
 def test_the_command_line_wins_over_the_configuration_file(nas, tmp_path):
     (tmp_path / "c.toml").write_text(
         'data = "phantom:n=120"\nimage_size = 32\nbudget = "1M"\nepochs = 3\ntrials = 1\nsampler = "random"\nscreen = false\n'
@@ -206,6 +230,31 @@ def test_tools_answer_in_one_json_document(nas, tmp_path):
     assert (code, json.loads(out)["images"]) == (0, 24)
 
 
+@pytest.mark.parametrize("out", ["file", "file/below"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "phantom", "--n", 12, "--image-size", 32),
+        ("data", "inspect", "phantom:n=24", "--image-size", 32),
+        ("search", *TINY),
+        ("benchmark", "--data", "phantom:n=120", "--image-size", 32, "--baselines", "cnn"),
+        ("audit", "--self-test", "--quick"),
+        ("audit", "torch.nn:Identity", "--model-spec", "model.toml", "--data", "phantom:n=24"),
+    ],
+    ids=lambda words: " ".join(map(str, words[:2])),
+)
+def test_a_file_where_the_folder_should_be_is_said_in_one_line(nas, tmp_path, words, out):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "model.toml").write_text(
+        'classes = ["normal", "pneumonia", "covid"]\nimage_size = 32\nchannels = 1\nmean = [0]\nstd = [1]'
+    )
+    code, _, err = nas(*words, "--out", out)
+    assert code == 2
+    last = err.strip().splitlines()[-1]
+    assert last.startswith(f"error: cannot write to {out}")
+    assert last.endswith("a file stands there; choose another --out, or move the file")
+
+
 @pytest.mark.parametrize("kind", ["spaces", "baselines", "samplers", "readers", "audits"])
 def test_lists_name_every_plug_in_with_a_description(nas, kind):
     code, out, _ = nas("list", kind, "--json")
@@ -216,16 +265,16 @@ def test_lists_name_every_plug_in_with_a_description(nas, kind):
 
 
 CONTRACT = {
-    "search": "data classes space prototype budget image-size trials time epochs sampler control objective require pretrained "
+    "search": "data classes splits space prototype budget image-size trials time epochs sampler control objective require pretrained "
     "answer-findings profile storage study workers engine device import seed out resume json",
     "generate": "n budget json",
     "audit": "data image level cross-fit model-spec weights seed device out exit-zero self-test quick json",
-    "benchmark": "data baselines folds seeds epochs image-size recipe pretrained audit survey workers device seed out resume json",
+    "benchmark": "data splits baselines folds seeds epochs image-size recipe pretrained audit survey workers device seed out resume json",
     "report": "verify json",
     "predict": "evidence csv json",
     "cost": "image-size json",
     "export": "format out json",
-    "data inspect": "out json",
+    "data inspect": "classes data-root crop splits import out json",
     "data phantom": "n shortcut out json",
     "worker": "storage study json",
     "list": "json",

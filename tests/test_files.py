@@ -29,8 +29,9 @@ def test_a_write_that_fails_at_any_step_leaves_the_old_file_and_no_litter(tmp_pa
 
 def test_a_directory_that_is_a_file_is_named(tmp_path):
     (tmp_path / "run").write_text("")
-    with pytest.raises(ToolkitError, match="cannot write"):
-        write_bytes(tmp_path / "run" / "x", b"")
+    for path in (tmp_path / "run" / "x", tmp_path / "run" / "deep" / "x"):
+        with pytest.raises(InputError, match=r"cannot write to .*run.*: a file stands there; choose another --out"):
+            write_bytes(path, b"")
 
 
 def test_nan_is_refused_before_anything_is_written(tmp_path):

@@ -52,7 +52,7 @@ def assemble(
         packed_masks=decoded.packed_masks,
         has_mask=(states == store.MASK_FITS) | (states == store.MASK_RESIZED),
         group=group,
-        patient=strings(row.patient for row in kept),
+        patient=strings(row.person for row in kept),
         source=strings(row.source for row in kept),
         view=strings(row.view for row in kept),
         file=strings(row.file or clean(row.image) for row in kept),

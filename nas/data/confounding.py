@@ -12,7 +12,7 @@ from nas.data.dataset import Dataset
 from nas.data.features import NAMES, cross_validated, sample_of_groups, score, trivial_features
 from nas.data.listing import clean
 from nas.records import Metric
-from nas.statistics.ranking import auc
+from nas.statistics.ranking import auc, auc_interval
 
 STRONG_ASSOCIATION = 0.3  # Cramér's V from which a column is called confounded with the class
 STRONG_AREA = 0.75
@@ -54,7 +54,12 @@ def confounding(dataset: Dataset) -> tuple[Metric, list[str]]:
     else:
         note = f"seven trivial features ({', '.join(NAMES)}); chance {1 / len(np.unique(labels)):.2f}"
         metric = score("", found, dataset, chosen, "cross-validated", note)[0]
-    return metric, [*_together(dataset, metric), *_strongest(dataset, features, labels), *_source(dataset), *_columns(dataset)]
+    return metric, [
+        *_together(dataset, metric),
+        *_strongest(dataset, features, labels, group),
+        *_source(dataset),
+        *_columns(dataset),
+    ]
 
 
 def _together(dataset: Dataset, trivial: Metric) -> list[str]:
@@ -69,19 +74,31 @@ def _together(dataset: Dataset, trivial: Metric) -> list[str]:
     ]
 
 
-def _strongest(dataset: Dataset, features: NDArray[np.float64], labels: NDArray[np.int64]) -> list[str]:
-    """The three single features that tell one class from the rest best, each with that class, where they do."""
+def _strongest(
+    dataset: Dataset, features: NDArray[np.float64], labels: NDArray[np.int64], group: NDArray[np.str_]
+) -> list[str]:
+    """The three single features that tell one class from the rest best, each with that class, where they do.
+
+    The best of many is high by chance: the intervals are widened (Bonferroni) to hold for all comparisons at once, and one that
+    contains 0.5 says nothing.
+    """
+    classes = np.unique(labels)
+    sides = classes if len(classes) > 2 else classes[1:]  # of two classes, one told apart is both
+    if not len(sides) or len(np.unique(group)) < 2:
+        return []
+    level = 1 - 0.05 / (len(NAMES) * len(sides))
     best: dict[str, tuple[float, str]] = {}
-    for c in np.unique(labels):
+    for c in sides:
         positive = labels == c
-        if positive.all():
-            return []
         for name, values in zip(NAMES, features.T, strict=True):
-            area = auc(values, positive)
-            best[name] = max(best.get(name, (0.0, "")), (max(area, 1 - area), clean(dataset.classes[c])))
-    strong = sorted(((area, name, label) for name, (area, label) in best.items() if area >= STRONG_AREA), reverse=True)[:3]
-    told = "; ".join(f"{name} tells {label} from the rest (AUC {area:.2f})" for area, name, label in strong)
-    return [f"by itself, {told}"] if told else []
+            turned = values if auc(values, positive) >= 0.5 else -values
+            area, interval = auc(turned, positive), auc_interval(turned, positive, group, level)
+            told = f"{name} tells {clean(dataset.classes[c])} from the rest (AUC {area:.2f} [{interval.low:.2f}, {interval.high:.2f}])"
+            if area >= STRONG_AREA and interval.low > 0.5:
+                best[name] = max(best.get(name, (0.0, "")), (area, told))
+    strong = "; ".join(told for _, told in sorted(best.values(), reverse=True)[:3])
+    size = f"n = {len(labels)} images, {len(np.unique(group))} groups; 95 % intervals for all {len(NAMES) * len(sides)} comparisons at once"
+    return [f"by itself, {strong}; {size}"] if strong else []
 
 
 def _source(dataset: Dataset) -> list[str]:

@@ -14,7 +14,6 @@ from search_spaces.errors import InputError
 
 Indices = NDArray[np.int64]
 Strings = NDArray[np.str_]
-SPEC_JOIN = " + "  # between several specs in ``Dataset.spec``
 _COLUMNS = (
     "images", "labels", "packed_masks", "has_mask", "group", "patient", "source", "view", "file", "split", "native_size",
 )  # fmt: skip
@@ -31,12 +30,13 @@ class Dataset:
         packed_masks: uint8 (N, ceil(H·W/8)), lungs bit-packed by ``np.packbits``; all zero where there is no mask.
         has_mask: bool (N,).
         group: str (N,), union of patients and duplicate clusters: what splits and intervals respect.
-        patient, source, view, file: str (N,); an unknown view is "".
+        patient: str (N,), the same for two images exactly if they are known to show one person; "" is unknown.
+        source, view, file: str (N,); an unknown view is "".
         split: str (N,), "train" / "validation" / "audit" / "test" as the data set brings it, or "".
         metadata: further columns, each (N,).
         native_size: int64 (N, 2), height and width before resizing.
         truth: further pixel maps that a generator knows ("lesion", "marker", …), each bit-packed like the masks.
-        spec: what the user asked for; ``skipped`` counts unreadable or excluded files by reason.
+        spec: what the user asked for, in words; ``specs``: the same, one by one, to load them again; ``skipped`` counts unreadable or excluded files by reason.
         selection: the words that select the same classes again (``abnormal=covid+pneumonia``): ``load(…, classes=selection)``.
         preprocessing: how the images were made square; stored with every model that is trained on them.
     """
@@ -60,6 +60,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
     selection: tuple[str, ...] = ()
+    specs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -79,19 +80,25 @@ class Dataset:
         return len(self.labels)
 
     @property
+    def asked(self) -> tuple[str, ...]:
+        """The data specs one by one."""
+        return self.specs or (self.spec,)
+
+    @property
     def image_size(self) -> int:
         """Pixels a side."""
         return int(self.images.shape[2])
 
     def masks(self, indices: Indices | slice | None = None) -> NDArray[np.bool_]:
         """Lung masks, bool (n, H, W), of the given images (all by default)."""
-        return self._unpack(self.packed_masks, indices)
+        return self.unpacked(self.packed_masks, indices)
 
     def truth_maps(self, name: str, indices: Indices | slice | None = None) -> NDArray[np.bool_]:
         """A generator-known pixel map, bool (n, H, W), for example ``"lesion"``."""
-        return self._unpack(self.truth[name], indices)
+        return self.unpacked(self.truth[name], indices)
 
-    def _unpack(self, packed: NDArray[np.uint8], indices: Indices | slice | None) -> NDArray[np.bool_]:
+    def unpacked(self, packed: NDArray[np.uint8], indices: Indices | slice | None = None) -> NDArray[np.bool_]:
+        """Maps that are packed like the masks, bool (n, H, W)."""
         rows = packed if indices is None else packed[indices]
         height, width = self.images.shape[2:]
         return np.unpackbits(rows, axis=1, count=height * width).reshape(-1, height, width).astype(bool)

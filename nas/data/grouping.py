@@ -21,13 +21,13 @@ def group_rows(rows: list[Row], decoded: Decoded) -> tuple[Strings, Strings, lis
         pictures.join(i, j)
     people = Clusters(len(rows))
     people.join_equal(("group", row.group) if row.group else None for row in rows)
-    people.join_equal((row.source, row.patient) if row.patient else None for row in rows)
+    people.join_equal(row.person or None for row in rows)
     before = len(set(people.labels().tolist()))
     roots = pictures.labels()
     people.join_equal(roots.tolist())
     after = people.labels()
     sizes = np.bincount(roots, minlength=len(rows))[roots]
-    notes = []
+    notes = _travellers(rows)
     if (sizes > 1).any():
         notes.append(
             f"{int((sizes > 1).sum())} images are duplicates or near-duplicates of another ({len(set(roots[sizes > 1].tolist()))} clusters); "
@@ -35,6 +35,21 @@ def group_rows(rows: list[Row], decoded: Decoded) -> tuple[Strings, Strings, lis
         )
     cluster = np.where(sizes > 1, np.char.add("d", roots.astype(np.str_)), "").astype(np.str_)
     return _group_names(rows, after), cluster, notes
+
+
+def _travellers(rows: list[Row]) -> list[str]:
+    """A note where ids of patients occur in several sources: people who were imaged twice, or numbers that were given twice."""
+    sources: dict[str, set[str]] = {}
+    for row in rows:
+        if row.patient:
+            sources.setdefault(row.person, set()).add(row.source)
+    several = sum(len(seen) > 1 for seen in sources.values())
+    if not several:
+        return []
+    return [
+        f"{several} patients' ids occur in several sources and count as one person each; where numbers start anew in each source, "
+        "write the source into the id"
+    ]
 
 
 def _group_names(rows: list[Row], roots: NDArray[np.int64]) -> Strings:

@@ -36,6 +36,9 @@ class Row:
         image: the file, or a row of an array archive.
         label: the class as the data set spells it.
         mask: lung mask file, of any size, or None.
+        patient: whose image it is, under an id that means one person throughout ``scope``.
+        scope: within what patients' ids are unique; "": the listing. A person may visit several sources (scanners, wards), so
+            a reader names the source here only where its numbering starts anew in each.
         split: the part that the data set puts it in, in any usual spelling.
         invert: the data set declares that bright means air (MONOCHROME1); pixels are inverted after decoding.
         file: what the image is called in tables; the path by default.
@@ -54,6 +57,12 @@ class Row:
     file: str = ""
     native_size: tuple[int, int] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    scope: str = ""
+
+    @property
+    def person(self) -> str:
+        """The patient's id with its scope: equal for two rows exactly if they name the same person; "" where none is known."""
+        return f"{self.scope}/{self.patient}" if self.patient and self.scope else self.patient
 
 
 @dataclass
@@ -115,13 +124,18 @@ def _resolved(path: Path) -> Path:
         raise InputError(f"{clean(path)!r} cannot be followed ({error}); correct the link or name") from error
 
 
-def tagged(listing: Listing, reader: str) -> Listing:
-    """The listing with the reader's name as part of source and group, for joining several data sets."""
+def tagged(listing: Listing, tag: str) -> Listing:
+    """The listing with a tag as part of source, group and scope, for joining several data sets: each knows its own people only."""
     rows = [
-        replace(row, source=f"{reader}:{row.source}", group=f"{reader}:{row.group}" if row.group else "")
+        replace(
+            row,
+            source=f"{tag}:{row.source}",
+            group=f"{tag}:{row.group}" if row.group else "",
+            scope=":".join(filter(None, (tag, row.scope))),
+        )
         for row in listing.rows
     ]
-    return Listing(rows, listing.skipped, [f"{reader}: {note}" for note in listing.notes])
+    return Listing(rows, listing.skipped, [f"{tag}: {note}" for note in listing.notes])
 
 
 def joined(listings: Iterable[Listing]) -> Listing:

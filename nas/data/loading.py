@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from nas.data import cache as store
 from nas.data.assembly import assemble
-from nas.data.dataset import SPEC_JOIN, Dataset
+from nas.data.dataset import Dataset, pack_masks
 from nas.data.decoding import Progress, decode
 from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, tagged
 from nas.data.preprocessing import Preprocessing
@@ -40,7 +41,7 @@ def load(
 
     Args:
         spec: ``phantom``, ``phantom:n=600,shortcut=marker@0.8``, ``READER:PATH`` or a bare path; of several, the reader's name becomes
-            part of every source.
+            part of every source, with a number where one reader reads several.
         classes: which labels are learnt, in logit order, ``"covid,pneumonia,normal"``, or merged, ``"abnormal=covid+pneumonia,normal"``;
             all by default, the healthy class first.
         image_size: pixels a side.
@@ -70,12 +71,14 @@ def load(
         index = {normal_form(name): i for i, name in enumerate(names)}
     found = [_relabelled(data, names, index, one.reader.name if several else "") for one, data in generated]
     if listings:
-        whole = joined(tagged(listing, one.reader.name) if several else listing for one, listing in listings)
+        tags = _tags([one.reader.name for one, _ in listings])
+        whole = joined(tagged(listing, tag) if several else listing for tag, (_, listing) in zip(tags, listings, strict=True))
         found.append(_from_listing(whole, names, index, settings, folder, progress, lenient))
     data = found[0] if len(found) == 1 else _concatenated(found)
     notes = tuple(one.recognised for one in specs if one.recognised)
-    text = SPEC_JOIN.join(one.text for one in specs)
-    data = _with(data, spec=clean(text), notes=notes + data.notes, preprocessing=settings, selection=spelled(names, index))
+    asked = tuple(one.text for one in specs)
+    data = _with(data, spec=clean(" + ".join(asked)), specs=asked, notes=notes + data.notes)
+    data = _with(data, preprocessing=settings, selection=spelled(names, index))
     if not lenient:
         _check_classes(data)
     return data
@@ -83,7 +86,23 @@ def load(
 
 def _generate(spec: Spec, settings: Preprocessing) -> Dataset:
     assert spec.reader.generate is not None
-    return spec.reader.generate(spec.argument, settings.image_size)
+    data = spec.reader.generate(spec.argument, settings.image_size)
+    return data if settings.crop == "none" else _cropped(data, settings)
+
+
+def _cropped(data: Dataset, settings: Preprocessing) -> Dataset:
+    """Generated images as files of these pixels would be read: cropped, with their masks and maps, and scaled back."""
+
+    def cropped(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        pixels = data.unpacked(packed).astype(np.uint8) * np.uint8(255)
+        return pack_masks(np.stack([settings.mask(Image.fromarray(one)) for one in pixels]))
+
+    return replace(
+        data,
+        images=np.stack([settings.pixels(Image.fromarray(image)) for image in data.images[:, 0]])[:, None],
+        packed_masks=cropped(data.packed_masks),
+        truth={name: cropped(packed) for name, packed in data.truth.items()},
+    )
 
 
 def _listing(spec: Spec, root: Path | None) -> Listing:
@@ -95,6 +114,15 @@ def _listing(spec: Spec, root: Path | None) -> Listing:
     if root is not None:
         pinned(listing, root)
     return listing
+
+
+def _tags(names: list[str]) -> list[str]:
+    """What tells data sets that are read from disk apart: the reader's name, numbered where several are of one reader.
+
+    Two sets may call their files, sources and patients alike. What is generated needs no number: a phantom of the same seed is the
+    same person, in the same hospital.
+    """
+    return [name if names.count(name) == 1 else f"{name}:{names[: i + 1].count(name)}" for i, name in enumerate(names)]
 
 
 def _with(data: Dataset, **changes: Any) -> Dataset:

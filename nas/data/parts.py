@@ -17,6 +17,7 @@ SMALL = {"train": 0.55, "validation": 0.15, "audit": 0.15, "test": 0.15}
 LARGE = {"train": 0.70, "validation": 0.10, "audit": 0.10, "test": 0.10}  # from 10,000 images: a tenth is plenty to decide on
 LARGE_FROM = 10_000
 _SHOWN = 5
+_REMEDY = "correct the splits that the data set brings, or have all images dealt afresh: --splits fresh"
 
 
 class LeakageError(InputError):
@@ -43,10 +44,11 @@ def make_parts(
     Args:
         seed: order in which equal groups are dealt.
         fractions: part → share, for the parts that are not brought; by default ``default_fractions``.
-        keep_splits: False deals all images afresh.
+        keep_splits: False deals all images afresh (``--splits fresh``).
 
     Raises:
-        InputError: fractions that are no shares; a class with fewer groups than parts to deal them to.
+        InputError: fractions that are no shares; a class with fewer groups than parts to deal them to; brought splits that leave
+            a part empty.
     """
     shares = _shares(dataset, fractions)
     split = dataset.split if keep_splits else np.full(len(dataset), "")
@@ -65,8 +67,11 @@ def make_parts(
         weights = np.array([shares[name] for name in targets])
         dealt = _deal(dataset, pool, group, weights / weights.sum(), np.random.default_rng(seed))
         part[pool] = np.array([PARTS.index(name) for name in targets])[dealt]
-    train, validation, audit, test = (np.nonzero(part == i)[0].astype(np.int64) for i in range(4))
-    return Parts(train=train, validation=validation, audit=audit, test=test)
+    found = {name: np.nonzero(part == i)[0].astype(np.int64) for i, name in enumerate(PARTS)}
+    empty = [name for name, indices in found.items() if not len(indices)]
+    if empty:
+        raise InputError(f"no image is left for {', '.join(empty)}; {_REMEDY}")
+    return Parts(**found)
 
 
 def _shares(dataset: Dataset, fractions: Mapping[str, float] | None) -> dict[str, float]:
@@ -135,28 +140,25 @@ def _strata(dataset: Dataset, pool: Indices) -> NDArray[np.int64]:
 def check_leaks(dataset: Dataset, parts: Parts) -> None:
     """Raise ``LeakageError`` when an image, group, patient or picture stands in more than one part.
 
-    Patients are compared within their source; pictures by the hash of their pixels.
+    Patients are compared by their ids, whatever their source; pictures by the hash of their pixels.
     """
     part = np.full(len(dataset), -1, dtype=np.int64)
-    pairs: list[tuple[str, str, str]] = []
+    found: dict[tuple[int, int], str] = {}  # of several reasons, a pair is told the first
     for number, (_, indices) in enumerate(parts.items()):
-        twice = indices[part[indices] >= 0]
-        pairs += [(str(dataset.file[i]), str(dataset.file[i]), "same image") for i in twice]
+        found.update({(i, i): "same image" for i in indices[part[indices] >= 0].tolist()})
         part[indices] = number
-    patients = [f"{s}\x1f{p}" if p else "" for s, p in zip(dataset.source.tolist(), dataset.patient.tolist(), strict=True)]
     for keys, reason in (
-        (dataset.image_hashes.tolist(), "same pixels"),
-        (patients, "same patient"),
-        (dataset.group.tolist(), "same group"),
+        (dataset.image_hashes, "same pixels"),
+        (dataset.metadata.get("duplicate_cluster", np.array([])), "near-duplicates"),
+        (dataset.patient, "same patient"),
+        (dataset.group, "same group"),
     ):
-        pairs += [(str(dataset.file[i]), str(dataset.file[j]), reason) for i, j in _crossing(keys, part)]
+        found = {**dict.fromkeys(_crossing(keys.tolist(), part), reason), **found}
+    pairs = [(str(dataset.file[i]), str(dataset.file[j]), found[i, j]) for i, j in sorted(found)]
     if pairs:
         shown = "; ".join(f"{a} and {b} ({reason})" for a, b, reason in pairs[:_SHOWN])
         more = f"; and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
-        raise LeakageError(
-            f"{len(pairs)} pairs of images leak between parts: {shown}{more}; correct the data set's splits, or have them dealt afresh (keep_splits=False)",
-            pairs,
-        )
+        raise LeakageError(f"{len(pairs)} pairs of images leak between parts: {shown}{more}; {_REMEDY}", pairs)
 
 
 def _crossing(keys: Sequence[str], part: NDArray[np.int64]) -> list[tuple[int, int]]:

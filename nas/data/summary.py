@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.confounding import confounding, source_association
-from nas.data.dataset import SPEC_JOIN, Dataset, Parts
+from nas.data.dataset import Dataset, Parts
 from nas.data.listing import clean
+from nas.data.parts import LeakageError, check_leaks
 from nas.records import DataSummary
 
 TINY_GROUPS = 50  # below this a class cannot be audited
@@ -19,7 +20,8 @@ _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=
 
 
 def summarise(dataset: Dataset, parts: Parts | None = None) -> DataSummary:
-    """Count classes, sources, masks, sizes and groups; measure confounding; warn in sentences; say what to run next."""
+    """Count classes, sources, masks, sizes and groups; measure confounding; warn in sentences; say what to run next on data
+    that were split."""
     trivial, confounded = confounding(dataset)
     warnings = [
         *dataset.notes,
@@ -30,7 +32,7 @@ def summarise(dataset: Dataset, parts: Parts | None = None) -> DataSummary:
         *(_part_warnings(dataset, parts) if parts is not None else ()),
     ]
     return DataSummary(
-        spec=tuple(dataset.spec.split(SPEC_JOIN)),
+        spec=dataset.asked,
         fingerprint=dataset.fingerprint,
         images=len(dataset),
         groups=len(np.unique(dataset.group)),
@@ -46,7 +48,7 @@ def summarise(dataset: Dataset, parts: Parts | None = None) -> DataSummary:
         native_sizes=_native_sizes(dataset),
         masks_per_class=_per_class(dataset, np.nonzero(dataset.has_mask)[0]),
         source_association=source_association(dataset),
-        next_command=next_command(dataset),
+        next_command=next_command(dataset) if parts is not None else "",
     )
 
 
@@ -152,20 +154,14 @@ def _part_warnings(dataset: Dataset, parts: Parts) -> list[str]:
         few = [f"{count} of {clean(label)!r}" for label, count in _per_class(dataset, indices).items() if count < 10]
         if few:
             found.append(f"part {name} has only {', '.join(few)}; intervals of figures on it will be wide")
-    cluster = dataset.metadata.get("duplicate_cluster")
-    if cluster is not None:
-        part = np.full(len(dataset), -1)
-        for number, (_, indices) in enumerate(parts.items()):
-            part[indices] = number
-        crossing = sum(len(np.unique(part[(cluster == name) & (part >= 0)])) > 1 for name in np.unique(cluster[cluster != ""]))
-        if crossing:
-            found.append(
-                f"{crossing} clusters of near-duplicates cross the splits that the data set brings; its test score is optimistic"
-            )
+    try:
+        check_leaks(dataset, parts)
+    except LeakageError as error:
+        found.append(f"pictures or people cross the splits that the data set brings, and a search refuses them: {error}")
     return found
 
 
-def next_command(dataset: Dataset) -> str:
-    """The command that makes sense after looking at this data."""
-    data = " ".join(f"--data {shlex.quote(part)}" for part in dataset.spec.split(SPEC_JOIN)) if dataset.spec else ""
-    return f"nas search {data} --budget 40M --image-size {dataset.image_size}".replace("  ", " ")
+def next_command(dataset: Dataset, *options: str) -> str:
+    """The command that makes sense after looking at this data with the given options."""
+    data = [word for spec in filter(None, dataset.asked) for word in ("--data", spec)]
+    return shlex.join(["nas", "search", *data, *options, "--budget", "40M", "--image-size", str(dataset.image_size)])

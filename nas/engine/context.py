@@ -88,7 +88,7 @@ class Context:
         if directory.parts.exists():
             parts = parts_from_json(dataset, read_json(directory.parts))
         else:
-            parts = make_parts(dataset, seed=settings.seed)
+            parts = make_parts(dataset, seed=settings.seed, keep_splits=settings.splits == "keep")
             write_json(directory.parts, parts_to_json(dataset, parts))
         check_leaks(dataset, parts)
         fingerprint = dataset.fingerprint  # of what was brought: segmented masks follow from it

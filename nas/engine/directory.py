@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from nas.engine.settings import explain
-from nas.files import read_json, sha256, understanding, write_json
+from nas.files import make_folder, read_json, sha256, understanding, write_json
 from nas.records import CandidateRecord, Record, SearchRecord
 from search_spaces.errors import InputError, ToolkitError
 
@@ -80,11 +80,11 @@ class RunDirectory:
         """Hold the run's lock: two searches in one directory would mix their studies.
 
         Raises:
-            InputError: another process holds it.
+            InputError: another process holds it, or a file stands in its place.
             ToolkitError: the directory cannot be made or written.
         """
+        make_folder(self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
             raise ToolkitError(f"cannot write to {self.path}: {error.strerror}; choose another --out") from error

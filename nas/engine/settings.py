@@ -29,6 +29,7 @@ class SearchSettings(BaseModel):
     classes: tuple[str, ...] | None = None
     data_root: str | None = None
     crop: str = "none"
+    splits: Literal["keep", "fresh"] = "keep"  # the parts that the data bring
     space: str = "pepx"
     prototype: dict[str, Any] | None = None  # architecture JSON that the search starts from
     budget: str = "8M"

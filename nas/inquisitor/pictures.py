@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from nas.files import make_folder
 from nas.records import Picture
 
 _OUTLINE = "#35b6ff"
@@ -94,5 +95,5 @@ def draw_gallery(panels: Sequence[Panel], directory: Path) -> Picture:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     figure.savefig(path, dpi=110, metadata={"Software": None})

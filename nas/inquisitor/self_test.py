@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from nas.data.dataset import Dataset
-from nas.files import write_json
+from nas.files import make_folder, write_json
 from nas.inquisitor.attribution.localisation import mass_outside
 from nas.inquisitor.attribution.methods import METHODS
 from nas.inquisitor.audit import audit_model
@@ -111,6 +111,8 @@ def self_test(
     """
     if out is not None and (out.is_dir() or not out.suffix):
         out = out / "self_test.jsonl"
+    if out is not None:
+        make_folder(out.parent)
     rows = read_rows([out]) if out else []
     done = {row["key"] for row in rows}
     wanted = [plant for plant in plants(quick)[shard[0] :: shard[1]] if plant.key not in done][:limit]
@@ -125,7 +127,6 @@ def self_test(
 
 def _append(path: Path, row: Row) -> None:
     """Add a line; what a kill left of the line before is closed first, so that it spoils nothing else."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     cut = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
     with path.open("a", encoding="utf-8") as file:
         file.write(("\n" if cut else "") + json.dumps(row) + "\n")

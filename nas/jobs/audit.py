@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nas.files import write_json
+from nas.files import make_folder, write_json
 from nas.records import AuditRecord
 from nas.versions import toolkit_version, versions
 from search_spaces.errors import InputError
@@ -70,6 +70,9 @@ def audit(
         raise InputError(
             f"the model's classes {list(names)} differ from the data's {list(dataset.classes)}; choose and order them with --classes {','.join(names)}"
         )
+    pictures = None if out is None else Path(out) / "pictures"
+    if pictures is not None:
+        make_folder(pictures)  # an audit takes long: a place that cannot be written to is said before it
     indices = unseen(dataset, loaded.training_hashes) if cross_fit is None else np.arange(len(dataset))
     dataset = with_masks(dataset, indices)
     where = resolve_device(device)
@@ -80,7 +83,6 @@ def audit(
         network, logits = cross_fitted(
             loaded, dataset, training_of(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress
         )
-    pictures = None if out is None else Path(out) / "pictures"
     finding = audit_model(
         network, dataset, indices, level=level, seed=seed, device=where, pictures_dir=pictures, progress=progress
     )

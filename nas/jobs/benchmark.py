@@ -91,7 +91,7 @@ def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], res
         asked["baselines"] = baselines_asked("all" if baselines is None else baselines)
     if data is not None:
         given = _dataset(data)
-        asked["data"] = given.spec.split(" + ") if given is not None else ([data] if isinstance(data, str) else list(data))
+        asked["data"] = list(given.asked) if given is not None else ([data] if isinstance(data, str) else list(data))
         asked.setdefault("image_size", given.image_size) if given is not None else None
     for path in [] if resume else paths:
         _fill_from_run(asked, Path(path))
@@ -106,7 +106,7 @@ def _fill_from_run(asked: dict[str, Any], path: Path) -> None:
     if run is None:
         return
     stored = read_json(run / "settings.json")
-    for key in ("data", "classes", "data_root", "image_size", "crop"):
+    for key in ("data", "classes", "data_root", "image_size", "crop", "splits"):
         if stored.get(key) is not None:
             asked.setdefault(key, stored[key])
     asked["imports"] = tuple(dict.fromkeys((*asked.get("imports", ()), *stored.get("imports", ()))))

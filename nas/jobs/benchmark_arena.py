@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.data import check_leaks, load, make_parts
+from nas.data import check_leaks, load, make_parts, parts_from_json
 from nas.data.dataset import Dataset, Parts
 from nas.files import read_json
 from nas.jobs.benchmark_entrants import Entrant, entrants
@@ -102,7 +103,7 @@ def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, 
         else:
             found[str(run)] = parts
     if not found:
-        return make_parts(dataset, seed=settings.seed), tuple(notes)
+        return make_parts(dataset, seed=settings.seed, keep_splits=settings.splits == "keep"), tuple(notes)
     first, *others = found.items()
     for name, parts in others:
         if any(
@@ -147,7 +148,11 @@ def parts_by_file(stored: Any, dataset: Dataset) -> Parts | None:
         return None
     files = dataset.file.tolist()
     position = {file: index for index, file in enumerate(files)}
-    if len(position) != len(files) or any(file not in position for names in named.values() for file in names):
+    if len(position) != len(files):  # joined sets call files alike: pixels tell them apart, at the image size of the search
+        with suppress(InputError):
+            return parts_from_json(dataset, stored)
+        return None
+    if any(file not in position for names in named.values() for file in names):
         return None
     try:
         return Parts(**{part: np.array([position[file] for file in names], dtype=np.int64) for part, names in named.items()})

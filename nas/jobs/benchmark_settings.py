@@ -27,6 +27,7 @@ class BenchmarkSettings(BaseModel):
     classes: tuple[str, ...] | None = None
     data_root: str | None = None
     crop: str = "none"
+    splits: Literal["keep", "fresh"] = "keep"  # the parts that the data bring, where no run that competes has split them
     baselines: tuple[str, ...] = ()
     folds: int = Field(5, ge=2, le=50)
     seeds: int = Field(1, ge=1, le=100)

@@ -67,7 +67,7 @@ def _covidx(base: Path) -> Layout:
     write = _pictures()
     lines = {
         "train": ["1 a.png normal rsna", "1 b.png normal rnsa", "COVID 7 C(7).png COVID-19 sirm", "COVID 8 C(8).png COVID-19 sirm",
-                  "9 d.jpg pneumonia cohen", "9 e.jpg pneumonia cohen", "", "rubbish"],
+                  "1 d.jpg pneumonia cohen", "1 e.jpg pneumonia cohen", "", "rubbish"],
         "test": ["2 f.png normal", "3 g.png pneumonia", "../x ../../x.png normal rsna"],
     }  # fmt: skip
     for split, rows in lines.items():
@@ -197,7 +197,8 @@ def _nih14(base: Path) -> Layout:
 
 def _dicom(base: Path) -> Layout:
     for i in range(4):
-        save_dicom(base / "normal" / f"n{i}.dcm", picture(i), PatientID=f"Doe{i // 2}", Manufacturer="Maker")
+        maker = ("Maker", "Other")[i % 2]  # the same people on both machines
+        save_dicom(base / "normal" / f"n{i}.dcm", picture(i), PatientID=f"Doe{i // 2}", Manufacturer=maker)
         save_dicom(
             base / "covid" / f"c{i}", picture(10 + i), PatientID=f"Roe{i}", Manufacturer="Maker", BurnedInAnnotation="YES"
         )
@@ -205,7 +206,7 @@ def _dicom(base: Path) -> Layout:
     save_dicom(base / "covid" / "film.dcm", np.stack([picture(31)] * 2), NumberOfFrames=2)
     (base / "covid" / "report.txt").write_text("text")
     skipped = {"modality CT": 1, "several frames": 1, "not DICOM, or damaged": 1}
-    return Layout("dicom", base, {"normal": 4, "covid": 4}, 6, {"Maker"}, 0, {}, skipped)
+    return Layout("dicom", base, {"normal": 4, "covid": 4}, 6, {"Maker", "Other"}, 0, {}, skipped)
 
 
 def _mendeley(base: Path) -> Layout:

@@ -25,12 +25,12 @@ def test_table_becomes_the_in_memory_form(table):
     assert found.preprocessing == data.Preprocessing(image_size=32)
 
 
-def test_patients_count_within_their_source_and_given_groups_join_them(table):
-    path = table(12, patient=lambda i: f"p{i // 4}", source=lambda i: "ab"[i % 2], group=lambda i: "" if i else "g")
+def test_a_patient_of_several_sources_is_one_person_and_given_groups_join_patients(table):
+    path = table(12, patient=lambda i: f"p{i // 4}", source=lambda i: "ab"[i % 2], group=lambda i: "g" if i in (0, 4) else "")
     found = data.load(str(path), image_size=32)
-    assert len(set(found.group)) == 6
-    assert found.group[0] == found.group[2] == "g"
-    assert found.group[1] != found.group[0]
+    assert [len(set(found.group[i : i + 4])) for i in (0, 4, 8)] == [1, 1, 1]
+    assert found.group[0] == found.group[7] == "g" != found.group[8]
+    assert any("3 patients' ids occur in several sources and count as one person each" in note for note in found.notes)
 
 
 def test_unreadable_images_are_counted_and_listed(table, tmp_path: Path):
@@ -118,6 +118,19 @@ def test_several_specs_carry_their_readers_name(table, tmp_path: Path):
     assert len(set(found.group)) == 12  # the folder's images are the table's: same pixels, same group
 
 
+def test_joined_sets_of_one_reader_share_no_source_patient_or_group(table, tmp_path: Path):
+    text = table(24, patient=lambda i: i % 8 // 2, group=lambda i: "g" if i % 8 < 2 else "").read_text().splitlines()
+    for site in range(3):
+        (tmp_path / f"site{site}").mkdir()
+        rows = [text[0], *(f"../{line}" for line in text[1 + 8 * site : 9 + 8 * site])]
+        (tmp_path / f"site{site}/metadata.csv").write_text("\n".join(rows))
+    found = data.load([str(tmp_path / f"site{site}") for site in range(3)], image_size=32)
+    assert sorted(set(found.source)) == ["table:1:metadata", "table:2:metadata", "table:3:metadata"]
+    assert len(set(found.group)) == len(set(found.patient)) == 12
+    alone = data.load(str(tmp_path / "site0"), image_size=32)
+    assert (set(alone.source), set(alone.patient)) == ({"metadata"}, set("0123"))
+
+
 def test_phantom_and_files_are_joined(table):
     path = table(12, source=lambda i: "here")
     found = data.load(["phantom:n=24,seed=1", f"table:{path}"], classes="normal,covid", image_size=32)
@@ -129,6 +142,19 @@ def test_phantom_and_files_are_joined(table):
     assert found.truth["lesion"].shape == found.packed_masks.shape
     assert not found.truth_maps("lesion", np.array([len(found) - 1])).any()
     assert found.spec == f"phantom:n=24,seed=1 + table:{path}"
+
+
+def test_a_phantom_has_the_size_and_the_crop_that_are_asked_for():
+    whole = data.load("phantom:n=6,image_size=64", image_size=64)
+    assert data.load("phantom:n=6", image_size=64).fingerprint == whole.fingerprint
+    with pytest.raises(InputError, match="image_size=64 differs from the image size that is asked for, 32; leave"):
+        data.load("phantom:n=6,image_size=64", image_size=32)
+    cropped = data.load("phantom:n=6", image_size=64, crop="top=0.5")
+    assert cropped.preprocessing.crop == "top=0.5"
+    lower = whole.images[:, :, 32:].repeat(2, axis=2).astype(int)
+    assert np.abs(cropped.images - lower).mean() < 5 < np.abs(cropped.images - whole.images.astype(int)).mean()
+    assert (cropped.masks() == whole.masks()[:, 32:].repeat(2, axis=1)).mean() > 0.98
+    assert set(cropped.truth) == set(whole.truth)
 
 
 def test_root_pins_every_file(table, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,16 @@ def test_images_without_split_follow_their_group():
     assert {0, 60, 120, 180} <= set(parts.test.tolist())
 
 
+@pytest.mark.parametrize(
+    ("brought", "empty"), [(["test"], "train, validation, audit"), (["validation", "test"], "train, audit")]
+)
+def test_splits_that_leave_a_part_empty_are_refused(brought: list[str], empty: str):
+    found = make(split=[brought[i % len(brought)] for i in range(240)])
+    with pytest.raises(InputError, match=f"no image is left for {empty}; correct the splits .* dealt afresh: --splits fresh"):
+        data.make_parts(found)
+    assert all(len(indices) for _, indices in data.make_parts(found, keep_splits=False).items())
+
+
 def test_leaks_name_the_pair():
     found = make(groups=60)
     parts = data.Parts(*(np.arange(start, 240, 4) for start in range(4)))
@@ -90,12 +101,19 @@ def test_leaks_name_the_pair():
     assert error.value.exit_code == 2
 
 
+def test_a_patient_in_two_parts_is_a_leak_whatever_the_source():
+    found = make()
+    patient = np.where(np.arange(240) % 60 == 7, "p7", "")
+    parts = data.Parts(np.arange(60), np.arange(60, 120), np.arange(120, 180), np.arange(180, 240))
+    with pytest.raises(data.LeakageError, match=r"67.png .same patient") as error:
+        data.check_leaks(replace(found, patient=patient, source=found.group), parts)
+    assert [pair[2] for pair in error.value.pairs] == ["same patient"] * 3
+
+
 def test_same_bytes_across_parts_are_a_leak():
     found = make()
     images = found.images.copy()
     images[200] = images[3]
-    from dataclasses import replace
-
     found = replace(found, images=images)
     parts = data.Parts(np.arange(60), np.arange(60, 120), np.arange(120, 180), np.arange(180, 240))
     with pytest.raises(data.LeakageError, match=r"3.png and 200.png .same pixels"):

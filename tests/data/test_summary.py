@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import nas.data as data
 from nas.data.confounding import association, confounding
 from nas.data.controls import border_only, outline_only
 from nas.data.features import NAMES, boosted_trees, trivial_features
+from nas.statistics.ranking import auc
 from search_spaces.errors import InputError
 
 
@@ -81,6 +83,21 @@ def test_a_summary_adds_up_and_names_the_confounding():
     ):
         assert words in text
     assert summary.next_command.startswith("nas search --data 'table:some set.csv' --budget")
+    assert data.summarise(found).next_command == ""  # not split
+
+
+def test_a_single_feature_is_named_with_n_and_an_interval_that_allows_for_the_choice():
+    (told,) = [text for text in data.summarise(make(leak=0.9)).warnings if text.startswith("by itself, ")]
+    low, high = map(float, re.search(r"bright border tells covid from the rest \(AUC 0.9\d \[(.*?), (.*?)\]\)", told).groups())
+    assert 0.8 < low < 0.95 < high < 1
+    assert told.endswith("n = 200 images, 150 groups; 95 % intervals for all 7 comparisons at once")
+
+
+def test_the_best_of_many_features_of_few_images_says_nothing():
+    few = [make(6, seed=seed) for seed in range(20)]
+    areas = [[auc(values, found.labels == 1) for values in trivial_features(found).T] for found in few]
+    assert sum(max(max(area, 1 - area) for area in each) >= 0.75 for each in areas) > 10  # by chance
+    assert not any("by itself" in warning for found in few for warning in data.summarise(found).warnings)
 
 
 def test_honest_data_are_not_called_confounded():
@@ -118,13 +135,17 @@ def test_twins_of_two_classes_are_said(table, tmp_path: Path):
     assert any("1 duplicate images carry another class than their twin" in warning for warning in summary.warnings)
 
 
-def test_near_duplicates_across_brought_splits_are_warned_of_not_refused(table, tmp_path: Path):
+def test_near_duplicates_across_brought_splits_are_warned_of_with_the_remedy(table, tmp_path: Path):
     path = table(60, split=lambda i: "test" if i % 4 > 1 else "train")
     image = Image.open(tmp_path / "images/000.png")
     image.point(lambda v: min(255, int(v * 1.05))).save(tmp_path / "images/002.png")
     found = data.load(str(path), image_size=32)
     parts = data.make_parts(found)
-    assert any("cross the splits" in warning for warning in data.summarise(found, parts).warnings)
+    (warning,) = [text for text in data.summarise(found, parts).warnings if "cross the splits" in text]
+    assert "images/000.png and images/002.png (near-duplicates)" in warning
+    assert "dealt afresh: --splits fresh" in warning
+    fresh = data.make_parts(found, keep_splits=False)
+    assert not any("cross the splits" in text for text in data.summarise(found, fresh).warnings)
 
 
 def test_association():

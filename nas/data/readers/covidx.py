@@ -111,9 +111,9 @@ def _read_file(listing: Listing, base: Path, file: Path) -> None:
         if image is None:
             listing.skipped["file name leaves the data set"] += 1
             continue
-        # sirm numbers images, not people: its ids group nothing
-        known = "" if source == "sirm" else patient
-        row = Row(image=image, label=label, patient=known, source=source or "covidx", split=split, file=f"{split}/{name}")
+        # sirm numbers images, not people: its ids group nothing; the other collections each have a numbering of their own
+        known, source = "" if source == "sirm" else patient, source or "covidx"
+        row = Row(image, label, patient=known, scope=source, source=source, split=split, file=f"{split}/{name}")
         listing.rows.append(row)
 
 

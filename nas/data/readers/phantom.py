@@ -29,6 +29,11 @@ def generate(options: str, image_size: int) -> Dataset:
         values[key] = _value(key, text, known[key].default)
     if not 1 <= int(values.get("n", 1)) <= MAX_IMAGES:
         raise InputError(f"phantom n={values['n']} is out of range; choose 1 to {MAX_IMAGES} images")
+    if values["image_size"] != image_size:
+        raise InputError(
+            f"phantom option image_size={values['image_size']} differs from the image size that is asked for, {image_size}; "
+            "leave the option out and choose with --image-size"
+        )
     return phantom(**values)
 
 

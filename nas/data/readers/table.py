@@ -1,7 +1,8 @@
 """``table:FILE.csv``: one row an image.
 
 Columns ``file`` and ``label``; optionally ``mask``, ``patient``, ``group``, ``source``, ``view``, ``split`` and ``photometric``
-(``MONOCHROME1`` marks an inverted image), ``native_width`` and ``native_height`` (of the original, where the file is a resized copy); all others are kept as metadata. Relative paths start from the CSV's folder.
+(``MONOCHROME1`` marks an inverted image), ``native_width`` and ``native_height`` (of the original, where the file is a resized copy);
+all others are kept as metadata. A patient is one person in all sources of the table. Relative paths start from the CSV's folder.
 """
 
 from __future__ import annotations
