@@ -22,8 +22,6 @@ from nas.data.selection import select, spelled
 from nas.data.specs import Spec, parse
 from search_spaces.errors import InputError
 
-FEW_UNREADABLE = 3
-UNREADABLE_SHARE = 0.1
 
 
 def load(
