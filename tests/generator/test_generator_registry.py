@@ -52,6 +52,9 @@ def test_impossible_budget_is_reported_with_the_smallest_cost(name: str, space: 
     with pytest.raises(BudgetInfeasibleError) as caught:
         space.suggest(study.ask())
     assert caught.value.smallest["flops"] == 1
+    study = optuna.create_study(sampler=make_sampler(name, space, Budget(min_flops=1e12), 0))
+    with pytest.raises(BudgetInfeasibleError, match="above the largest reachable"):
+        space.suggest(study.ask())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -50,6 +50,19 @@ def test_smallest_and_infeasible_are_exact(cells):
         space.sample(np.random.default_rng(0), Budget(flops=1, parameters=1))
 
 
+def test_a_lower_bound_that_no_point_meets_is_refused_by_every_proposal(cells):
+    rng, budget = np.random.default_rng(0), Budget(flops=3.5e6, min_flops=3.2e6)
+    point = cells.sample(rng)
+    for propose in (
+        lambda: cells.sample(rng, budget),
+        lambda: cells.mutate(point, rng, budget),
+        lambda: cells.repair(point, budget, rng),
+        lambda: list(cells.neighbours(point, budget)),
+    ):
+        with pytest.raises(BudgetInfeasibleError, match="largest reachable 3,000,000 with flops ≤ 3,500,000"):
+            propose()
+
+
 def test_repair_finds_a_nearest_point():
     space = DecisionSpace("near", dict.fromkeys("abcd", (0, 1, 2)), flops=lambda c: sum(c.values()))
     rng = np.random.default_rng(0)
