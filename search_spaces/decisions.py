@@ -132,7 +132,7 @@ class DecisionSpace(FittedSpace):
                 raise InputError(f"space {self.name!r}: every combination has an infinite cost; at least one must be valid")
         return self._table
 
-    def _bounded(self, budget: Budget | None) -> Budget:
+    def bounded(self, budget: Budget | None) -> Budget:
         budget = budget or Budget()
         for bound in {**budget.upper, **budget.lower}:
             if bound not in self._known:
@@ -152,7 +152,7 @@ class DecisionSpace(FittedSpace):
     def sample_many(
         self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False
     ) -> list[Architecture]:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             return super().sample_many(n, rng, budget, fill)
         numbers = table.full(budget) if fill and budget.upper else table.feasible(budget)[1]
@@ -165,7 +165,7 @@ class DecisionSpace(FittedSpace):
         budget: Budget | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> Architecture:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             return super().mutate(architecture, rng, budget, weights)
         mask, number = table.feasible(budget)[0], self._number(architecture, table)
@@ -179,7 +179,7 @@ class DecisionSpace(FittedSpace):
         return architecture
 
     def neighbours(self, architecture: Architecture, budget: Budget | None = None) -> Iterator[Architecture]:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             yield from super().neighbours(architecture, budget)
             return
@@ -192,7 +192,7 @@ class DecisionSpace(FittedSpace):
                     yield near
 
     def repair(self, architecture: Architecture, budget: Budget, rng: np.random.Generator) -> Architecture:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             return super().repair(architecture, budget, rng)
         number = self._number(architecture, table)

@@ -109,6 +109,14 @@ class SearchSpace(ABC):
     def smallest(self, budget: Budget | None = None) -> dict[str, float]:
         """The smallest reachable cost per bound, each alone, at the budget's image size."""
 
+    def bounded(self, budget: Budget | None) -> Budget:
+        """The budget itself; for ``None`` the one without bounds.
+
+        Raises:
+            InputError: it bounds a figure that this space does not know.
+        """
+        return budget or Budget()
+
     # --- what follows from it -------------------------------------------------------------------------------------
 
     def prototypes(self) -> dict[str, Architecture]:
@@ -190,10 +198,15 @@ class SearchSpace(ABC):
     ) -> Architecture:
         """Ask an Optuna trial for each decision that matters; what it proposes over the budget is repaired, or raises.
 
+        The parameters of the trial stay those of the proposal; its user attribute ``architecture`` then holds the repaired one,
+        so that a sampler that reads it does not take the score for the proposal's.
+
         Raises:
             OverBudgetError: with ``on_over_budget="raise"``, the proposal breaks the budget.
             BudgetInfeasibleError: nothing fits the budget.
+            InputError: the budget bounds a figure that this space does not know.
         """
+        budget = None if budget is None else self.bounded(budget)
         values: Values = [options[0] for options in self._choices]
         suggested: set[int] = set()
         while pending := [position for position in self._active(values) if position not in suggested]:
@@ -207,7 +220,9 @@ class SearchSpace(ABC):
             violations = budget.violations(cost)
             worst = max(violations, key=lambda bound: violations[bound])
             raise OverBudgetError(f"proposal breaks {worst} of the budget ({budget}) by {violations[worst]:.1%}", violations)
-        return self.repair(proposal, budget, np.random.default_rng(int(proposal.key[-8:], 16)))
+        repaired = self.repair(proposal, budget, np.random.default_rng(int(proposal.key[-8:], 16)))
+        trial.set_user_attr("architecture", repaired.to_json())
+        return repaired
 
     def sample_many(
         self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False

@@ -82,6 +82,8 @@ def test_crossover_mixes_the_parents_decisions_one_by_one():
 def test_a_bound_without_a_cost_is_refused(cells):
     with pytest.raises(InputError, match="declares no cost for memory"):
         cells.sample(np.random.default_rng(0), Budget(memory=1))
+    with pytest.raises(InputError, match="declares no cost for memory"):
+        cells.suggest(optuna.trial.FixedTrial({"edge0": 0, "edge1": 0}), Budget(memory=1))
 
 
 def test_a_large_space_keeps_the_budget_and_says_found():
@@ -112,6 +114,9 @@ def test_suggest_repairs_or_raises(cells):
     study.optimize(lambda trial: cells.cost(cells.suggest(trial, budget)).flops, n_trials=10)
     assert all(trial.value <= 1e6 for trial in study.trials)
     assert set(study.trials[0].params) == {"edge0", "edge1"}
+    for trial in study.trials:  # what was scored, where it is not what the parameters say
+        scored = trial.user_attrs["architecture"]["choices"] if "architecture" in trial.user_attrs else trial.params
+        assert trial.value == 1e6 * sum(scored.values())
     trial = optuna.trial.FixedTrial({"edge0": 2, "edge1": 2})
     with pytest.raises(OverBudgetError, match="breaks flops") as caught:
         cells.suggest(trial, budget, on_over_budget="raise")
