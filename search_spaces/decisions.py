@@ -40,8 +40,13 @@ class DecisionSpace(FittedSpace):
         decisions: name → ordered choices.
         flops, parameters, memory: choice → cost, where an infinite cost marks an invalid combination; or an additive
             cost, as a table decision → choice → share; ``None``: unknown, and a budget may not bound it.
-        canonical: choice → key of the same network, for choices that come to the same; default: the choice itself.
+        canonical: choice → key of the same network, for choices that come to the same: a number, text, or tuples and
+            sets of these; default: the choice itself.
         smallest: the cheapest choice, if known; it must be valid.
+
+    Raises:
+        InputError: no decisions, choices that are not distinct or not plain data, an additive cost that lacks a choice, or a
+            ``smallest`` that is no point of the space.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class DecisionSpace(FittedSpace):
             if isinstance(cost, Mapping):
                 self._check_table(bound, cost)
         self._same = canonical
-        self._declared = None if smallest is None else [smallest[name] for name in self.names]
+        self._declared = None if smallest is None else list(self.architecture(smallest).values_tuple)
         self._table: Enumeration | None = None
         self.points = prod(len(choices) for choices in self._choices)
 

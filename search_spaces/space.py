@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -40,10 +41,7 @@ class SearchSpace(ABC):
     migrations: ClassVar[Mapping[int, Migration]] = {}
 
     def __init__(self, decisions: Mapping[str, Sequence[Any]], *, classes: int, in_channels: int, image_size: int) -> None:
-        for name, choices in decisions.items():
-            if not len(choices) or len(set(map(repr, choices))) != len(choices):
-                raise InputError(f"decision {name!r} has choices {tuple(choices)!r}; give at least one, each once")
-        self.decisions: dict[str, tuple[Any, ...]] = {name: tuple(choices) for name, choices in decisions.items()}
+        self.decisions: dict[str, tuple[Any, ...]] = {name: _choices(name, options) for name, options in decisions.items()}
         self.classes = classes
         self.in_channels = in_channels
         self.image_size = image_size
@@ -305,6 +303,23 @@ class SearchSpace(ABC):
         if isinstance(value, list):
             return next((choice for choice in self.decisions.get(decision, ()) if _listed(choice) == value), value)
         return value
+
+
+def _choices(decision: str, options: Sequence[Any]) -> tuple[Any, ...]:
+    """The choices of a decision, numpy's numbers as Python's: distinct, and such as JSON and every storage of trials can hold."""
+    choices = tuple(option.item() if isinstance(option, np.generic) else option for option in options)
+    try:
+        json.dumps(choices)
+        distinct = len(set(choices))
+    except TypeError as error:
+        raise InputError(
+            f"decision {decision!r} has choices {_short(choices)}; each must be None, a number, text or a tuple of these"
+        ) from error
+    if not choices or distinct < len(choices):
+        raise InputError(
+            f"decision {decision!r} has choices {_short(choices)}; give at least one, each once (1, True and 1.0 count as the same)"
+        )
+    return choices
 
 
 def _listed(value: Any) -> Any:

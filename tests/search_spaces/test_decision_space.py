@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -41,6 +42,26 @@ def test_canonical_names_the_same_network():
     )
     assert space.architecture({"a": 0, "b": 1}) == space.architecture({"a": 1, "b": 0})
     assert len(list(space.neighbours(space.architecture({"a": 0, "b": 0})))) == 1
+
+
+@pytest.mark.parametrize("choices", [(0, False), (1, 1.0), (1, 1), (), ([1], [2]), (b"a", b"b")])
+def test_choices_that_are_no_distinct_plain_data_are_refused(choices):
+    with pytest.raises(InputError, match="decision 'a' has choices"):
+        DecisionSpace("s", {"a": choices})
+
+
+def test_numpys_choices_become_numbers():
+    space = DecisionSpace(
+        "s", {"a": np.arange(3), "b": (np.float32(0.5), None)}, flops={"a": dict.fromkeys(range(3), 1), "b": {0.5: 1, None: 1}}
+    )
+    assert json.loads(json.dumps(space.sample(np.random.default_rng(0)).to_json()))["choices"]["a"] in (0, 1, 2)
+    assert space.decisions == {"a": (0, 1, 2), "b": (0.5, None)}
+
+
+@pytest.mark.parametrize("smallest", [{"a": 9, "b": 1}, {"a": 1}, {"a": 1, "b": 1, "c": 1}])
+def test_a_declared_smallest_is_a_point_of_the_space(smallest):
+    with pytest.raises(InputError):
+        DecisionSpace("s", {"a": (1, 2), "b": (1, 2)}, flops=lambda c: c["a"], smallest=smallest)
 
 
 def test_smallest_and_infeasible_are_exact(cells):
