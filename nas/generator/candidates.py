@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import product
-from math import isfinite, prod
+from math import prod
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,14 +18,12 @@ from nas.generator.columns import Array
 from nas.generator.costs import Costs, admits, has_edge
 from nas.generator.options import GeneratorOptions
 from nas.generator.representation import Representation
-from search_spaces.budget import Budget
-from search_spaces.conflict import infeasible
-from search_spaces.errors import ArchitectureError, InputError
+from search_spaces.errors import ArchitectureError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from search_spaces import Architecture
+    from search_spaces import Architecture, Budget
     from search_spaces.space import SearchSpace
 
 Score = Callable[[Sequence["Architecture"]], Array]
@@ -47,21 +45,14 @@ def enumerate_feasible(costs: Costs, limit: int) -> list[Architecture] | None:
     if prod(len(choices) for choices in space.decisions.values()) > limit:
         return None
     found: dict[str, Architecture] = {}
-    valid: list[tuple[float, float, float]] = []
     for values in product(*space.decisions.values()):
         try:
             architecture = space.architecture(dict(zip(space.decisions, values, strict=True)))
         except ArchitectureError:  # the space forbids this combination
             continue
-        if isfinite(sum(figures := costs.of(architecture))):
-            valid.append(figures)
         if costs.admits(architecture):
             found[architecture.key] = architecture
-    if not valid:
-        raise InputError(f"space {space.name!r} has no valid combination of choices; at least one must have a finite cost")
-    if not found:
-        raise infeasible(space.name, budget or Budget(), valid, images=space.image_size > 1)  # 1: only decisions, no images
-    return list(found.values())
+    return list(found.values()) or [space.sample(np.random.default_rng(0), budget)]  # which raises, and says what is in the way
 
 
 class Pool:

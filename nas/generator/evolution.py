@@ -42,6 +42,7 @@ class RegularisedEvolution(BaseSampler):
     ) -> None:
         if not 1 <= sample <= population:
             raise InputError(f"evolution with sample={sample} and population={population}; sample must be 1 to population")
+        space.bounded(budget)  # refuses a bound on a cost that it does not declare
         self._space, self._budget, self._seed = space, budget, seed
         self._population, self._sample = population, sample
         self._reader = HistoryReader(space, use_audit=False)

@@ -38,6 +38,9 @@ class Generator:
         proxies: zero-cost scores of an architecture; their weight is learnt.
         options: see ``GeneratorOptions``.
 
+    Raises:
+        InputError: the space declares no cost for a bound.
+
     Attributes:
         distribution: θ_G.
         log: one entry per round: what moved θ_G, and why.
@@ -53,6 +56,7 @@ class Generator:
         proxies: Proxies | None = None,
         options: GeneratorOptions | None = None,
     ) -> None:
+        space.bounded(budget)  # refuses a bound on a cost that it does not declare
         self.space, self.budget, self.seed = space, budget, seed
         self.options = options or GeneratorOptions()
         self.prototype, self.proxies = prototype, proxies

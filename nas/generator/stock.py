@@ -44,6 +44,7 @@ class FeasibleSampler(BaseSampler):
     def __init__(
         self, inner: BaseSampler, space: SearchSpace, budget: Budget | None, seed: int, attempts: int = ATTEMPTS
     ) -> None:
+        space.bounded(budget)  # refuses a bound on a cost that it does not declare
         self.inner = inner
         self._space, self._budget, self._seed, self._attempts = space, budget, seed, attempts
         self._reader = HistoryReader(space, use_audit=False)

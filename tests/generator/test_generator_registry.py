@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import optuna
 import pytest
 
@@ -52,9 +53,18 @@ def test_impossible_budget_is_reported_with_the_smallest_cost(name: str, space: 
     with pytest.raises(BudgetInfeasibleError) as caught:
         space.suggest(study.ask())
     assert caught.value.smallest["flops"] == 1
+    with pytest.raises(BudgetInfeasibleError) as own:
+        space.sample(np.random.default_rng(0), Budget(flops=0.5))
+    assert str(caught.value) == str(own.value)
     study = optuna.create_study(sampler=make_sampler(name, space, Budget(min_flops=1e12), 0))
     with pytest.raises(BudgetInfeasibleError, match="above the largest reachable"):
         space.suggest(study.ask())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bound_on_a_cost_that_the_space_does_not_declare_is_refused(name: str, space: DecisionSpace) -> None:
+    with pytest.raises(InputError, match="declares no cost for parameters"):
+        make_sampler(name, space, Budget(parameters=5), 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
