@@ -63,7 +63,7 @@ class HistoryReader:
     def __init__(self, space: SearchSpace, *, use_audit: bool) -> None:
         self._space = space
         self._use_audit = use_audit
-        self._parsed: dict[tuple[str, int], tuple[Architecture | None, frozenset[str], Observation | None]] = {}
+        self._parsed: dict[tuple[Any, ...], tuple[Architecture | None, frozenset[str], Observation | None]] = {}
 
     def read(self, study: Study, current: FrozenTrial | None = None) -> History:
         """The history as the trial ``current`` may know it."""
@@ -84,7 +84,8 @@ class HistoryReader:
 
     def _parse(self, study: Study, trial: FrozenTrial) -> tuple[Architecture | None, frozenset[str], Observation | None]:
         """Its network, the keys of all networks that it leaves as seen, and its scores."""
-        name = (study.study_name, trial.number)
+        # the times tell it from the trial of that number in a study of that name in another storage
+        name = (study.study_name, trial.number, trial.datetime_start, trial.datetime_complete)
         if name not in self._parsed:
             architecture = architecture_of(trial, self._space)
             known = (architecture, _followed(trial, self._space))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from generator_small_space import small_space
+from generator_small_space import BUDGET, small_space, smooth_score
 from optuna.distributions import CategoricalDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -84,3 +84,14 @@ def test_what_an_enqueued_trial_did_not_follow_may_still_be_proposed() -> None:
     study.enqueue_trial({"d0": 0, "d1": 0, "d2": 0})
     network = space.suggest(study.ask())
     assert HistoryReader(space, use_audit=False).read(study).seen == {network.key}
+
+
+def test_a_sampler_used_for_another_study_of_the_same_name_learns_from_that_one() -> None:
+    def values(sampler: GeneratorSampler, direction: str) -> list[float]:
+        study = optuna.create_study(study_name="same", direction=direction, sampler=sampler)
+        study.optimize(lambda trial: smooth_score(small_space().suggest(trial)), n_trials=15)
+        return [trial.value for trial in study.trials]
+
+    reused = GeneratorSampler(small_space(), BUDGET, seed=0)
+    values(reused, "maximize")
+    assert values(reused, "minimize") == values(GeneratorSampler(small_space(), BUDGET, seed=0), "minimize")
