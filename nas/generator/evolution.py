@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from nas.generator.candidates import distinct_samples
 from nas.generator.costs import admits
 from nas.generator.fallback import draw_independent
-from nas.generator.history import History, HistoryReader, write_proposal
+from nas.generator.history import ASKING, History, HistoryReader, write_proposal
 from nas.generator.registry import register_sampler
 from search_spaces.errors import InputError
 
@@ -54,9 +54,10 @@ class RegularisedEvolution(BaseSampler):
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if all(search_space.get(name) == distribution for name, distribution in self._distributions.items()):
-            history = self._reader.read(study, trial)
-            network = self._propose(history, np.random.default_rng([self._seed, len(history.seen) + history.unnamed]))
-            write_proposal(study, trial, network, self._space)
+            with ASKING:
+                history = self._reader.read(study, trial)
+                network = self._propose(history, np.random.default_rng([self._seed, len(history.seen) + history.unnamed]))
+                write_proposal(study, trial, network, self._space)
             values = {name: network[name] for name in self._distributions}
         rest = {name: d for name, d in search_space.items() if name not in values}
         return values | {name: self.sample_independent(study, trial, name, d) for name, d in rest.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
 
 PROPOSAL = "generator:proposal"  # system attribute of a trial: the architecture proposed for it, before any parameter is set
+ASKING = RLock()  # held while a sampler proposes: threads take turns, so that each sees what was proposed to the others
 SCREEN = "screen"  # name of the constraint that the audit's cheap look sets
 
 

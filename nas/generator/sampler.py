@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 
 from nas.generator.fallback import draw_independent
 from nas.generator.generator import Generator
-from nas.generator.history import History, HistoryReader, write_proposal
+from nas.generator.history import ASKING, History, HistoryReader, write_proposal
 from nas.generator.options import GeneratorOptions
 from nas.generator.registry import register_sampler
 from nas.generator.representation import Proxies
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 @register_sampler("generator")
 class GeneratorSampler(BaseSampler):
     """Generative synthesis as an Optuna sampler: proposes networks inside a budget, none twice.
+
+    Threads (``n_jobs``) take turns to ask, so that none repeats another's network; processes that share a study do not, and
+    ``nas search`` settles which of two equal proposals is trained.
 
     A surrogate (a Gaussian process over several views of an architecture) learns from the finished trials which network to
     train next, by expected improvement; a distribution over decisions, θ_G, follows the best ones (``synthesis.py`` has the
@@ -75,10 +78,11 @@ class GeneratorSampler(BaseSampler):
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if all(search_space.get(name) == distribution for name, distribution in self._distributions.items()):
-            self._learnt = self._reader.read(study, trial)
-            index = len(self._learnt.seen) + self._learnt.unnamed
-            network = self.generator.propose(self._learnt, index)
-            write_proposal(study, trial, network, self.generator.space)
+            with ASKING:
+                self._learnt = self._reader.read(study, trial)
+                index = len(self._learnt.seen) + self._learnt.unnamed
+                network = self.generator.propose(self._learnt, index)
+                write_proposal(study, trial, network, self.generator.space)
             values = self._of_choices(network).choices
         return values | {
             name: self.sample_independent(study, trial, name, distribution)

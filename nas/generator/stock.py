@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from nas.generator.candidates import distinct_samples
 from nas.generator.costs import admits
 from nas.generator.fallback import draw_independent
-from nas.generator.history import HistoryReader, write_proposal
+from nas.generator.history import ASKING, HistoryReader, write_proposal
 from nas.generator.registry import register_sampler
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ class FeasibleSampler(BaseSampler):
         values = {name: self.sample_independent(study, trial, name, d) for name, d in others.items()}
         if len(others) == len(search_space):
             return values
-        network = self._new_network(study, trial, self._reader.read(study, trial).seen)
-        write_proposal(study, trial, network, self._space)
+        with ASKING:
+            network = self._new_network(study, trial, self._reader.read(study, trial).seen)
+            write_proposal(study, trial, network, self._space)
         return values | {name: network[name] for name in search_space if name not in others}
 
     def sample_independent(

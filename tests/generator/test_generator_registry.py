@@ -68,6 +68,13 @@ def test_a_bound_on_a_cost_that_the_space_does_not_declare_is_refused(name: str,
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_threads_that_ask_at_once_repeat_no_network(name: str, space: DecisionSpace) -> None:
+    study = optuna.create_study(sampler=make_sampler(name, space, BUDGET, 0))
+    study.optimize(lambda trial: float(sum(space.suggest(trial).values())), n_trials=12 if name == "gp" else 40, n_jobs=4)
+    assert len({space.architecture(trial.params).key for trial in study.trials}) == len(study.trials)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_space_that_is_used_up_is_searched_again_rather_than_hung(name: str) -> None:
     tiny = DecisionSpace("tiny", {"a": (0, 1), "b": (0, 1)}, flops=lambda c: 1.0 + c["a"] + c["b"])
     study = optuna.create_study(sampler=make_sampler(name, tiny, Budget(flops=2), 0))
