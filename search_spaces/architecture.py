@@ -7,6 +7,10 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
+
+from search_spaces.errors import InputError
+
 
 class Architecture(Mapping[str, Any]):
     """One point of a search space; it reads like the mapping from decision to choice.
@@ -19,7 +23,8 @@ class Architecture(Mapping[str, Any]):
         index: decision name → position, shared by all architectures of a space.
         values: the choice of each decision, by position.
         in_channels, classes: of the network.
-        identity: what the key is made from, if not the values (a decision space with its own notion of sameness).
+        identity: what the key is made from, if not the values (a decision space with its own notion of sameness): a number,
+            text, or tuples and sets of these.
     """
 
     __slots__ = ("_identity", "_index", "_key", "classes", "in_channels", "space", "values_tuple", "version")
@@ -67,10 +72,14 @@ class Architecture(Mapping[str, Any]):
 
     @property
     def key(self) -> str:
-        """Canonical, short and fit for a file name; shared by all spellings of the same network."""
+        """Canonical, short and fit for a file name; shared by all spellings of the same network, in every process.
+
+        Raises:
+            InputError: the identity is of a kind that has no canonical text.
+        """
         if self._key is None:
             sameness = self.values_tuple if self._identity is None else self._identity
-            text = json.dumps([self.space, self.version, self.in_channels, self.classes, sameness], default=repr)
+            text = json.dumps([self.space, self.version, self.in_channels, self.classes, sameness], default=_canonical_text)
             digest = blake2b(text.encode(), digest_size=8).hexdigest()
             object.__setattr__(self, "_key", f"{_file_safe(self.space)}-{digest}")
         return self._key  # type: ignore[return-value]  # set just above
@@ -99,6 +108,17 @@ class Architecture(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Architecture({self.key}, in_channels={self.in_channels}, classes={self.classes})"
+
+
+def _canonical_text(identity: Any) -> Any:
+    """What JSON cannot write, as something that it can, the same for equal values in every process."""
+    if isinstance(identity, np.generic):
+        return identity.item()
+    if isinstance(identity, set | frozenset):
+        return ["set", *sorted(json.dumps(item, default=_canonical_text) for item in identity)]
+    raise InputError(
+        f"identity {identity!r} of an architecture may differ from process to process; make it of numbers, text, tuples and sets"
+    )
 
 
 def _file_safe(name: str) -> str:

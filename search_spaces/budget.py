@@ -49,8 +49,10 @@ class Budget:
             if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
                 raise InputError(f"budget {field.name}={value!r} must be a positive number; leave it out for no bound")
             object.__setattr__(self, field.name, int(value) if isinstance(value, Integral) else float(value))  # also numpy's
-        if self.image_size is not None and int(self.image_size) != self.image_size:
-            raise InputError(f"budget image_size={self.image_size!r} must be a whole number of pixels")
+        if self.image_size is not None:
+            if int(self.image_size) != self.image_size:
+                raise InputError(f"budget image_size={self.image_size!r} must be a whole number of pixels")
+            object.__setattr__(self, "image_size", int(self.image_size))
         for name in BOUNDS:
             low, high = getattr(self, f"min_{name}"), getattr(self, name)
             if low is not None and high is not None and low > high:
@@ -126,8 +128,8 @@ class Budget:
         return cls(**data)
 
     def __str__(self) -> str:
-        parts = [f"{name} ≤ {value:,.0f}" for name, value in self.upper.items()]
-        parts += [f"{name} ≥ {value:,.0f}" for name, value in self.lower.items()]
+        parts = [f"{name} ≤ {shown(value)}" for name, value in self.upper.items()]
+        parts += [f"{name} ≥ {shown(value)}" for name, value in self.lower.items()]
         size = f" at {self.image_size} px" if self.image_size else ""
         return (", ".join(parts) or "no bound") + size
 
@@ -139,6 +141,11 @@ def under(budget: Budget, figures: tuple[float, float, float]) -> bool:
         and (budget.parameters is None or figures[1] <= budget.parameters)
         and (budget.memory is None or figures[2] <= budget.memory)
     )
+
+
+def shown(figure: float) -> str:
+    """A figure as messages write it: whole, with thousands set apart; six digits of a fraction that is small enough to matter."""
+    return f"{figure:,.0f}" if figure >= 1000 or float(figure).is_integer() else f"{figure:.6g}"
 
 
 def _field(name: str, text: str) -> str:
@@ -155,4 +162,4 @@ def _number(number: str, field: str, text: str) -> float:
     if match is None or match[2] not in scales:
         raise InputError(f"budget {text!r}: cannot read {number!r} as {field}; write for example 40M or memory=64MiB")
     value = float(match[1]) * scales[match[2]]
-    return int(value) if value == int(value) else value
+    return int(value) if value.is_integer() else value

@@ -40,8 +40,13 @@ class DecisionSpace(FittedSpace):
         decisions: name → ordered choices.
         flops, parameters, memory: choice → cost, where an infinite cost marks an invalid combination; or an additive
             cost, as a table decision → choice → share; ``None``: unknown, and a budget may not bound it.
-        canonical: choice → key of the same network, for choices that come to the same; default: the choice itself.
+        canonical: choice → key of the same network, for choices that come to the same: a number, text, or tuples and
+            sets of these; default: the choice itself.
         smallest: the cheapest choice, if known; it must be valid.
+
+    Raises:
+        InputError: no decisions, choices that are not distinct or not plain data, an additive cost that lacks a choice, or a
+            ``smallest`` that is no point of the space.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class DecisionSpace(FittedSpace):
             if isinstance(cost, Mapping):
                 self._check_table(bound, cost)
         self._same = canonical
-        self._declared = None if smallest is None else [smallest[name] for name in self.names]
+        self._declared = None if smallest is None else list(self.architecture(smallest).values_tuple)
         self._table: Enumeration | None = None
         self.points = prod(len(choices) for choices in self._choices)
 
@@ -132,7 +137,7 @@ class DecisionSpace(FittedSpace):
                 raise InputError(f"space {self.name!r}: every combination has an infinite cost; at least one must be valid")
         return self._table
 
-    def _bounded(self, budget: Budget | None) -> Budget:
+    def bounded(self, budget: Budget | None) -> Budget:
         budget = budget or Budget()
         for bound in {**budget.upper, **budget.lower}:
             if bound not in self._known:
@@ -152,7 +157,7 @@ class DecisionSpace(FittedSpace):
     def sample_many(
         self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False
     ) -> list[Architecture]:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             return super().sample_many(n, rng, budget, fill)
         numbers = table.full(budget) if fill and budget.upper else table.feasible(budget)[1]
@@ -165,7 +170,7 @@ class DecisionSpace(FittedSpace):
         budget: Budget | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> Architecture:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             return super().mutate(architecture, rng, budget, weights)
         mask, number = table.feasible(budget)[0], self._number(architecture, table)
@@ -179,7 +184,7 @@ class DecisionSpace(FittedSpace):
         return architecture
 
     def neighbours(self, architecture: Architecture, budget: Budget | None = None) -> Iterator[Architecture]:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             yield from super().neighbours(architecture, budget)
             return
@@ -192,7 +197,7 @@ class DecisionSpace(FittedSpace):
                     yield near
 
     def repair(self, architecture: Architecture, budget: Budget, rng: np.random.Generator) -> Architecture:
-        budget, table = self._bounded(budget), self._enumeration
+        budget, table = self.bounded(budget), self._enumeration
         if table is None:
             return super().repair(architecture, budget, rng)
         number = self._number(architecture, table)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search_spaces.budget import BOUNDS, Budget
-from search_spaces.conflict import infeasible, pareto
+from search_spaces.conflict import infeasible
 
 _REMEMBERED_BUDGETS = 32
 
@@ -38,16 +38,11 @@ class Enumeration:
                 mask &= self.figures[:, place] >= budget.lower.get(name, -np.inf)
             numbers = np.flatnonzero(mask)
             if not len(numbers):
-                raise infeasible(self.space, budget, self.front())
+                raise infeasible(self.space, budget, self.figures[self.valid], images=False)
             if len(self._masks) >= _REMEMBERED_BUDGETS:
                 self._masks.clear()
             self._masks[budget] = mask, numbers
         return self._masks[budget]
-
-    def front(self) -> list[tuple[float, ...]]:
-        """The Pareto-smallest figures of the valid points."""
-        distinct = np.unique(self.figures[self.valid], axis=0)
-        return [triple for (triple,) in pareto((tuple(row),) for row in distinct.tolist())]
 
     def full(self, budget: Budget) -> np.ndarray:
         """Numbers of the feasible points that use at least nine tenths of the budget, else of those that use most."""

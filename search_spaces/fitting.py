@@ -70,6 +70,7 @@ class Fit:
         return values
 
     def _shrunk(self, values: Values) -> Values:
+        values = self.space._settled(list(values))  # of a restricted space's own choices: what is repaired may hold others
         if not self.under(self.narrow(values)):
             values = self.simplified(values)
             if self.under(values):
@@ -86,10 +87,12 @@ class Fit:
 
     def simplified(self, values: Values) -> Values:
         """``values`` with as many structural decisions, in random order, taken from a corner as it takes to fit when narrow."""
-        narrow = self.narrow(values)
+        narrow, kept = self.narrow(values), list(values)
         corner = self.corners[int(self.rng.integers(len(self.corners)))].values
-        widths = self.space._widths
-        differing = [p for p in self.space._active(values) if values[p] != corner[p] and p not in widths]
+        widths, active = self.space._widths, self.space._active(values)
+        differing = [p for p in active if values[p] != corner[p] and p not in widths]
+        for position in set(range(len(values))).difference(active):  # what the corner's choices bring to life is as in it, too
+            narrow[position] = kept[position] = corner[position]
         order = [differing[place] for place in self.rng.permutation(len(differing)).tolist()]
 
         def step(count: int) -> Values:
@@ -100,10 +103,8 @@ class Fit:
 
         count = _bisect(lambda count: self.under(step(count)), len(order), self._share, start=-1)
         self._share += _FORGETS * (count / max(len(order), 1) - self._share)
-        kept = list(values)
         for position in order[:count]:
             kept[position] = corner[position]
-        # A decision that the corner switches on (or that was off in ``values``) is at its first, smallest choice already.
         return self.space._settled(kept)
 
     def _narrowing(self, values: Values, widths: list[int]) -> Callable[[int], Values]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -40,10 +41,7 @@ class SearchSpace(ABC):
     migrations: ClassVar[Mapping[int, Migration]] = {}
 
     def __init__(self, decisions: Mapping[str, Sequence[Any]], *, classes: int, in_channels: int, image_size: int) -> None:
-        for name, choices in decisions.items():
-            if not len(choices) or len(set(map(repr, choices))) != len(choices):
-                raise InputError(f"decision {name!r} has choices {tuple(choices)!r}; give at least one, each once")
-        self.decisions: dict[str, tuple[Any, ...]] = {name: tuple(choices) for name, choices in decisions.items()}
+        self.decisions: dict[str, tuple[Any, ...]] = {name: _choices(name, options) for name, options in decisions.items()}
         self.classes = classes
         self.in_channels = in_channels
         self.image_size = image_size
@@ -108,6 +106,14 @@ class SearchSpace(ABC):
     @abstractmethod
     def smallest(self, budget: Budget | None = None) -> dict[str, float]:
         """The smallest reachable cost per bound, each alone, at the budget's image size."""
+
+    def bounded(self, budget: Budget | None) -> Budget:
+        """The budget itself; for ``None`` the one without bounds.
+
+        Raises:
+            InputError: it bounds a figure that this space does not know.
+        """
+        return budget or Budget()
 
     # --- what follows from it -------------------------------------------------------------------------------------
 
@@ -190,10 +196,15 @@ class SearchSpace(ABC):
     ) -> Architecture:
         """Ask an Optuna trial for each decision that matters; what it proposes over the budget is repaired, or raises.
 
+        The parameters of the trial stay those of the proposal; its user attribute ``architecture`` then holds the repaired one,
+        so that a sampler that reads it does not take the score for the proposal's.
+
         Raises:
             OverBudgetError: with ``on_over_budget="raise"``, the proposal breaks the budget.
             BudgetInfeasibleError: nothing fits the budget.
+            InputError: the budget bounds a figure that this space does not know.
         """
+        budget = None if budget is None else self.bounded(budget)
         values: Values = [options[0] for options in self._choices]
         suggested: set[int] = set()
         while pending := [position for position in self._active(values) if position not in suggested]:
@@ -207,7 +218,9 @@ class SearchSpace(ABC):
             violations = budget.violations(cost)
             worst = max(violations, key=lambda bound: violations[bound])
             raise OverBudgetError(f"proposal breaks {worst} of the budget ({budget}) by {violations[worst]:.1%}", violations)
-        return self.repair(proposal, budget, np.random.default_rng(int(proposal.key[-8:], 16)))
+        repaired = self.repair(proposal, budget, np.random.default_rng(int(proposal.key[-8:], 16)))
+        trial.set_user_attr("architecture", repaired.to_json())
+        return repaired
 
     def sample_many(
         self, n: int, rng: np.random.Generator, budget: Budget | None = None, fill: bool = False
@@ -290,6 +303,23 @@ class SearchSpace(ABC):
         if isinstance(value, list):
             return next((choice for choice in self.decisions.get(decision, ()) if _listed(choice) == value), value)
         return value
+
+
+def _choices(decision: str, options: Sequence[Any]) -> tuple[Any, ...]:
+    """The choices of a decision, numpy's numbers as Python's: distinct, and such as JSON and every storage of trials can hold."""
+    choices = tuple(option.item() if isinstance(option, np.generic) else option for option in options)
+    try:
+        json.dumps(choices)
+        distinct = len(set(choices))
+    except TypeError as error:
+        raise InputError(
+            f"decision {decision!r} has choices {_short(choices)}; each must be None, a number, text or a tuple of these"
+        ) from error
+    if not choices or distinct < len(choices):
+        raise InputError(
+            f"decision {decision!r} has choices {_short(choices)}; give at least one, each once (1, True and 1.0 count as the same)"
+        )
+    return choices
 
 
 def _listed(value: Any) -> Any:

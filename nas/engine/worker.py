@@ -139,13 +139,13 @@ class Worker:
         return True
 
     def _suggest(self, trial: Trial) -> Architecture:
-        suggested = self.context.space.suggest(trial, self.context.budget)
+        self.context.space.suggest(trial)  # the sampler proposes; what it notes beside the parameters comes first
         stored = trial.user_attrs.get("architecture")  # a retried trial runs the network of the trial that died
         if stored is None:
             stored = self.study._storage.get_trial(trial._trial_id).system_attrs.get(
                 PROPOSAL
             )  # a published design may lie between the choices that Optuna knows
-        return suggested if stored is None else load_architecture(stored)
+        return self.context.space.suggest(trial, self.context.budget) if stored is None else load_architecture(stored)
 
     def _surplus(self, number: int) -> bool:
         active = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)

@@ -18,7 +18,7 @@ from nas.generator.columns import Array
 from nas.generator.costs import Costs, admits, has_edge
 from nas.generator.options import GeneratorOptions
 from nas.generator.representation import Representation
-from search_spaces.errors import ArchitectureError, BudgetInfeasibleError
+from search_spaces.errors import ArchitectureError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,11 +52,7 @@ def enumerate_feasible(costs: Costs, limit: int) -> list[Architecture] | None:
             continue
         if costs.admits(architecture):
             found[architecture.key] = architecture
-    if not found:
-        raise BudgetInfeasibleError(
-            f"no architecture of space {space.name!r} fits the budget ({budget}); raise it", space.smallest(budget)
-        )
-    return list(found.values())
+    return list(found.values()) or [space.sample(np.random.default_rng(0), budget)]  # which raises, and says what is in the way
 
 
 class Pool:

@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from nas.generator.candidates import distinct_samples
 from nas.generator.costs import admits
 from nas.generator.fallback import draw_independent
-from nas.generator.history import PROPOSAL, History, HistoryReader
+from nas.generator.history import ASKING, History, HistoryReader, write_proposal
 from nas.generator.registry import register_sampler
 from search_spaces.errors import InputError
 
@@ -42,6 +42,7 @@ class RegularisedEvolution(BaseSampler):
     ) -> None:
         if not 1 <= sample <= population:
             raise InputError(f"evolution with sample={sample} and population={population}; sample must be 1 to population")
+        space.bounded(budget)  # refuses a bound on a cost that it does not declare
         self._space, self._budget, self._seed = space, budget, seed
         self._population, self._sample = population, sample
         self._reader = HistoryReader(space, use_audit=False)
@@ -53,9 +54,10 @@ class RegularisedEvolution(BaseSampler):
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if all(search_space.get(name) == distribution for name, distribution in self._distributions.items()):
-            history = self._reader.read(study, trial)
-            network = self._propose(history, np.random.default_rng([self._seed, len(history.seen) + history.unnamed]))
-            study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, network.to_json())
+            with ASKING:
+                history = self._reader.read(study, trial)
+                network = self._propose(history, np.random.default_rng([self._seed, len(history.seen) + history.unnamed]))
+                write_proposal(study, trial, network, self._space)
             values = {name: network[name] for name in self._distributions}
         rest = {name: d for name, d in search_space.items() if name not in values}
         return values | {name: self.sample_independent(study, trial, name, d) for name, d in rest.items()}

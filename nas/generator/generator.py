@@ -34,9 +34,12 @@ class Generator:
     Args:
         space, budget: ``budget=None`` leaves the cost free.
         seed: with the index of a proposal, of all random streams.
-        prototype: first proposal and start of θ_G; ``None`` starts from the whole space.
+        prototype: first proposal and start of θ_G, adopted by the space; ``None`` starts from the whole space.
         proxies: zero-cost scores of an architecture; their weight is learnt.
         options: see ``GeneratorOptions``.
+
+    Raises:
+        InputError: the space declares no cost for a bound, or the prototype is a point of another space.
 
     Attributes:
         distribution: θ_G.
@@ -53,10 +56,12 @@ class Generator:
         proxies: Proxies | None = None,
         options: GeneratorOptions | None = None,
     ) -> None:
+        space.bounded(budget)  # refuses a bound on a cost that it does not declare
         self.space, self.budget, self.seed = space, budget, seed
         self.options = options or GeneratorOptions()
-        self.prototype, self.proxies = prototype, proxies
-        self.distribution = GeneratorDistribution(space, prototype)
+        self.prototype = None if prototype is None else space.adopt(prototype)
+        self.proxies = proxies
+        self.distribution = GeneratorDistribution(space, self.prototype)
         self.log: list[dict[str, Any]] = []
         self._lazy: tuple[Pool, Beliefs] | None = None
         self._proxied: tuple[int, Beliefs] | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
 
 PROPOSAL = "generator:proposal"  # system attribute of a trial: the architecture proposed for it, before any parameter is set
+ASKING = RLock()  # held while a sampler proposes: threads take turns, so that each sees what was proposed to the others
 SCREEN = "screen"  # name of the constraint that the audit's cheap look sets
 
 
@@ -63,30 +65,34 @@ class HistoryReader:
     def __init__(self, space: SearchSpace, *, use_audit: bool) -> None:
         self._space = space
         self._use_audit = use_audit
-        self._parsed: dict[tuple[str, int], tuple[Architecture | None, Observation | None]] = {}
+        self._parsed: dict[tuple[Any, ...], tuple[Architecture | None, frozenset[str], Observation | None]] = {}
 
     def read(self, study: Study, current: FrozenTrial | None = None) -> History:
         """The history as the trial ``current`` may know it."""
-        observations, pending, seen, unnamed = [], [], set(), 0
+        observations, pending, unnamed = [], [], 0
+        seen: set[str] = set()
         for trial in sorted(study.get_trials(deepcopy=False), key=_order):
             if (current is not None and trial.number == current.number) or _abandoned(trial):
                 continue
-            architecture, observation = self._parse(study, trial)
+            architecture, keys, observation = self._parse(study, trial)
+            seen |= keys
             if observation is not None:
                 observations.append(observation)
             elif architecture is not None and not trial.state.is_finished():
                 pending.append(architecture)
             elif trial.state == TrialState.RUNNING and (current is None or trial.number < current.number):
                 unnamed += 1
-            if architecture is not None:
-                seen.add(architecture.key)
         return History(tuple(observations), tuple(pending), frozenset(seen), unnamed)
 
-    def _parse(self, study: Study, trial: FrozenTrial) -> tuple[Architecture | None, Observation | None]:
-        name = (study.study_name, trial.number)
+    def _parse(self, study: Study, trial: FrozenTrial) -> tuple[Architecture | None, frozenset[str], Observation | None]:
+        """Its network, the keys of all networks that it leaves as seen, and its scores."""
+        # the times tell it from the trial of that number in a study of that name in another storage
+        name = (study.study_name, trial.number, trial.datetime_start, trial.datetime_complete)
         if name not in self._parsed:
             architecture = architecture_of(trial, self._space)
-            parsed = architecture, self._observe(study, trial, architecture)
+            known = (architecture, _followed(trial, self._space))
+            keys = frozenset(network.key for network in known if network is not None)
+            parsed = architecture, keys, self._observe(study, trial, architecture)
             if not trial.state.is_finished():
                 return parsed
             self._parsed[name] = parsed
@@ -117,16 +123,35 @@ def _abandoned(trial: FrozenTrial) -> bool:
 
 def architecture_of(trial: FrozenTrial, space: SearchSpace) -> Architecture | None:
     """The network of a trial: as its user attribute says (what was trained), else its parameters, else what was proposed."""
-    sources: Sequence[Any] = (trial.user_attrs.get("architecture"), _choices(trial, space), trial.system_attrs.get(PROPOSAL))
-    for source in sources:
-        try:
-            if isinstance(source, dict) and "choices" in source:
-                return space.from_json(source)
-            if source:
-                return space.architecture(source)
-        except ArchitectureError:  # of another space, or not all parameters are set yet: the next source may know
-            continue
-    return None
+    sources = (trial.user_attrs.get("architecture"), _choices(trial, space), trial.system_attrs.get(PROPOSAL))
+    return next((network for source in sources if (network := _read(source, space)) is not None), None)
+
+
+def write_proposal(study: Study, trial: FrozenTrial, network: Architecture, space: SearchSpace) -> None:
+    """Leave in a trial the network that it will train: what is proposed, but for the choices that an enqueued trial brings."""
+    own = _choices(trial, space)
+    network = (_read({**network.choices, **own}, space) if own else None) or network
+    study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, network.to_json())
+
+
+def _followed(trial: FrozenTrial, space: SearchSpace) -> Architecture | None:
+    """What was proposed for a trial that was not enqueued with choices of its own.
+
+    Its key counts as seen even where another network was trained instead (one repaired to a budget, the nearest choices of a
+    published point): proposed again, it would come to the same.
+    """
+    return None if "fixed_params" in trial.system_attrs else _read(trial.system_attrs.get(PROPOSAL), space)
+
+
+def _read(source: Any, space: SearchSpace) -> Architecture | None:
+    """A network from its JSON or its bare choices; ``None``: it is of another space, or not all choices are made yet."""
+    if not isinstance(source, Mapping) or not source:
+        return None
+    bare = not {"space", "choices"} <= set(source)
+    try:  # not ``space.architecture``: storages turn tuples into lists, which this gives back
+        return space.from_json({"space": space.name, "version": space.version, "choices": source} if bare else source)
+    except ArchitectureError:
+        return None
 
 
 def _choices(trial: FrozenTrial, space: SearchSpace) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 
 from nas.generator.fallback import draw_independent
 from nas.generator.generator import Generator
-from nas.generator.history import PROPOSAL, History, HistoryReader
+from nas.generator.history import ASKING, History, HistoryReader, write_proposal
 from nas.generator.options import GeneratorOptions
 from nas.generator.registry import register_sampler
 from nas.generator.representation import Proxies
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 class GeneratorSampler(BaseSampler):
     """Generative synthesis as an Optuna sampler: proposes networks inside a budget, none twice.
 
+    Threads (``n_jobs``) take turns to ask, so that none repeats another's network; processes that share a study do not, and
+    ``nas search`` settles which of two equal proposals is trained.
+
     A surrogate (a Gaussian process over several views of an architecture) learns from the finished trials which network to
     train next, by expected improvement; a distribution over decisions, θ_G, follows the best ones (``synthesis.py`` has the
     equations). Directions, several objectives (scalarised in random directions) and constraints come from the study.
@@ -40,7 +44,8 @@ class GeneratorSampler(BaseSampler):
         space, budget: ``budget=None`` leaves the cost free.
         seed: of all random streams, together with the index of the proposal. The same history gives the same proposal, in
             any process.
-        prototype: first proposal and start of θ_G.
+        prototype: first proposal and start of θ_G, with the space's ``in_channels`` and ``classes``. Of a published design that
+            lies between the choices, ``space.suggest`` gives the nearest ones inside the budget; ``nas search`` trains the design.
         proxies: function from an architecture to named zero-cost scores, whose weight is learnt.
         **options: see ``GeneratorOptions``.
     """
@@ -73,11 +78,12 @@ class GeneratorSampler(BaseSampler):
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if all(search_space.get(name) == distribution for name, distribution in self._distributions.items()):
-            self._learnt = self._reader.read(study, trial)
-            index = len(self._learnt.seen) + self._learnt.unnamed
-            network = self.generator.propose(self._learnt, index)
-            study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, network.to_json())
-            values = {name: self._choice(name, network) for name in self._distributions}
+            with ASKING:
+                self._learnt = self._reader.read(study, trial)
+                index = len(self._learnt.seen) + self._learnt.unnamed
+                network = self.generator.propose(self._learnt, index)
+                write_proposal(study, trial, network, self.generator.space)
+            values = self._of_choices(network).choices
         return values | {
             name: self.sample_independent(study, trial, name, distribution)
             for name, distribution in search_space.items()
@@ -115,10 +121,14 @@ class GeneratorSampler(BaseSampler):
         sampler._reader = HistoryReader(space, use_audit=generator.options.use_audit)
         return sampler
 
-    def _choice(self, name: str, network: Architecture) -> Any:
-        """A published point may lie between the choices; Optuna is then told the nearest one."""
-        choices, value = self._distributions[name].choices, network[name]
-        if value in choices:
-            return value
-        place = float(self.generator.space.encode(network)[list(self._distributions).index(name)])
-        return choices[round(place * (len(choices) - 1))]
+    def _of_choices(self, network: Architecture) -> Architecture:
+        """What Optuna can be told: of a published point that lies between the choices, the nearest ones inside the budget."""
+        space, budget = self.generator.space, self.generator.budget
+        if all(network[name] in choices for name, choices in space.decisions.items()):
+            return network
+        near = {
+            name: network[name] if network[name] in choices else choices[round(place * (len(choices) - 1))]
+            for (name, choices), place in zip(space.decisions.items(), space.encode(network).tolist(), strict=True)
+        }
+        found = space.architecture(near)
+        return found if budget is None else space.repair(found, budget, np.random.default_rng(0))

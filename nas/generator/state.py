@@ -46,12 +46,17 @@ def load_state(state: Mapping[str, Any], space: SearchSpace, proxies: Proxies | 
     """The inverse of ``dump_state``.
 
     Raises:
-        InputError: another format, or a state of another space.
+        InputError: another format, or a state of another space or of one with other decisions.
     """
     if state.get("format") != FORMAT:
         raise InputError(f"generator state has format {state.get('format')!r}; this version reads format {FORMAT}")
     if state["space"] != space.name:
         raise InputError(f"generator state is of space {state['space']!r}, but the space is {space.name!r}; give that one")
+    sizes = {name: len(probabilities) for name, probabilities in state["theta"].items()}
+    if strange := sorted(sizes.items() ^ {name: len(choices) for name, choices in space.decisions.items()}.items()):
+        raise InputError(
+            f"generator state is of space {space.name!r} with other choices of {strange[0][0]!r} than this space has; give the one searched"
+        )
     budget = None if state["budget"] is None else Budget.from_json(state["budget"])
     prototype = None if state["prototype"] is None else space.from_json(state["prototype"])
     options = GeneratorOptions.of(state["options"])

@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from nas.generator.candidates import distinct_samples
 from nas.generator.costs import admits
 from nas.generator.fallback import draw_independent
-from nas.generator.history import PROPOSAL, HistoryReader
+from nas.generator.history import ASKING, HistoryReader, write_proposal
 from nas.generator.registry import register_sampler
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class FeasibleSampler(BaseSampler):
     def __init__(
         self, inner: BaseSampler, space: SearchSpace, budget: Budget | None, seed: int, attempts: int = ATTEMPTS
     ) -> None:
+        space.bounded(budget)  # refuses a bound on a cost that it does not declare
         self.inner = inner
         self._space, self._budget, self._seed, self._attempts = space, budget, seed, attempts
         self._reader = HistoryReader(space, use_audit=False)
@@ -57,9 +58,9 @@ class FeasibleSampler(BaseSampler):
         values = {name: self.sample_independent(study, trial, name, d) for name, d in others.items()}
         if len(others) == len(search_space):
             return values
-        seen = self._reader.read(study, trial).seen
-        network = self._new_network(study, trial, seen)
-        study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, network.to_json())
+        with ASKING:
+            network = self._new_network(study, trial, self._reader.read(study, trial).seen)
+            write_proposal(study, trial, network, self._space)
         return values | {name: network[name] for name in search_space if name not in others}
 
     def sample_independent(

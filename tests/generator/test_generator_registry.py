@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import optuna
 import pytest
 
@@ -52,6 +53,25 @@ def test_impossible_budget_is_reported_with_the_smallest_cost(name: str, space: 
     with pytest.raises(BudgetInfeasibleError) as caught:
         space.suggest(study.ask())
     assert caught.value.smallest["flops"] == 1
+    with pytest.raises(BudgetInfeasibleError) as own:
+        space.sample(np.random.default_rng(0), Budget(flops=0.5))
+    assert str(caught.value) == str(own.value)
+    study = optuna.create_study(sampler=make_sampler(name, space, Budget(min_flops=1e12), 0))
+    with pytest.raises(BudgetInfeasibleError, match="above the largest reachable"):
+        space.suggest(study.ask())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bound_on_a_cost_that_the_space_does_not_declare_is_refused(name: str, space: DecisionSpace) -> None:
+    with pytest.raises(InputError, match="declares no cost for parameters"):
+        make_sampler(name, space, Budget(parameters=5), 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_that_ask_at_once_repeat_no_network(name: str, space: DecisionSpace) -> None:
+    study = optuna.create_study(sampler=make_sampler(name, space, BUDGET, 0))
+    study.optimize(lambda trial: float(sum(space.suggest(trial).values())), n_trials=12 if name == "gp" else 40, n_jobs=4)
+    assert len({space.architecture(trial.params).key for trial in study.trials}) == len(study.trials)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ import pytest
 from generator_small_space import BUDGET, small_space, smooth_score
 
 from nas.generator import GeneratorSampler
-from search_spaces import Budget, DecisionSpace, InputError
+from search_spaces import Budget, DecisionSpace, InputError, get_space
 
 
 def best_of(study: optuna.Study) -> float:
@@ -176,6 +176,27 @@ def test_prototype_comes_first_if_it_fits() -> None:
     too_large = space.architecture({f"d{i}": 3 for i in range(6)})
     network = space.suggest(optuna.create_study(sampler=GeneratorSampler(space, BUDGET, prototype=too_large)).ask())
     assert BUDGET.admits(space.cost(network))
+
+
+@pytest.mark.parametrize("name", ["covidnet_small", "covidnet"])  # the second lies between the choices
+@pytest.mark.parametrize("tight", [False, True])
+def test_a_published_prototype_is_trained_first_and_once(name: str, tight: bool) -> None:
+    space = get_space("pepx", classes=3, image_size=64)
+    published = space.adopt(space.prototypes()[name])
+    budget = Budget(flops=space.cost(published, 64).flops if tight else 1e12, image_size=64)
+    sampler = GeneratorSampler(space, budget, prototype=space.prototypes()[name])
+    study = optuna.create_study(sampler=sampler)
+    networks = [space.suggest(study.ask()) for _ in range(2)]
+    for trial in study.trials:
+        study.tell(trial.number, 1.0)
+    networks += [space.suggest(study.ask()) for _ in range(2)]
+    sampler.learn(study)
+    first = space.from_json(sampler.state()["observations"][0]["architecture"])
+    assert first == networks[0]
+    assert np.abs(space.encode(first) - space.encode(published)).max() <= 0.5
+    assert (first == published) == all(published[d] in choices for d, choices in space.decisions.items())
+    assert len({network.key for network in networks}) == 4
+    assert all(budget.admits(space.cost(network, 64)) for network in networks)
 
 
 def test_unknown_option_names_the_known_ones() -> None:

@@ -108,5 +108,8 @@ def test_a_state_of_another_space_is_refused() -> None:
     state = GeneratorSampler(small_space(), BUDGET).state()
     with pytest.raises(InputError, match="space"):
         GeneratorSampler.from_state(state, DecisionSpace("other", {"a": (0, 1)}))
+    for strange in ({"a": (0, 1)}, {**small_space().decisions, "d5": (0, 1, 2)}):
+        with pytest.raises(InputError, match=r"other choices of '(a|d5)'"):
+            GeneratorSampler.from_state(state, DecisionSpace("small", strange))
     with pytest.raises(InputError, match="format"):
         GeneratorSampler.from_state({**state, "format": 99}, small_space())

@@ -27,7 +27,7 @@ def test_parse_reads_what_the_command_line_takes(text, bounds):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "40X", "speed=3", "40M,30M", "flops=-1", "flops=64MiB", "0", "min_flops=2M,flops=1M", "=", "flops="]
+    "text", ["", "40X", "speed=3", "40M,30M", "flops=-1", "flops=64MiB", "0", "min_flops=2M,flops=1M", "=", "flops=", "1e999"]
 )
 def test_parse_refuses_the_rest_with_its_own_error(text):
     with pytest.raises(InputError) as caught:
@@ -61,6 +61,19 @@ def test_numpys_numbers_are_numbers():
     assert json.loads(json.dumps(budget.to_json())) == {"flops": 100, "parameters": 2.5, "image_size": 64}
 
 
+def test_an_image_size_is_a_whole_number_of_pixels():
+    assert type(Budget(image_size=96.0).image_size) is int
+    with pytest.raises(InputError, match="whole number"):
+        Budget(image_size=96.5)
+
+
+def test_small_fractions_are_printed_and_large_ones_are_not():
+    assert (
+        str(Budget(flops=0.5, parameters=1234567.8, min_memory=1e7))
+        == "flops ≤ 0.5, parameters ≤ 1,234,568, memory ≥ 10,000,000"
+    )
+
+
 def test_pareto_keeps_what_nothing_beats():
     points = [((1, 5, 1),), ((2, 4, 1),), ((2, 5, 1),), ((1, 5, 1),)]
     assert pareto(points) == [((1, 5, 1),), ((2, 4, 1),)]
@@ -79,4 +92,23 @@ def test_joint_bounds_name_the_tightest_conflict():
 
 def test_a_bound_out_of_reach_alone_is_named_first():
     error = infeasible("toy", Budget(flops=5, parameters=9), [(10, 100, 1), (100, 10, 1)])
-    assert "flops=5 lies below the smallest reachable 10" in str(error)
+    assert "flops=5 lies below the smallest reachable 10; raise the bound or choose smaller images" in str(error)
+    assert "images" not in str(infeasible("toy", Budget(flops=5), [(10, 100, 1)], images=False))
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        (Budget(min_flops=200), "min_flops=200 lies above the largest reachable 100; lower the lower bounds"),
+        (Budget(flops=50, min_flops=11.5), "min_flops=11.5 lies above the largest reachable 11 with flops ≤ 50"),
+        (
+            Budget(min_flops=50, min_parameters=50),
+            "no architecture lies between the bounds .*; the nearest reaches flops 11 and parameters 80",
+        ),
+    ],
+)
+def test_a_lower_bound_that_nothing_meets_is_named_with_what_is_reached(budget, message):
+    error = infeasible("toy", budget, [(10, 100, 1), (11, 80, 1), (100, 10, 1)])
+    assert error.smallest == {"flops": 10, "parameters": 10, "memory": 1}
+    with pytest.raises(BudgetInfeasibleError, match=message):
+        raise error

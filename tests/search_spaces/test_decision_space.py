@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -43,11 +44,44 @@ def test_canonical_names_the_same_network():
     assert len(list(space.neighbours(space.architecture({"a": 0, "b": 0})))) == 1
 
 
+@pytest.mark.parametrize("choices", [(0, False), (1, 1.0), (1, 1), (), ([1], [2]), (b"a", b"b")])
+def test_choices_that_are_no_distinct_plain_data_are_refused(choices):
+    with pytest.raises(InputError, match="decision 'a' has choices"):
+        DecisionSpace("s", {"a": choices})
+
+
+def test_numpys_choices_become_numbers():
+    space = DecisionSpace(
+        "s", {"a": np.arange(3), "b": (np.float32(0.5), None)}, flops={"a": dict.fromkeys(range(3), 1), "b": {0.5: 1, None: 1}}
+    )
+    assert json.loads(json.dumps(space.sample(np.random.default_rng(0)).to_json()))["choices"]["a"] in (0, 1, 2)
+    assert space.decisions == {"a": (0, 1, 2), "b": (0.5, None)}
+
+
+@pytest.mark.parametrize("smallest", [{"a": 9, "b": 1}, {"a": 1}, {"a": 1, "b": 1, "c": 1}])
+def test_a_declared_smallest_is_a_point_of_the_space(smallest):
+    with pytest.raises(InputError):
+        DecisionSpace("s", {"a": (1, 2), "b": (1, 2)}, flops=lambda c: c["a"], smallest=smallest)
+
+
 def test_smallest_and_infeasible_are_exact(cells):
     assert cells.smallest() == {"flops": 0.0}
     space = DecisionSpace("two", {"a": (1, 2)}, flops=lambda c: c["a"], parameters=lambda c: 3 - c["a"])
     with pytest.raises(BudgetInfeasibleError, match="can each be met but not together"):
         space.sample(np.random.default_rng(0), Budget(flops=1, parameters=1))
+
+
+def test_a_lower_bound_that_no_point_meets_is_refused_by_every_proposal(cells):
+    rng, budget = np.random.default_rng(0), Budget(flops=3.5e6, min_flops=3.2e6)
+    point = cells.sample(rng)
+    for propose in (
+        lambda: cells.sample(rng, budget),
+        lambda: cells.mutate(point, rng, budget),
+        lambda: cells.repair(point, budget, rng),
+        lambda: list(cells.neighbours(point, budget)),
+    ):
+        with pytest.raises(BudgetInfeasibleError, match="largest reachable 3,000,000 with flops ≤ 3,500,000"):
+            propose()
 
 
 def test_repair_finds_a_nearest_point():
@@ -69,6 +103,8 @@ def test_crossover_mixes_the_parents_decisions_one_by_one():
 def test_a_bound_without_a_cost_is_refused(cells):
     with pytest.raises(InputError, match="declares no cost for memory"):
         cells.sample(np.random.default_rng(0), Budget(memory=1))
+    with pytest.raises(InputError, match="declares no cost for memory"):
+        cells.suggest(optuna.trial.FixedTrial({"edge0": 0, "edge1": 0}), Budget(memory=1))
 
 
 def test_a_large_space_keeps_the_budget_and_says_found():
@@ -99,6 +135,9 @@ def test_suggest_repairs_or_raises(cells):
     study.optimize(lambda trial: cells.cost(cells.suggest(trial, budget)).flops, n_trials=10)
     assert all(trial.value <= 1e6 for trial in study.trials)
     assert set(study.trials[0].params) == {"edge0", "edge1"}
+    for trial in study.trials:  # what was scored, where it is not what the parameters say
+        scored = trial.user_attrs["architecture"]["choices"] if "architecture" in trial.user_attrs else trial.params
+        assert trial.value == 1e6 * sum(scored.values())
     trial = optuna.trial.FixedTrial({"edge0": 2, "edge1": 2})
     with pytest.raises(OverBudgetError, match="breaks flops") as caught:
         cells.suggest(trial, budget, on_over_budget="raise")

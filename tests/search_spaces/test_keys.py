@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -12,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spaces_under_test import NAMES
 
-from search_spaces import ArchitectureError, Budget, get_space, load_architecture
+from search_spaces import ArchitectureError, Budget, DecisionSpace, InputError, get_space, load_architecture
 from search_spaces.pepx import PepxSpace
 
 
@@ -44,6 +47,31 @@ def test_channels_and_classes_are_part_of_the_key():
     choices = space.sample(np.random.default_rng(0)).choices
     keys = {space.architecture(choices, in_channels=c, classes=k).key for c in (1, 3) for k in (2, 3)}
     assert len(keys) == 4
+
+
+def test_an_identity_that_is_a_set_has_one_key_in_every_process():
+    code = """
+from search_spaces import DecisionSpace
+space = DecisionSpace("s", dict.fromkeys("abc", ("conv", "pool", "skip")), canonical=lambda c: (1, frozenset(c.values())))
+print(*(space.architecture(dict(zip("abc", words))).key for words in (("conv", "pool", "skip"), ("skip", "conv", "pool"))))
+"""
+    runs = [
+        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True)
+        for seed in "123"
+    ]
+    assert len({key for run in runs for key in run.stdout.split()}) == 1
+
+
+def test_an_identity_is_told_by_its_value_and_refused_where_it_has_none():
+    def key(identity):
+        space = DecisionSpace("s", {"a": (0, 1)}, canonical=lambda _: identity)
+        return space.architecture({"a": 0}).key
+
+    assert key((1, "x", None, 2.5, True)) == "s-7274197d289b6f6e"  # stands in studies: must not change
+    assert key(np.int64(3)) == key(3)
+    assert key(frozenset({1, 2})) != key(frozenset({1, 3}))
+    with pytest.raises(InputError, match="differ from process to process"):
+        key(object())
 
 
 @pytest.mark.parametrize("name", NAMES)

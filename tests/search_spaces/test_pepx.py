@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from search_spaces import Budget, BudgetInfeasibleError, get_space, load_architecture
+from search_spaces.pepx import PepxSpace
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,14 @@ def test_a_budget_below_the_smallest_names_it(space):
     with pytest.raises(BudgetInfeasibleError, match="smallest reachable") as caught:
         space.sample(np.random.default_rng(0), Budget(flops=1000))
     assert caught.value.smallest == space.smallest()
+
+
+@pytest.mark.parametrize(
+    "choices", [{"stage1.depth": (2, 4)}, {"stage1.depth": (3,), "stage2.depth": (3,), "stage3.depth": (2,)}]
+)
+@pytest.mark.parametrize("factor", [1.0, 1.2])
+def test_a_space_of_deep_stages_repairs_shallow_networks_to_its_budget(choices, factor):
+    space, whole, rng = PepxSpace(choices=choices), PepxSpace(), np.random.default_rng(0)
+    for bound, least in space.smallest().items():
+        budget = Budget(**{bound: least * factor})
+        assert all(budget.admits(space.cost(space.repair(a, budget, rng))) for a in whole.sample_many(60, rng))
