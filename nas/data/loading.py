@@ -23,7 +23,6 @@ from nas.data.specs import Spec, parse
 from search_spaces.errors import InputError
 
 
-
 def load(
     spec: str | Sequence[str],
     *,
