@@ -2,7 +2,8 @@
 
 Published: 224×224, stage depths 3-4-6-3, flattened map, two hidden layers of 1,024; 117.4 M parameters, 2.26 G
 multiply–accumulates; 214 of 231 test images right, COVID-19 27 of 31; recipe (see ``covidnet_recipe``).
-Reconstructed: the widths inside the PEPX blocks, calibrated to 117.62 M and 2.235 G (``search_spaces.published``).
+Reconstructed: the widths inside the PEPX blocks, calibrated to 117.62 M with the moving statistics of the normalisation
+(117.54 M trainable) and 2.235 G (``search_spaces.published``).
 """
 
 from __future__ import annotations

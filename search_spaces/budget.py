@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -85,15 +86,13 @@ class Budget:
         return {name: float(value) for name in BOUNDS if (value := getattr(self, f"min_{name}")) is not None}
 
     def admits(self, cost: Figures) -> bool:
-        """Whether ``cost`` keeps every bound."""
+        """Whether ``cost`` keeps every bound; an infinite cost, the mark of an invalid combination, never does."""
         return self.admits_figures(cost.flops, cost.parameters, cost.memory)
 
     def admits_figures(self, flops: float, parameters: float, memory: float) -> bool:
         """``admits`` for bare figures."""
         return (
-            (self.flops is None or flops <= self.flops)
-            and (self.parameters is None or parameters <= self.parameters)
-            and (self.memory is None or memory <= self.memory)
+            under(self, (flops, parameters, memory))
             and (self.min_flops is None or flops >= self.min_flops)
             and (self.min_parameters is None or parameters >= self.min_parameters)
             and (self.min_memory is None or memory >= self.min_memory)
@@ -105,8 +104,8 @@ class Budget:
         for name in BOUNDS:
             value = float(getattr(cost, name))
             high, low = getattr(self, name), getattr(self, f"min_{name}")
-            if high is not None and value > high:
-                excess[name] = value / high - 1
+            if value == inf or (high is not None and value > high):
+                excess[name] = value / (high or 1) - 1
             if low is not None and value < low:
                 excess[f"min_{name}"] = 1 - value / low
         return excess
@@ -135,11 +134,11 @@ class Budget:
 
 
 def under(budget: Budget, figures: tuple[float, float, float]) -> bool:
-    """Whether the figures keep the upper bounds."""
+    """Whether the figures are finite and keep the upper bounds."""
     return (
-        (budget.flops is None or figures[0] <= budget.flops)
-        and (budget.parameters is None or figures[1] <= budget.parameters)
-        and (budget.memory is None or figures[2] <= budget.memory)
+        (figures[0] < inf if budget.flops is None else figures[0] <= budget.flops)
+        and (figures[1] < inf if budget.parameters is None else figures[1] <= budget.parameters)
+        and (figures[2] < inf if budget.memory is None else figures[2] <= budget.memory)
     )
 
 

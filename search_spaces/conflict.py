@@ -25,7 +25,7 @@ def pareto(corners: Iterable[C]) -> list[C]:
 
 
 def infeasible(
-    space: str, budget: Budget, figures: ArrayLike, exact: bool = True, images: bool = True
+    space: str, budget: Budget, figures: ArrayLike, exact: bool = True, images: bool = True, together: bool = True
 ) -> BudgetInfeasibleError:
     """The error for a budget that none of the ``figures`` fits.
 
@@ -34,8 +34,9 @@ def infeasible(
 
     Args:
         figures: (n, 3): FLOPs, parameters, memory of every architecture; for upper bounds the Pareto-smallest ones do.
-        exact: whether no other architecture is smaller.
+        exact: whether no other architecture is smaller in one figure.
         images: whether smaller images would help.
+        together: whether none is smaller in several figures.
     """
     table = np.asarray(figures)
     smallest = dict(zip(BOUNDS, table.min(axis=0).tolist(), strict=True))
@@ -43,7 +44,7 @@ def infeasible(
     if within.any():
         reason = f"{_missed(budget, table[within])}; lower the lower bounds"
     else:
-        reason = _exceeded(budget, table, smallest, exact, images)
+        reason = _exceeded(budget, table, smallest, exact, images, together)
     return BudgetInfeasibleError(f"space {space!r}: {reason}", smallest)
 
 
@@ -61,21 +62,25 @@ def _missed(budget: Budget, table: np.ndarray) -> str:
     return f"no architecture lies between the bounds ({budget}); the nearest reaches {found}"
 
 
-def _exceeded(budget: Budget, table: np.ndarray, smallest: dict[str, float], exact: bool, images: bool) -> str:
+def _exceeded(budget: Budget, table: np.ndarray, smallest: dict[str, float], exact: bool, images: bool, together: bool) -> str:
     """Which upper bounds cannot be kept, alone or together."""
-    word = "smallest reachable" if exact else "smallest found"
     upper = budget.upper
     alone = {name: smallest[name] / high for name, high in upper.items() if smallest[name] > high}
     size = f" at {budget.image_size} px" if budget.image_size else ""
     if alone:
         worst = max(alone, key=lambda name: alone[name])
+        word = "smallest reachable" if exact else "smallest found"
         reason = f"budget {worst}={shown(upper[worst])} lies below the {word} {shown(smallest[worst])}{size}"
         return f"{reason}; raise the bound" + (" or choose smaller images" if images else "")
+    word = "smallest reachable" if together else "smallest found"
+    searched = "" if together else ", as far as was searched"
     names, needed = _tightest(upper, table)
     bounds = " and ".join(f"{name} ≤ {shown(upper[name])}" for name in names)
     last = names[-1]
     rest = " and ".join(names[:-1])
-    reason = f"{bounds} can each be met but not together{size}: with {rest} kept, the {word} {last} is {shown(needed)}"
+    reason = (
+        f"{bounds} can each be met but not together{size}{searched}: with {rest} kept, the {word} {last} is {shown(needed)}"
+    )
     return f"{reason}; raise one of them"
 
 

@@ -6,16 +6,17 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import product
 from math import inf, isfinite, isnan, prod
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from search_spaces.architecture import Architecture
-from search_spaces.budget import BOUNDS, Budget, under
+from search_spaces.budget import BOUNDS, Budget
 from search_spaces.conflict import infeasible
 from search_spaces.cost import Cost
+from search_spaces.descent import descend, least_largest_sum
 from search_spaces.enumerated import Enumeration
-from search_spaces.errors import ArchitectureError, InputError
+from search_spaces.errors import ArchitectureError, BudgetInfeasibleError, InputError
 from search_spaces.fitted import Corner, FittedSpace
 from search_spaces.space import Triple, Values
 
@@ -26,6 +27,8 @@ Choice = dict[str, Any]
 CostFunction = Callable[[Choice], float]
 AdditiveCost = Mapping[str, Mapping[Any, float]]  # decision → choice → its share
 _ENUMERABLE = 1_000_000
+_WEIGHTS = 12  # steps of the weights of bounds that are to be kept together
+_DRAWS = 16  # for a valid combination
 _STARTS = 16  # of the descents that look for the smallest cost of a space too large to enumerate
 
 
@@ -105,6 +108,9 @@ class DecisionSpace(FittedSpace):
         point = dict(zip(self.names, values, strict=True))
         found = [self._one(bound, point) for bound in BOUNDS]
         return found[0], found[1], found[2]
+
+    def _valid(self, values: Sequence[Any]) -> bool:
+        return isfinite(sum(self._figures(values, 1, 1, 1)))
 
     def _one(self, bound: str, point: Choice) -> float:
         cost = self._known.get(bound)
@@ -212,6 +218,13 @@ class DecisionSpace(FittedSpace):
         least = table.figures[table.valid].min(axis=0)
         return {bound: float(least[place]) for place, bound in enumerate(BOUNDS) if bound in self._known}
 
+    def largest(self, budget: Budget | None = None) -> dict[str, float]:
+        table = self._enumeration
+        if table is None:
+            return {bound: value for bound, value in super().largest(budget).items() if bound in self._known}
+        most = table.figures[table.valid].max(axis=0)
+        return {bound: float(most[place]) for place, bound in enumerate(BOUNDS) if bound in self._known}
+
     # --- large spaces: anchors declared, additive, or found by descent ---------------------------------------------
 
     @property
@@ -222,59 +235,83 @@ class DecisionSpace(FittedSpace):
         return {}
 
     def _draw(self, rng: np.random.Generator, reach: float = 1.0) -> Values:
-        shares = rng.random(len(self._choices)).tolist()
-        return [choices[int(share * len(choices))] for choices, share in zip(self._choices, shares, strict=True)]
+        for _ in range(_DRAWS):
+            shares = rng.random(len(self._choices)).tolist()
+            values = [choices[int(share * len(choices))] for choices, share in zip(self._choices, shares, strict=True)]
+            if self._valid(values):
+                break
+        return values
 
     def _corner_values(self, key: tuple[int, int, int]) -> Iterator[Values]:
         if self._declared is not None:
+            if not self._valid(self._declared):
+                raise InputError(
+                    f"space {self.name!r}: the choice declared as smallest= has an infinite cost; declare a valid one"
+                )
             yield self._declared
             return
-        for place, bound in enumerate(BOUNDS):
-            cost = self._known.get(bound)
+        if not self._known:
+            yield [choices[0] for choices in self._choices]
+        for bound, cost in self._known.items():
+            least = None
             if isinstance(cost, Mapping):
-                yield [min(choices, key=cost[name].__getitem__) for name, choices in self.decisions.items()]
-            elif cost is not None:
-                yield self._descend(itemgetter(place))
+                least = [min(choices, key=cost[name].__getitem__) for name, choices in self.decisions.items()]
+            yield self._descend(itemgetter(BOUNDS.index(bound)), least)
 
-    def _fitting(self, budget: Budget, in_channels: int, classes: int) -> list[Corner]:
-        corners = self._corners(1, in_channels, classes)
-        fitting = [corner for corner in corners if under(budget, corner.figures)]
-        if not fitting and self._declared is None:
-            joint = self._descend(
-                lambda figures: max(figures[BOUNDS.index(name)] / high for name, high in budget.upper.items())
-            )
-            corners = [*corners, Corner(self._figures(joint, 1, 1, 1), tuple(joint))]
-            fitting = [corner for corner in corners if under(budget, corner.figures)]
-        if not fitting:
-            raise infeasible(self.name, budget, [corner.figures for corner in corners], exact=self._exact)
-        return fitting
+    def _peak(self, place: int, key: tuple[int, int, int]) -> Values:
+        return self._descend(lambda figures: -figures[place])
+
+    def _compromises(self, budget: Budget) -> Iterator[Corner]:
+        if self._declared is not None:
+            return
+        bounds = [(BOUNDS.index(name), high) for name, high in budget.upper.items()]
+
+        def balanced(start: Values | None) -> Values:
+            """The largest share of a bound in use at its least."""
+            return self._descend(lambda figures: max(figures[place] / high for place, high in bounds), start)
+
+        def weighted(figures: Triple) -> float:
+            return sum(weight * figures[place] / high for weight, (place, high) in zip(weights, bounds, strict=True))
+
+        yield self._corner(balanced(None))
+        costs = [cost for name in budget.upper if isinstance(cost := self._known[name], Mapping)]
+        if len(costs) == len(bounds):
+            yield self._corner(self._least_sums(costs, [high for _, high in bounds]))
+            return
+        start = None
+        for weights in product(range(_WEIGHTS + 1), repeat=len(bounds)):
+            if sum(weights) == _WEIGHTS:
+                start = self._descend(weighted, start)
+                yield self._corner(balanced(start))
+
+    def _least_sums(self, costs: Sequence[AdditiveCost], bounds: Sequence[float]) -> Values:
+        shares = [
+            np.array([[cost[name][choice] / high for cost, high in zip(costs, bounds, strict=True)] for choice in choices])
+            for name, choices in self.decisions.items()
+        ]
+        return [choices[place] for choices, place in zip(self._choices, least_largest_sum(shares), strict=True)]
+
+    def _corner(self, values: Values) -> Corner:
+        return Corner(self._figures(values, 1, 1, 1), tuple(values))
+
+    def _infeasible(self, budget: Budget, figures: list[Triple]) -> BudgetInfeasibleError:
+        exact = self._declared is not None or self._exact_peaks
+        return infeasible(self.name, budget, figures, exact=exact, images=False, together=False)
 
     @property
-    def _exact(self) -> bool:
-        return self._declared is not None or all(isinstance(cost, Mapping) for cost in self._known.values())
+    def _exact_peaks(self) -> bool:  # type: ignore[override]
+        return all(isinstance(cost, Mapping) for cost in self._known.values())
 
-    def _descend(self, aim: Callable[[Triple], float]) -> Values:
-        """The best of several coordinate descents on ``aim``; deterministic."""
+    def _descend(self, aim: Callable[[Triple], float], start: Values | None = None) -> Values:
+        """The valid point found that makes ``aim`` least: by descent from ``start`` if that is valid, else from random points; deterministic."""
+
+        def aimed(values: Values) -> float:
+            figures = self._figures(values, 1, 1, 1)
+            return aim(figures) if isfinite(sum(figures)) else inf
+
         rng = np.random.default_rng(0)
-        best: Values = []
-        least = inf
-        for _ in range(_STARTS):
-            values = self._draw(rng)
-            value, before = aim(self._figures(values, 1, 1, 1)), inf
-            while value < before or not isfinite(before):
-                before = value
-                for position in rng.permutation(len(values)).tolist():
-                    for choice in self._choices[position]:
-                        changed = [*values[:position], choice, *values[position + 1 :]]
-                        if (figure := aim(self._figures(changed, 1, 1, 1))) < value:
-                            values, value = changed, figure
-                if not isfinite(value):
-                    break
-            if value < least:
-                best, least = values, value
-        if not best:
-            self._no_valid_point()
-        return best
-
-    def _no_valid_point(self) -> NoReturn:
-        raise ArchitectureError(f"space {self.name!r}: no valid combination found; declare one with smallest=")
+        drawn = (self._draw(rng) for _ in range(_STARTS))
+        found = descend(self._choices, aimed, [start] if start and self._valid(start) else drawn, rng)
+        if found is None:
+            raise ArchitectureError(f"space {self.name!r}: no valid combination found; declare one with smallest=")
+        return found

@@ -19,6 +19,7 @@ import numpy as np
 from search_spaces.architecture import Architecture
 from search_spaces.budget import BOUNDS, Budget, under
 from search_spaces.conflict import infeasible, pareto
+from search_spaces.errors import BudgetInfeasibleError
 from search_spaces.fitting import Fit
 from search_spaces.space import SearchSpace, Triple, Values
 
@@ -32,6 +33,8 @@ class Corner(NamedTuple):
 
 class FittedSpace(SearchSpace):
     """A space that sorts its decisions into widths (fitted to the budget) and structure."""
+
+    _exact_peaks = True  # whether no architecture is larger than the peaks
 
     @property
     @abstractmethod
@@ -104,16 +107,27 @@ class FittedSpace(SearchSpace):
         return {name: min(corner.figures[place] for corner in corners) for place, name in enumerate(BOUNDS)}
 
     def largest(self, budget: Budget | None = None) -> dict[str, float]:
-        """The largest reachable cost per figure, each alone: monotone decisions at their dearest, the others by coordinate ascent."""
+        """The largest reachable cost per figure, each alone."""
         size = self._size(budget.image_size if budget else None)
-        found = {}
-        for place, name in enumerate(BOUNDS):
+        peaks = self._peaks(size, self.in_channels, self.classes)
+        return {name: peaks[place].figures[place] for place, name in enumerate(BOUNDS)}
 
-            def figure(values: Values, place: int = place) -> float:
-                return self._figures(self._canonical(list(values)), size, self.in_channels, self.classes)[place]
+    def _peaks(self, image_size: int, in_channels: int, classes: int) -> list[Corner]:
+        """For each figure the architecture in which it is largest; remembered."""
+        cache = self.__dict__.setdefault("_peak_cache", {})
+        key = (image_size, in_channels, classes)
+        if key not in cache:
+            found = [tuple(self._peak(place, key)) for place in range(len(BOUNDS))]
+            cache[key] = [Corner(self._figures(values, *key), values) for values in found]
+        return cache[key]
 
-            found[name] = figure(self._ascended([options[-1] for options in self._choices], figure))
-        return found
+    def _peak(self, place: int, key: tuple[int, int, int]) -> Values:
+        """Monotone decisions at their dearest, the others by coordinate ascent on the figure at ``place``."""
+
+        def figure(values: Values) -> float:
+            return self._figures(self._canonical(list(values)), *key)[place]
+
+        return self._canonical(self._ascended([options[-1] for options in self._choices], figure))
 
     def _ascended(self, values: Values, figure: Callable[[Values], float]) -> Values:
         """``values`` with the decisions that are not monotone settled by coordinate ascent."""
@@ -133,14 +147,26 @@ class FittedSpace(SearchSpace):
         cache = self.__dict__.setdefault("_fitting_cache", {})
         key = (budget, in_channels, classes)
         if key not in cache:
-            corners = self._corners(size, in_channels, classes)
+            corners = list(self._corners(size, in_channels, classes))
             fitting = [corner for corner in corners if under(budget, corner.figures)]
+            for compromise in () if fitting else self._compromises(budget):
+                corners.append(compromise)
+                if under(budget, compromise.figures):
+                    fitting.append(compromise)
+                    break
             if not fitting:
-                raise infeasible(self.name, budget, [corner.figures for corner in corners])
+                raise self._infeasible(budget, [corner.figures for corner in corners])
             if len(cache) > 256:
                 cache.clear()
             cache[key] = fitting
         return cache[key]
+
+    def _compromises(self, budget: Budget) -> Iterator[Corner]:
+        """Further architectures that may keep the bounds together; none where the corners are all Pareto-smallest ones."""
+        return iter(())
+
+    def _infeasible(self, budget: Budget, figures: list[Triple]) -> BudgetInfeasibleError:
+        return infeasible(self.name, budget, figures)
 
     # --- proposals ------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search_spaces.budget import BOUNDS, Budget
+from search_spaces.budget import BOUNDS, Budget, shown
 from search_spaces.errors import BudgetInfeasibleError
 from search_spaces.space import Triple, Values
 
@@ -133,9 +133,12 @@ class Fit:
     # --- towards the bound ----------------------------------------------------------------------------------------
 
     def use(self, values: Sequence[Any]) -> float:
-        """The largest share of an upper bound in use."""
-        figures = self.figures(values)
-        return max((figures[BOUNDS.index(name)] / high for name, high in self.budget.upper.items()), default=1.0)
+        """The largest share of an upper bound in use; without one, how much of the lower bounds is reached."""
+        figures = dict(zip(BOUNDS, self.figures(values), strict=True))
+        if self.budget.upper:
+            return max(figures[name] / high for name, high in self.budget.upper.items())
+        reached = [min(figures[name] / low, 1.0) for name, low in self.budget.lower.items()]
+        return sum(reached) / len(reached) if reached else 1.0
 
     def _grown(self, values: Values) -> Values:
         """``values`` widened, and where that is not enough enriched in structure, until the budget is nearly used."""
@@ -206,18 +209,25 @@ class Fit:
         return values
 
     def _raised(self, values: Values) -> Values:
-        reach = self.space.largest(self.budget)
-        for name, low in self.budget.lower.items():
-            if reach[name] < low:
-                raise self._out_of_reach(f"min_{name}={low:,.0f} lies above the largest reachable {reach[name]:,.0f}")
-        for _ in range(_TRIES):
-            values = self._grown(values)
-            if self.admits(values):
-                return values
-            values = self.space._canonical(self.space._draw(self.rng, self.reach))
-            if not self.under(values):
-                values = self._shrunk(values)
+        """An architecture that keeps the lower bounds, too: ``values`` or another one, grown."""
+        peaks = self.space._peaks(self.size, self.in_channels, self.classes)
+        wanted = [(BOUNDS.index(name), low) for name, low in self.budget.lower.items()]
+        for place, low in wanted:
+            if (most := peaks[place].figures[place]) < low:
+                word = "largest reachable" if self.space._exact_peaks else "largest found"
+                raise self._out_of_reach(f"min_{BOUNDS[place]}={shown(low)} lies above the {word} {shown(most)}")
+        for start in self._starts(values, [peaks[place].values for place, _ in wanted]):
+            grown = self._grown(start if self.under(start) else self._shrunk(start))
+            if self.admits(grown):
+                return grown
         raise self._out_of_reach(f"no architecture found between the bounds ({self.budget})")
+
+    def _starts(self, values: Values, largest: list[tuple[Any, ...]]) -> Iterator[Values]:
+        """Where to grow from: ``values``, random ones, at last the largest that there are."""
+        yield values
+        for _ in range(_TRIES - 1):
+            yield self.space._canonical(self.space._draw(self.rng, self.reach))
+        yield from map(list, largest)
 
     def _out_of_reach(self, reason: str) -> BudgetInfeasibleError:
         smallest = self.space.smallest(self.budget)

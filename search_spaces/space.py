@@ -231,7 +231,7 @@ class SearchSpace(ABC):
     def crossover(
         self, first: Architecture, second: Architecture, rng: np.random.Generator, budget: Budget | None = None
     ) -> Architecture:
-        """Each block of the child, as a whole, comes from one of the parents; repaired where that breaks the budget.
+        """Each block of the child, as a whole, comes from one of the parents; repaired where that breaks the budget or is invalid.
 
         A block that is alive in one parent only comes from that one; decisions outside all blocks come one by one.
         """
@@ -248,7 +248,7 @@ class SearchSpace(ABC):
                 parent = 1 - parent
             values.append(parents[parent][position])
         child = self._wrap(values, first.in_channels, first.classes)
-        return child if budget is None else self.repair(child, budget, rng)
+        return self.repair(child, self.bounded(budget), rng)
 
     def encode(self, architecture: Architecture) -> np.ndarray:
         """float64 (number of decisions,): the place of each choice among its decision's, in [0, 1]; widths between two choices lie between."""

@@ -25,7 +25,7 @@ def counted(name: str, image_size: int) -> Size:
         ("sgdm_squeezenet", 227, 0.737e6, 0.746e9),
         ("covidiagnosis_net", 227, 0.737e6, 0.746e9),
         ("covidnet", 480, 11.80e6, 7.50e9),
-        ("covidnet_small", 224, 117.62e6, 2.235e9),
+        ("covidnet_small", 224, 117.543e6, 2.235e9),
     ],
 )
 def test_reference_figures_to_a_thousandth(name: str, size: int, parameters: float, flops: float | None) -> None:

@@ -62,6 +62,24 @@ def test_a_convolution_by_hand():
     assert counted.memory == 4 * (100 + 800 + 800)
 
 
+@pytest.mark.parametrize(
+    "free",
+    [
+        lambda x: nn.functional.normalize(x, dim=1),
+        lambda x: nn.functional.interpolate(x, scale_factor=2, mode="bicubic"),
+        lambda x: nn.functional.local_response_norm(x, 5),
+        lambda x: nn.functional.logsigmoid(nn.functional.celu(x.square())),
+        lambda x: x.sin() * x.numel(),
+    ],
+)
+def test_normalising_resizing_and_activating_cost_no_multiply_accumulates(free):
+    class Layer(nn.Module):
+        def forward(self, x):
+            return free(x)
+
+    assert count(nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Layer()), 10).flops == 9 * 8 * 100
+
+
 def test_an_operator_that_nobody_counts_is_an_error():
     class Fourier(nn.Module):
         def forward(self, x):

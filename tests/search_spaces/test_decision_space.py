@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import math
 
@@ -127,6 +129,77 @@ def test_a_large_space_keeps_the_budget_and_says_found():
 def test_additive_or_declared_costs_are_exact(options):
     with pytest.raises(BudgetInfeasibleError, match="smallest reachable 30"):
         large(**options).sample(np.random.default_rng(0), Budget(flops=29))
+
+
+@pytest.fixture
+def holes():
+    """More than a million points; those whose first two choices agree are invalid, a bound on parameters or not."""
+    return DecisionSpace(
+        "holes",
+        {f"e{i}": tuple(range(5)) for i in range(12)},
+        flops=lambda c: math.inf if c["e0"] == c["e1"] else 1.0 + sum(c.values()),
+        parameters=lambda c: 1.0 + sum(c.values()),
+    )
+
+
+@pytest.mark.parametrize("budget", [None, Budget(parameters=30), Budget(min_flops=40), Budget(flops=20, min_parameters=15)])
+def test_no_proposal_of_a_large_space_is_an_invalid_combination(holes, budget):
+    rng = np.random.default_rng(0)
+    proposals = holes.sample_many(60, rng, budget)
+    proposals += [holes.mutate(a, rng, budget) for a in proposals[:20]]
+    proposals += [holes.crossover(*pair, rng, budget) for pair in itertools.pairwise(proposals[:20])]
+    proposals += [near for near, _ in zip(holes.neighbours(proposals[0], budget), range(20), strict=False)]
+    invalid = holes.architecture(dict.fromkeys(holes.decisions, 2))
+    proposals.append(holes.repair(invalid, budget or Budget(), rng))
+    proposals.append(holes.suggest(optuna.trial.FixedTrial(dict(invalid)), budget or Budget()))
+    assert all((budget or Budget()).admits(holes.cost(a)) and holes.cost(a).flops < math.inf for a in proposals)
+
+
+def test_invalid_combinations_are_no_extremes(holes):
+    assert holes.largest() == {"flops": 48, "parameters": 48}
+    assert holes.smallest() == {"flops": 2, "parameters": 2}
+    rng = np.random.default_rng(0)
+    with pytest.raises(BudgetInfeasibleError, match="above the largest found 48"):
+        holes.sample(rng, Budget(min_flops=400))
+    with pytest.raises(OverBudgetError, match="breaks flops") as caught:
+        holes.suggest(optuna.trial.FixedTrial(dict.fromkeys(holes.decisions, 2)), Budget(parameters=30), on_over_budget="raise")
+    assert caught.value.violations == {"flops": math.inf}
+    declared = large(smallest=dict.fromkeys(large().decisions, 1), flops=lambda choice: math.inf)
+    with pytest.raises(InputError, match="infinite cost"):
+        declared.smallest()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("additive", "fitting"), [(True, 5), (False, 4000)])
+def test_opposing_bounds_of_a_large_space_are_met(seed, additive, fitting):
+    rng = np.random.default_rng(seed)
+    flops = rng.integers(1, 100, (11, 4)).astype(float)
+    tables = {"flops": flops, "parameters": np.maximum(101 - flops + rng.integers(-20, 21, flops.shape), 1)}
+    sums = {bound: functools.reduce(np.add.outer, table).ravel() for bound, table in tables.items()}
+    share = np.partition(np.maximum(*(figures / np.median(figures) for figures in sums.values())), fitting)[fitting]
+    bounds = {bound: float(np.median(figures) * share) for bound, figures in sums.items()}  # so many of four million points fit
+
+    def cost(table):
+        shares = {f"d{i}": dict(enumerate(row.tolist())) for i, row in enumerate(table)}
+        return shares if additive else lambda choice: sum(shares[name][place] for name, place in choice.items())
+
+    decisions = {f"d{i}": tuple(range(4)) for i in range(11)}
+    space = DecisionSpace("opposed", decisions, **{bound: cost(table) for bound, table in tables.items()})
+    budget = Budget(**bounds)
+    assert all(budget.admits(space.cost(a)) for a in space.sample_many(5, rng, budget))
+    with pytest.raises(BudgetInfeasibleError, match=r"as far as was searched: .* the smallest found"):
+        space.sample(rng, Budget(**{bound: high * 0.9 for bound, high in bounds.items()}))
+
+
+@pytest.mark.parametrize("budget", [Budget(min_flops=150), Budget(min_flops=210), Budget(flops=100, min_flops=100)])
+@pytest.mark.parametrize("flops", [lambda c: sum(c.values()), {f"e{i}": {c: c for c in range(1, 8)} for i in range(30)}])
+def test_a_large_space_reaches_its_lower_bounds(budget, flops):
+    space = large(flops=flops)
+    assert budget.admits(space.cost(space.sample(np.random.default_rng(0), budget)))
+
+
+def test_a_large_space_needs_no_cost():
+    assert DecisionSpace("free", {f"e{i}": (0, 1, 2) for i in range(20)}).sample(np.random.default_rng(0))["e0"] in (0, 1, 2)
 
 
 def test_suggest_repairs_or_raises(cells):

@@ -181,6 +181,13 @@ def test_lower_bounds_hold(space):
         space.sample(np.random.default_rng(0), Budget(min_flops=1e15))
 
 
+@pytest.mark.parametrize("share", [0.6, 0.9, 1.0])
+def test_a_lower_bound_alone_is_reached(space, share):
+    for bound, most in space.largest().items():
+        budget = Budget(**{f"min_{bound}": share * most})
+        assert budget.admits(space.cost(space.sample(np.random.default_rng(0), budget)))
+
+
 def test_image_size_too_small_is_refused(space):
     with pytest.raises(InputError, match="out of range"):
         get_space(space.name, image_size=8)
