@@ -114,9 +114,13 @@ def start(context: Context, architecture: Architecture, seed: int, directory: Pa
     settings = context.settings
     torch.manual_seed(seed)  # modules draw their weights from the global generator
     model = context.space.build(architecture, settings.image_size)
-    if context.pretrained and not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
-        from nas.evaluation.pretraining import pretrain
+    if not context.pretrained:
+        return model
+    from nas.evaluation.checkpoint import recover_checkpoint
+    from nas.evaluation.pretraining import pretrain
 
+    recover_checkpoint(directory / "checkpoint.safetensors")  # a damaged one is none
+    if not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
         pretrain(
             model, len(context.dataset.classes), settings.image_size, settings.recipe, seed=derived_seed(seed, _PRETRAINING),
             device=context.device, checkpoint=directory / "pretraining.safetensors",
