@@ -27,14 +27,18 @@ def torchvision_state(enum: str, member: str, folder: Path | None) -> tuple[Mapp
     """State dict and file name of torchvision's ``enum.member`` (``"VGG19_Weights"``, ``"IMAGENET1K_V1"``).
 
     Args:
-        folder: where the ``.pth`` file lies under torchvision's own name; None: torch's cache, then the network.
+        folder: where the ``.pth`` file lies under torchvision's own name, or is fetched to; None: torch's cache.
 
     Raises:
-        InputError: the file is absent and cannot be fetched, or is damaged; names the file and where to put it.
+        InputError: no such folder, or the file is absent and cannot be fetched, or is damaged; names the file and where to put it.
     """
     weights: Any = getattr(getattr(torchvision_models(), enum), member)
     name = weights.url.rsplit("/", 1)[-1]
     where = folder if folder is not None else Path(torch.hub.get_dir()) / "checkpoints"
+    if folder is not None and not folder.is_dir():  # torch would make it
+        raise InputError(
+            f"there is no folder {folder} with ImageNet weights; name the one that {name} lies in, or shall be fetched to"
+        )
     try:
         if folder is not None and (folder / name).is_file():
             return torch.load(folder / name, map_location="cpu", weights_only=True), name
@@ -45,8 +49,9 @@ def torchvision_state(enum: str, member: str, folder: Path | None) -> tuple[Mapp
             f"put the file from {weights.url} into a folder and pass --pretrained imagenet:FOLDER"
         ) from error
     except (RuntimeError, UnpicklingError, EOFError) as error:
-        reason = (str(error).splitlines() or ["damaged"])[0]
-        raise InputError(f"ImageNet weights {where / name} cannot be read ({reason}); fetch the file again") from error
+        raise InputError(
+            f"ImageNet weights {where / name} cannot be read: damaged, or more than plain tensors is in it; fetch it anew from {weights.url}"
+        ) from error
 
 
 def load_matching(module: nn.Module, state: Mapping[str, Tensor], name: str, *, fresh: tuple[str, ...]) -> int:

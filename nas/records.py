@@ -151,8 +151,8 @@ class TrialRecord(Record):
     reason: str = ""
     architecture: dict[str, Any]
     cost: CostRecord
-    quality: float | None = None  # class-balanced log-loss on validation: lower is better
-    standard_error: float | None = None
+    quality: float | None = None  # the search's objective on validation (by default class-balanced log-loss): lower is better
+    standard_error: float | None = None  # of the quality
     metrics: tuple[Metric, ...] = ()
     history: tuple[EpochRecord, ...] = ()
     constraints: dict[str, float] = Field(default_factory=dict)  # feasible when ≤ 0

@@ -44,7 +44,7 @@ def run_trial(context: Context, architecture: Architecture, *, number: int, inde
 
 
 def _train(context: Context, architecture: Architecture, *, number: int, index: int, on_epoch: OnEpoch) -> TrialRecord:
-    from nas.evaluation import metrics, quality, save_candidate, train
+    from nas.evaluation import metrics, objective, save_candidate, train
     from nas.evaluation.checkpoint import remove_checkpoint
 
     settings, data = context.settings, context.dataset
@@ -58,8 +58,9 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
     )  # fmt: skip
     started = time.perf_counter()
     held_out = context.parts.validation
-    value, standard_error = quality(training.validation_logits, data.labels[held_out])
-    scores = metrics(training.validation_logits, data.labels[held_out], data.group[held_out], data.classes, part="validation")
+    logits, labels = training.validation_logits, data.labels[held_out]
+    scores = metrics(logits, labels, data.group[held_out], data.classes, part="validation")
+    value, standard_error = objective(settings.objective, logits, labels, scores)
     scores += context.latency(model)
     seconds = dict(training.seconds)
     seconds["evaluation"] = seconds.get("evaluation", 0.0) + time.perf_counter() - started
@@ -73,7 +74,7 @@ def _train(context: Context, architecture: Architecture, *, number: int, index: 
         outcome="completed",
         architecture=architecture.to_json(),
         cost=cost_record(context, architecture),
-        quality=objective_value(settings.objective, value, scores),
+        quality=value,
         standard_error=standard_error,
         metrics=scores,
         history=training.history,
@@ -114,22 +115,18 @@ def start(context: Context, architecture: Architecture, seed: int, directory: Pa
     settings = context.settings
     torch.manual_seed(seed)  # modules draw their weights from the global generator
     model = context.space.build(architecture, settings.image_size)
-    if context.pretrained and not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
-        from nas.evaluation.pretraining import pretrain
+    if not context.pretrained:
+        return model
+    from nas.evaluation.checkpoint import recover_checkpoint
+    from nas.evaluation.pretraining import pretrain
 
+    recover_checkpoint(directory / "checkpoint.safetensors")  # a damaged one is none
+    if not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
         pretrain(
             model, len(context.dataset.classes), settings.image_size, settings.recipe, seed=derived_seed(seed, _PRETRAINING),
             device=context.device, checkpoint=directory / "pretraining.safetensors",
         )  # fmt: skip
     return model
-
-
-def objective_value(objective: str, log_loss: float, scores: tuple[Metric, ...]) -> float:
-    """What the study minimises: the log-loss, or one minus the score that was asked for."""
-    if objective == "log_loss":
-        return log_loss
-    value = next(m.value for m in scores if m.name == objective)
-    return 1.0 if value is None else 1.0 - value
 
 
 def cost_record(context: Context, architecture: Architecture) -> CostRecord:

@@ -29,6 +29,9 @@ class JsonLines:
         self._stream.write(json.dumps({"event": event, **fields}) + "\n")
         self._stream.flush()
 
+    def objective(self, name: str) -> None:
+        """Nothing to send: whoever started this process knows."""
+
     def trial_started(self, number: int, key: str, flops: int) -> None:
         """As ``Progress``."""
         self._send("trial_started", number=number, key=key, flops=flops)

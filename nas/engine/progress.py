@@ -10,6 +10,9 @@ from nas.records import Accounting, EpochRecord, TrialRecord
 class Progress(Protocol):
     """Receives a search's events, in order for each trial."""
 
+    def objective(self, name: str) -> None:
+        """What the search minimises, a key of ``OBJECTIVE_NAMES``: told before its first trial; untold, the log-loss."""
+
     def trial_started(self, number: int, key: str, flops: int) -> None:
         """A network has been accepted and starts training."""
 
@@ -28,6 +31,9 @@ class Progress(Protocol):
 
 class Silent:
     """Progress that nobody watches."""
+
+    def objective(self, name: str) -> None:
+        """Ignore."""
 
     def trial_started(self, number: int, key: str, flops: int) -> None:
         """Ignore."""

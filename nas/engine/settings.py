@@ -14,6 +14,12 @@ _shown = reprlib.Repr()  # cut short, and not followed into any depth
 _shown.maxstring = _shown.maxother = 200
 
 Objective = Literal["log_loss", "auroc", "balanced_accuracy"]
+# what a search minimises is called so, in a line and in full
+OBJECTIVE_NAMES: dict[str, tuple[str, str]] = {
+    "log_loss": ("log-loss", "class-balanced log-loss"),
+    "auroc": ("1 − AUROC", "1 − AUROC"),
+    "balanced_accuracy": ("1 − balanced accuracy", "1 − balanced accuracy"),
+}
 
 # what a resumed search may change: how much of the same search is done, and where
 FREE_ON_RESUME = frozenset({"trials", "time", "device", "workers", "stall_minutes"})

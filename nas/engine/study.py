@@ -15,14 +15,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.engine.presence import identity, is_dead
 from nas.engine.progress import Progress
-from nas.engine.settings import SearchSettings, parse_settings, refuse_other_settings
+from nas.engine.settings import OBJECTIVE_NAMES, SearchSettings, parse_settings, refuse_other_settings
 from nas.engine.storage import refuse_proxied_file
 from nas.records import Accounting, TrialRecord
 from search_spaces.architecture import Architecture
 from search_spaces.errors import InputError
 
 MAX_ATTEMPTS = 3
-OBJECTIVE_NAMES = {"log_loss": "class-balanced log-loss", "auroc": "1 − AUROC", "balanced_accuracy": "1 − balanced accuracy"}
 _REMEDIES = {
     "run": "it belongs to another run directory: name that one with --out, or take another --study",
     "data_fingerprint": "give it the same data files",
@@ -61,7 +60,7 @@ def open_study(
     if "facts" not in stored:
         with warnings.catch_warnings():  # experimental in Optuna, and only a label for people's dashboards
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([OBJECTIVE_NAMES[settings.objective]])
+            study.set_metric_names([OBJECTIVE_NAMES[settings.objective][1]])
         study.set_user_attr("settings", settings.model_dump(mode="json"))
         study.set_user_attr("facts", facts)
         return study

@@ -22,6 +22,7 @@ from nas.engine.context import Context
 from nas.engine.objective import Pruned, clear, failure_record, run_trial
 from nas.engine.patience import StorageLostError
 from nas.engine.progress import Progress
+from nas.engine.settings import OBJECTIVE_NAMES
 from nas.files import WriteError, read_json
 from nas.generator.history import PROPOSAL
 from nas.records import EpochRecord, TrialRecord
@@ -159,6 +160,7 @@ class Worker:
         studies.tell(self.study, trial, TrialState.FAIL)
 
     def _evaluate(self, trial: Trial, architecture: Architecture, index: int) -> None:
+        settings = self.context.settings
         history: list[EpochRecord] = []
 
         def on_epoch(record: EpochRecord) -> None:
@@ -166,11 +168,14 @@ class Worker:
             self._moved = time.monotonic()
             self.progress.epoch(trial.number, record)
             studies.check_ours(self.study, trial)
-            if not self.context.settings.pruning or record.epoch >= self.context.settings.epochs:
+            if not settings.pruning or record.epoch >= settings.epochs:
                 return
-            trial.report(record.validation["log_loss"], record.epoch)
+            from nas.evaluation import objective_value
+
+            value = objective_value(settings.objective, record.validation)
+            trial.report(value, record.epoch)
             if trial.should_prune():
-                raise Pruned(f"pruned after epoch {record.epoch}: log-loss {record.validation['log_loss']:.4f}")
+                raise Pruned(f"pruned after epoch {record.epoch}: {OBJECTIVE_NAMES[settings.objective][0]} {value:.4f}")
 
         begun = self._ended(trial, architecture, "running", "", [])
         trial.set_user_attr("record", begun.model_dump(mode="json"))  # what is left of it if this process dies

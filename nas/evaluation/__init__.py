@@ -6,7 +6,7 @@ from nas.evaluation.device import DeviceData
 from nas.evaluation.errors import DivergedError, TrainingError
 from nas.evaluation.metrics import confusion_matrix, metrics
 from nas.evaluation.predict import predict_logits
-from nas.evaluation.quality import balanced_accuracy, probabilities, quality
+from nas.evaluation.quality import balanced_accuracy, objective, objective_value, probabilities, quality
 from nas.evaluation.trainer import Training, train
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "confusion_matrix",
     "load_candidate",
     "metrics",
+    "objective",
+    "objective_value",
     "predict_logits",
     "probabilities",
     "quality",

@@ -18,26 +18,28 @@ if TYPE_CHECKING:
     import optuna
 
     from nas.engine.context import Context
+    from nas.statistics.paired import Difference
 
 
 def random_control(context: Context, trials: list[TrialRecord], run: Callable[[Context], optuna.Study]) -> Comparison:
     """Train as many distinct candidates by random search in ``control/`` and compare the two arms' best validated ones.
 
-    The difference is of class-balanced log-loss on the same validation images, paired, with an interval over groups. It speaks
-    about these two networks; how the strategies differ over many searches takes many seeds.
+    The difference is of what the search goes by (class-balanced log-loss, AUROC or balanced accuracy) on the same validation
+    images, paired, with an interval over groups. It speaks about these two networks; how the strategies differ over many
+    searches takes many seeds.
 
     Args:
         trials: the search's completed trials.
         run: runs the trials of a context and returns the study.
     """
     from nas.engine.study import trial_records
-    from nas.evaluation.quality import image_losses
-    from nas.statistics.paired import conclude, mean_difference
+    from nas.statistics.paired import conclude
 
     control = _control_context(context, len(trials))
     others = [t for t in trial_records(run(control)) if t.outcome == "completed" and t.quality is not None]
-    first, second, metric = "search", "random search", "log_loss"
-    if not others:
+    first, second, metric = "search", "random search", context.settings.objective
+    found = _difference(context, _logits(context, best(trials)), _logits(control, best(others))) if others else None
+    if found is None:
         return Comparison(
             first=first,
             second=second,
@@ -45,14 +47,9 @@ def random_control(context: Context, trials: list[TrialRecord], run: Callable[[C
             difference=None,
             interval=None,
             conclusion="not compared",
-            note="no control trial completed",
+            note="images of one class only" if others else "no control trial completed",
         )
-    held_out = context.parts.validation
-    labels = context.dataset.labels[held_out]
-    weights = _balance(labels)
-    ours = image_losses(_logits(context, best(trials)), labels) * weights
-    theirs = image_losses(_logits(control, best(others)), labels) * weights
-    found = mean_difference(ours, theirs, context.dataset.group[held_out])
+    higher = metric != "log_loss"
     return Comparison(
         first=first,
         second=second,
@@ -60,10 +57,30 @@ def random_control(context: Context, trials: list[TrialRecord], run: Callable[[C
         difference=found.difference,
         interval=found.interval,
         p_value=found.p_value,
-        conclusion=conclude(found, higher_is_better=False),
+        conclusion=conclude(found, higher_is_better=higher),
         test=found.test,
-        note=f"best of {len(trials)} against best of {len(others)} candidates, one search each; lower is better",
+        note=f"best of {len(trials)} against best of {len(others)} candidates, one search each; {'higher' if higher else 'lower'} is better",
     )
+
+
+def _difference(context: Context, ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> Difference | None:
+    """Ours − theirs in the figure that the search goes by, from logits (n, classes) on validation; None: an AUROC of one class."""
+    from nas.evaluation.quality import image_losses, probabilities
+    from nas.statistics.paired import Difference, balanced_accuracy_difference, mean_difference
+    from nas.statistics.ranking import compare_macro_auc
+
+    settings, held_out = context.settings, context.parts.validation
+    labels, groups = context.dataset.labels[held_out], context.dataset.group[held_out]
+    if settings.objective == "auroc":
+        if len(np.unique(labels)) < 2:
+            return None
+        areas = compare_macro_auc(probabilities(ours), probabilities(theirs), labels, groups)
+        return Difference(areas.difference, areas.interval, areas.p_value, areas.interval.method)
+    if settings.objective == "balanced_accuracy":
+        predicted, rng = (ours.argmax(axis=1), theirs.argmax(axis=1)), np.random.default_rng(settings.seed)
+        return balanced_accuracy_difference(*predicted, labels, ours.shape[1], groups, rng=rng)
+    weights = _balance(labels)
+    return mean_difference(image_losses(ours, labels) * weights, image_losses(theirs, labels) * weights, groups)
 
 
 def best(trials: list[TrialRecord]) -> TrialRecord:

@@ -29,8 +29,8 @@ def cost(
     """Figures of ``name`` as plain data, by default at the design's own paper size.
 
     Args:
-        name: an ``architecture.json``, a baseline, a published design (``resnet50_like``, …), a space, or
-            ``package.module:factory``.
+        name: an ``architecture.json``, a baseline (with its options, ``detrac:backbone=vgg19``), a published design
+            (``resnet50_like``, …), a space, or ``package.module:factory``.
         image_size: pixels a side; none: the paper's, or the space's.
         in_channels: for a factory: what its module takes (1); others know their own.
         classes: for a baseline or a space; others know their own.
@@ -38,17 +38,21 @@ def cost(
         device: where to measure: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        InputError: nothing of that name, an option that does not apply to it, or an operator that nobody counts.
+        InputError: nothing of that name, an option that does not apply to it or is below 1, or an operator that nobody counts.
     """
     from baselines.registry import baseline_names
     from search_spaces import get_space, space_names
     from search_spaces.table import space_table
 
-    _refuse(in_channels is not None and ":" not in name, "--channels", name, "knows its own channels")
+    for option, value in (("--image-size", image_size), ("--channels", in_channels), ("--classes", classes)):
+        if value is not None and value < 1:
+            raise InputError(f"{option} must be at least 1, but got {value}; leave it out for the design's own")
+    baseline = name.partition(":")[0] in baseline_names()
+    _refuse(in_channels is not None and (baseline or ":" not in name), "--channels", name, "knows its own channels")
     if name.endswith(".json"):
         _refuse(classes is not None, "--classes", name, "knows its own classes")
         table, build = _of_file(Path(name), image_size)
-    elif name in baseline_names():
+    elif baseline:
         table, build = _of_baseline(name, image_size, classes)
     elif name in space_names():
         _refuse(latency, "--latency", name, "is a space, not one network")

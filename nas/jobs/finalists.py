@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +36,17 @@ def conclude_front(
     open_ones = [trial for trial in chosen if not is_sealed(context.directory.candidate(trial.key))]
     plain = [one for trial in open_ones for one in _seeds(context, trial, context.directory.candidate(trial.key), ())]
     retrain(context, plain, progress, processes)
-    return tuple(sorted((_finalist(context, trial, progress, processes) for trial in chosen), key=_log_loss))
+    candidates = [_finalist(context, trial, progress, processes) for trial in chosen]
+    validated = [{m.name: m.value for m in candidate.metrics if m.part == "validation"} for candidate in candidates]
+    return tuple(candidates[index] for index in _ranked(context, validated))
 
 
-def _log_loss(candidate: CandidateRecord) -> float:
-    value = next(m.value for m in candidate.metrics if m.name == "log_loss" and m.part == "validation")
-    return float("inf") if value is None else value
+def _ranked(context: Context, figures: Sequence[Mapping[str, float | None]]) -> list[int]:
+    """Indices of networks by the search's objective, the best first, from their figures on validation."""
+    from nas.evaluation import objective_value
+
+    values = [objective_value(context.settings.objective, one) for one in figures]
+    return sorted(range(len(values)), key=values.__getitem__)
 
 
 def _finalist(context: Context, trial: TrialRecord, progress: Progress, processes: int) -> CandidateRecord:
@@ -127,13 +132,14 @@ def _examine(
     from nas.evaluation import load_candidate, metrics, predict_logits
 
     data, parts = context.dataset, context.parts
-    home = min(trainings, key=lambda one: one.validation_loss).directory
+    figures = [one.figures for one in trainings]
+    home = trainings[_ranked(context, figures)[0]].directory
     model = load_candidate(home).model
     scores: list[Metric] = []
     for part, indices in (("validation", parts.validation), ("audit", parts.audit), ("test", parts.test)):
         logits = predict_logits(model, data.images[indices], context.device)
         scores += metrics(logits, data.labels[indices], data.group[indices], data.classes, part=part)
-    scores += _seed_spread([one.validation_loss for one in trainings])
+    scores += _seed_spread(context.settings.objective, [one[context.settings.objective] for one in figures])
     timed = context.latency(model)
     finding = audit_finalist(context, model, directory, progress)
     audited = tuple(m for m in scores if m.part == "audit")
@@ -153,16 +159,19 @@ def _examine(
     )
 
 
-def _seed_spread(losses: Sequence[float]) -> list[Metric]:
-    """Mean validation log-loss over the seeds, with the seeds' standard deviation in the note."""
-    several = len(losses) > 1
-    spread = f"standard deviation over {len(losses)} seeds {np.std(losses, ddof=1):.4f}" if several else "one seed: no spread"
+def _seed_spread(name: str, found: Sequence[float | None]) -> list[Metric]:
+    """Mean over the seeds of the validation figure that they are chosen by, with their standard deviation in the note."""
+    values = [value for value in found if value is not None]
+    if len(values) < len(found):  # the figures themselves say why
+        return []
+    several = len(values) > 1
+    spread = f"standard deviation over {len(values)} seeds {np.std(values, ddof=1):.4f}" if several else "one seed: no spread"
     return [
         Metric(
-            name="log_loss_over_seeds",
-            value=float(np.mean(losses)),
-            n=len(losses),
-            groups=len(losses),
+            name=f"{name}_over_seeds",
+            value=float(np.mean(values)),
+            n=len(values),
+            groups=len(values),
             part="validation",
             note=spread,
         )

@@ -63,9 +63,9 @@ class Retraining:
         return f"{self.key}{how}, seed {self.seed + 1} of {settings.final_seeds}, {self.epochs(settings)} epochs"
 
     @property
-    def validation_loss(self) -> float:
-        """Class-balanced log-loss of the trained network."""
-        return float(read_json(self.directory / "validation.json")["log_loss"])
+    def figures(self) -> dict[str, float | None]:
+        """The trained network's figures on validation, by name."""
+        return {metric["name"]: metric["value"] for metric in read_json(self.directory / "metrics.json")}
 
 
 @dataclass
@@ -144,6 +144,5 @@ def _train(context: Context, one: Retraining) -> None:
     )  # fmt: skip
     save_reference(make_reference(model, data, context.parts, training.validation_logits), directory)
     write_json(directory / HOW_TRAINED, HowTrained(recipe=recipe, pretrained=context.pretrained).model_dump(mode="json"))
-    write_json(directory / "validation.json", {"log_loss": next(m.value for m in scores if m.name == "log_loss")})
     remove_checkpoint(directory / "checkpoint.safetensors")
     seal(directory)

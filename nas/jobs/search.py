@@ -64,6 +64,7 @@ def search(
         directory.unseal()
         started = time.time()
         watching.message(f"run directory: {directory.path}")
+        watching.objective(chosen.objective)
         with _workers(chosen, directory, storage, study, engine, watching) as pool:
             context = _open(chosen, directory, watching)
             opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching, pool=pool)

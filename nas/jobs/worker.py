@@ -47,8 +47,7 @@ def worker(
     if not RunDirectory(home).settings.is_file():
         raise InputError(f"{home} holds no search (no settings.json); name the search's run directory with --out")
     name = f"{socket.gethostname()}-{os.getpid()}"
-    joined = open_worker(
-        home, parse_settings(read_json(RunDirectory(home).settings)), progress or Silent(), storage=storage, study=study, name=name,
-        dedicated=dedicated,
-    )  # fmt: skip
+    settings, watching = parse_settings(read_json(RunDirectory(home).settings)), progress or Silent()
+    watching.objective(settings.objective)
+    joined = open_worker(home, settings, watching, storage=storage, study=study, name=name, dedicated=dedicated)
     return joined.run()

@@ -40,6 +40,7 @@ class State:
 
     def __init__(self, trials: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.trials = trials
+        self.objective = "log_loss"
         self.clock = clock
         self.started = clock()
         self.running: dict[int, Running] = {}
@@ -74,7 +75,7 @@ class State:
         return max(self.counts.completed + self.counts.pruned, sum(t.outcome in ("completed", "pruned") for t in self.finished))
 
     def front(self) -> list[TrialRecord]:
-        """Finished trials that no other beats in both log-loss and FLOPs, best first."""
+        """Finished trials that no other beats in both the objective and FLOPs, best first."""
         ranked = sorted((t for t in self.finished if t.quality is not None), key=lambda t: (t.quality or 0.0, t.cost.flops))
         front: list[TrialRecord] = []
         for trial in ranked:
@@ -131,7 +132,7 @@ class Dashboard:
                 parts.append(self._running())
             front = state.front()
             if front:
-                parts.append(_front(front))
+                parts.append(_front(front, fmt.objective_title(state.objective)))
             return Group(*parts)
 
     def _running(self) -> Table:
@@ -164,12 +165,12 @@ class Dashboard:
         return table
 
 
-def _front(front: list[TrialRecord]) -> Table:
+def _front(front: list[TrialRecord], objective: str) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for title, numeric in (
         ("Front so far", False),
         ("FLOPs", True),
-        ("Log-loss", True),
+        (objective, True),
         ("Balanced accuracy", True),
         ("Screen", False),
     ):

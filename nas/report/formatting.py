@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 
+from nas.engine.settings import OBJECTIVE_NAMES
 from nas.records import CandidateRecord, Interval, Metric, SearchRecord, TrialRecord, Verdict
 
 MINUS = "−"
@@ -22,6 +23,7 @@ TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "auroc": "AUROC",
+    "auroc_over_seeds": "AUROC over seeds",
     "mcc": "MCC",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
@@ -119,6 +121,22 @@ def metric_title(name: str) -> str:
     base, _, rest = name.partition("[")
     title = TITLES.get(base, base.replace("_", " ").capitalize())
     return clean(f"{title}, {rest.rstrip(']')}" if rest else title)
+
+
+def objective_name(objective: str) -> str:
+    """What a search minimises, inside a line: ``log-loss``, ``1 − AUROC``."""
+    return OBJECTIVE_NAMES[objective][0]
+
+
+def objective_title(objective: str) -> str:
+    """The same as a column's title: ``Log-loss``."""
+    name = objective_name(objective)
+    return name[0].upper() + name[1:]
+
+
+def objective_axis(objective: str) -> str:
+    """The same in full, beside an axis: ``class-balanced log-loss (nats)``."""
+    return OBJECTIVE_NAMES[objective][1] + (" (nats)" if objective == "log_loss" else "")
 
 
 def metric_value(metric: Metric | None) -> str:

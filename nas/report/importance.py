@@ -27,7 +27,7 @@ class Importance:
 
     decision: str
     share: float
-    correlation: float | None  # > 0: later (larger) choices had a higher log-loss, that is did worse
+    correlation: float | None  # > 0: later (larger) choices had a higher objective, that is did worse
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ class Several:
     def __init__(self, receivers: list[Progress]) -> None:
         self._receivers = receivers
 
+    def objective(self, name: str) -> None:
+        """As ``Progress``."""
+        for one in self._receivers:
+            one.objective(name)
+
     def trial_started(self, number: int, key: str, flops: int) -> None:
         """As ``Progress``."""
         for one in self._receivers:
@@ -94,6 +99,10 @@ class Lines:
         self._spoken: dict[int, float] = {}
         self._ended = False
 
+    def objective(self, name: str) -> None:
+        """As ``Progress``."""
+        self._state.objective = name
+
     def _write(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {fmt.clean(text)}", file=self._file, flush=True)
 
@@ -115,7 +124,7 @@ class Lines:
         """As ``Progress``."""
         self._state.trial_finished(record)
         self._spoken.pop(record.number, None)
-        self._write(trial_text(record))
+        self._write(trial_text(record, self._state.objective))
         self._ended = True
 
     def accounting(self, counts: Accounting) -> None:
@@ -144,6 +153,10 @@ class Live:
     def __exit__(self, *_: object) -> None:
         self._display.stop()
 
+    def objective(self, name: str) -> None:
+        """As ``Progress``."""
+        self._state.objective = name
+
     def trial_started(self, number: int, key: str, flops: int) -> None:
         """As ``Progress``."""
         self._state.trial_started(number, key, flops)
@@ -156,7 +169,7 @@ class Live:
         """As ``Progress``."""
         self._state.trial_finished(record)
         if record.outcome == "failed":
-            self._display.say(trial_text(record))
+            self._display.say(trial_text(record, self._state.objective))
 
     def accounting(self, counts: Accounting) -> None:
         """As ``Progress``."""
@@ -176,12 +189,12 @@ def epoch_text(record: EpochRecord) -> str:
     return ", ".join(figures)
 
 
-def trial_text(record: TrialRecord) -> str:
+def trial_text(record: TrialRecord, objective: str) -> str:
     """How a trial ended, on one line."""
     accuracy = fmt.find_metric(record.metrics, "balanced_accuracy", "validation")
     parts = [f"trial {record.number} {record.outcome}: {record.key}, {fmt.flops(record.cost.flops)}"]
     if record.quality is not None:
-        parts.append(f"log-loss {fmt.number(record.quality)}")
+        parts.append(f"{fmt.objective_name(objective)} {fmt.number(record.quality)}")
     if accuracy is not None:
         parts.append(f"balanced accuracy {fmt.metric_value(accuracy)} ({fmt.metric_interval(accuracy)})")
     if record.verdict:

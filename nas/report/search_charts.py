@@ -16,13 +16,17 @@ from nas.report.importance import Importances, importances
 from nas.report.structure import Chosen, chosen, decision_orders, space_of
 
 FLOPS_AXIS = "FLOPs for one image (multiply–accumulates, log scale)"
-LOSS_AXIS = "class-balanced log-loss (nats)"
 MOST_AXES = 12
 _SHAPES = {"pass": "circle", "fail": "cross", "undecided": "triangle", None: "square"}
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.0f} %"
+
+
+def objective_of(record: SearchRecord) -> str:
+    """What the search minimised; earlier versions knew the log-loss only."""
+    return str(record.settings.get("objective", "log_loss"))
 
 
 def completed(record: SearchRecord) -> list[TrialRecord]:
@@ -39,13 +43,14 @@ def non_dominated(points: Sequence[tuple[float, float]], *, higher_is_better: bo
     return front
 
 
-def trial_tip(trial: TrialRecord) -> str:
+def trial_tip(trial: TrialRecord, objective: str) -> str:
     """What hovering over a trial says."""
+    error = f" ± {fmt.number(trial.standard_error)}" if trial.standard_error else ""
     accuracy = fmt.find_metric(trial.metrics, "balanced_accuracy", "validation")
     lines = [
         f"trial {trial.number}: {trial.key}",
         f"{fmt.flops(trial.cost.flops)}, {fmt.si(trial.cost.parameters)} parameters",
-        f"log-loss {fmt.number(trial.quality)}" + (f" ± {fmt.number(trial.standard_error)}" if trial.standard_error else ""),
+        f"{fmt.objective_name(objective)} {fmt.number(trial.quality)}{error}",
         f"balanced accuracy {fmt.metric_text(accuracy)}" if accuracy else "",
         f"screen: {fmt.verdict_text(trial.verdict)}",
     ]
@@ -61,11 +66,12 @@ def front_charts(record: SearchRecord) -> list[Markup]:
     return [chart for chart in charts if chart is not None]
 
 
-def _point(trial: TrialRecord, value: float, low: float | None, high: float | None, names: dict[str, str]) -> Point:
+def _point(record: SearchRecord, trial: TrialRecord, value: float, low: float | None, high: float | None) -> Point:
     """A trial's mark: shape and colour tell the screen's verdict, large ones are candidates of the front."""
+    names, tip = _names(record), trial_tip(trial, objective_of(record))
     radius = 7.5 if trial.key in names else 4.5
     shape, label = _SHAPES[trial.verdict], names.get(trial.key, "")
-    return Point(trial.cost.flops, value, low, high, f"c-{trial.verdict or 'none'}", shape, trial_tip(trial), label, radius)
+    return Point(trial.cost.flops, value, low, high, f"c-{trial.verdict or 'none'}", shape, tip, label, radius)
 
 
 def _legend(trials: Sequence[TrialRecord]) -> list[tuple[str, str, str]]:
@@ -90,9 +96,8 @@ def _accuracy_chart(record: SearchRecord, trials: Sequence[TrialRecord]) -> Mark
     ]
     if not known:
         return None
-    names = _names(record)
     points = [
-        _point(t, value, m.interval.low if m.interval else None, m.interval.high if m.interval else None, names)
+        _point(record, t, value, m.interval.low if m.interval else None, m.interval.high if m.interval else None)
         for t, m, value in known
     ]
     control = fmt.find_metric(record.controls, "balanced_accuracy", "validation")
@@ -106,16 +111,15 @@ def _accuracy_chart(record: SearchRecord, trials: Sequence[TrialRecord]) -> Mark
 
 
 def _quality_chart(record: SearchRecord, trials: Sequence[TrialRecord]) -> Markup:
-    names = _names(record)
-    points = []
+    points, objective = [], objective_of(record)
     for t in trials:
         quality, half = t.quality or 0.0, 1.96 * t.standard_error if t.standard_error else None
-        points.append(_point(t, quality, quality - half if half else None, quality + half if half else None, names))
+        points.append(_point(record, t, quality, quality - half if half else None, quality + half if half else None))
     return scatter(
-        points, "The objective: lower is better", FLOPS_AXIS, LOSS_AXIS,
+        points, "The objective: lower is better", FLOPS_AXIS, fmt.objective_axis(objective),
         x_format=fmt.tick, front=non_dominated([(p.x, p.y) for p in points], higher_is_better=False),
         limit=record.budget.get("flops"), limit_text="budget", legend=_legend(trials),
-        caption="Bars: ± 1.96 standard errors of the validation log-loss. The front is formed on these two figures.",
+        caption=f"Bars: ± 1.96 standard errors of the validation {fmt.objective_name(objective)}. The front is formed on these two figures.",
     )  # fmt: skip
 
 
@@ -146,12 +150,14 @@ def _best_so_far(record: SearchRecord) -> Markup:
         best = min(best, trial.quality if trial.quality is not None else best)
         stairs.append((float(trial.number), best))
     points = [(float(t.number), t.quality or 0.0) for t in trials]
+    objective = objective_of(record)
+    tips = [trial_tip(t, objective) for t in trials]
     return curves(
         [
-            Series("each trial", points, "s7", "circle", marked=True, tips=[trial_tip(t) for t in trials], line=False),
+            Series("each trial", points, "s7", "circle", marked=True, tips=tips, line=False),
             Series("best so far", stairs, "s1", stepped=True),
         ],
-        "Best so far", "trial (number)", LOSS_AXIS, whole=True,
+        "Best so far", "trial (number)", fmt.objective_axis(objective), whole=True,
     )  # fmt: skip
 
 
@@ -176,20 +182,26 @@ def decision_charts(record: SearchRecord, subject: CandidateRecord | None) -> li
         if len(varied) > len(axes)
         else "All decisions that varied"
     )
-    caption = f"{which}; one line a candidate, coloured by its log-loss; it skips decisions that do not matter to it."
-    charts.append(parallel(axes, _strands(trials, axes, picked, subject), "Decisions of the trained candidates", caption))
+    caption = f"{which}; one line a candidate, coloured by its {fmt.objective_name(objective_of(record))}; it skips decisions that do not matter to it."
+    charts.append(
+        parallel(axes, _strands(record, trials, axes, picked, subject), "Decisions of the trained candidates", caption)
+    )
     return charts
 
 
 def _strands(
-    trials: Sequence[TrialRecord], axes: Sequence[Axis], picked: Chosen, subject: CandidateRecord | None
+    record: SearchRecord,
+    trials: Sequence[TrialRecord],
+    axes: Sequence[Axis],
+    picked: Chosen,
+    subject: CandidateRecord | None,
 ) -> list[Strand]:
     ranked = sorted(trials, key=lambda t: t.quality if t.quality is not None else float("inf"))
     return [
         Strand(
             tuple(picked[t.key].get(axis.name) for axis in axes),
             1 + index * CLASSES // len(ranked),
-            trial_tip(t),
+            trial_tip(t, objective_of(record)),
             highlighted=subject is not None and t.key == subject.key,
         )
         for index, t in enumerate(ranked)
@@ -225,7 +237,7 @@ def training_charts(record: SearchRecord, subject: CandidateRecord | None) -> li
     shown = [by_key[key] for key in keys if key in by_key][:6]
     if not shown:
         return []
-    charts = [_history_chart(shown, "log_loss", "Validation loss of the front", LOSS_AXIS)]
+    charts = [_history_chart(shown, "log_loss", "Validation loss of the front", fmt.objective_axis("log_loss"))]
     charts.append(_history_chart(shown, "balanced_accuracy", "Validation accuracy of the front", "balanced accuracy"))
     history = shown[0].history
     both = [

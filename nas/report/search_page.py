@@ -22,7 +22,7 @@ from nas.report.cells import (
     settings_table,
     table,
 )
-from nas.report.search_charts import course_charts, decision_charts, front_charts, training_charts
+from nas.report.search_charts import course_charts, decision_charts, front_charts, objective_of, training_charts
 from nas.report.structure import choices_table, winner_diagram
 from nas.report.views import FindingView, data_view, finding_view, openings_warning, picture_folders, reproduce
 
@@ -231,7 +231,7 @@ def trials_table(record: SearchRecord) -> Table:
         for t in record.trials
     ]
     columns = (
-        ("Trial", True), ("Architecture", False), ("Outcome", False), ("Log-loss", True), ("Balanced accuracy (95 %)", True),
+        ("Trial", True), ("Architecture", False), ("Outcome", False), (fmt.objective_title(objective_of(record)), True), ("Balanced accuracy (95 %)", True),
         ("FLOPs", True), ("Parameters", True), ("Screen", False), ("Time", True),
     )  # fmt: skip
     return table(columns, rows)

@@ -135,6 +135,11 @@ def logit_interval(share: float, error: float, freedom: float, level: float, met
     )
 
 
+def implied_error(interval: Interval) -> float:
+    """The standard error of a normal estimate whose interval is as wide as this one."""
+    return (interval.high - interval.low) / 2 / _normal(interval.level)
+
+
 def _wilson(share: float, n: float, quantile: float, level: float, method: str) -> Interval:
     square = quantile**2
     centre = (share + square / (2 * n)) / (1 + square / n)

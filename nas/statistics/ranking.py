@@ -98,13 +98,34 @@ def compare_auc(
     truth = _two_classes(positive)
     both = np.stack([np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)])
     areas, influence, n_groups = _influences(both, truth, groups)
+    return _difference(areas, influence, n_groups, level, "paired delong" + _clustered(groups))
+
+
+def compare_macro_auc(
+    first: ArrayLike, second: ArrayLike, labels: ArrayLike, groups: Groups = None, level: float = 0.95
+) -> AreaDifference:
+    """As :func:`compare_auc`, of two models' macro one-vs-rest areas, from their probabilities (n, classes)."""
+    both, truth = np.stack([np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)]), np.asarray(labels)
+    present = [c for c in range(both.shape[2]) if 0 < (truth == c).sum() < len(truth)]
+    if not present:
+        raise InputError("an area under the ROC curve needs images of at least two classes, but got one")
+    areas, influences, n_groups = zip(*(_influences(both[:, :, c], truth == c, groups) for c in present), strict=True)
+    method = "paired delong, macro" + _clustered(groups)
+    return _difference(np.mean(areas, axis=0), np.mean(influences, axis=0), n_groups[0], level, method)
+
+
+def _difference(areas: Floats, influence: Floats, n_groups: int, level: float, method: str) -> AreaDifference:
+    """First − second, from the areas (2,) and each group's influence on them (2, G)."""
     difference = float(areas[0] - areas[1])
     error = float(np.sqrt(_covariance((influence[0] - influence[1])[None], n_groups)[0, 0]))
-    method = "paired delong, cluster-robust" if groups is not None else "paired delong"
     interval = t_interval(difference, error, n_groups - 1, level, method)
     if error == 0:
         return AreaDifference(difference, interval, 1.0 if difference == 0 else 0.0)
     return AreaDifference(difference, interval, float(2 * special.stdtr(n_groups - 1, -abs(difference) / error)))
+
+
+def _clustered(groups: Groups) -> str:
+    return ", cluster-robust" if groups is not None else ""
 
 
 def _placements(scores: Floats, truth: np.ndarray) -> tuple[Floats, Floats, float]:

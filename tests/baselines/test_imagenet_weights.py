@@ -57,8 +57,12 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"do not fit: features.0.weight"):
         baseline.weights(baseline.build(3, 3, 64), tmp_path)
     (tmp_path / SQUEEZENET).write_bytes(b"nothing")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"cannot be read: damaged.*fetch it anew from https://") as raised:
         baseline.weights(baseline.build(3, 3, 64), tmp_path)
+    assert "weights_only" not in str(raised.value)  # torch's advice: to run the file's code
+    with pytest.raises(InputError, match=f"there is no folder .*mistyped .*{SQUEEZENET}"):
+        baseline.weights(baseline.build(3, 3, 64), tmp_path / "mistyped")
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_an_absent_file_without_a_network_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

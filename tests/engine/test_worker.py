@@ -172,6 +172,23 @@ def test_the_last_attempt_of_a_trial_whose_worker_dies_is_recorded_as_failed(mak
     assert optuna.trial.TrialState.RUNNING not in {t.state for t in worker.study.get_trials()}
 
 
+def test_trials_are_pruned_by_the_objective(make, monkeypatch):
+    def train(context, architecture, *, number, index, on_epoch):
+        area = 0.9 if number < 3 else 0.5  # with a log-loss that would say the contrary
+        for epoch in (1, 2, 3):
+            figures = {"log_loss": area, "auroc": area, "balanced_accuracy": 0.5}
+            on_epoch(EpochRecord(epoch=epoch, train_loss=1.0, learning_rate=0.1, validation=figures))
+        return replace_outcome(context, architecture, number, 1 - area)
+
+    worker = make(None, settings={"prune": True, "epochs": 3, "trials": 4, "objective": "auroc"})
+    monkeypatch.setattr(worker_module, "run_trial", train)
+    worker.run()
+    trials = [t for t in worker.study.get_trials() if t.intermediate_values]
+    assert [t.intermediate_values[1] for t in trials] == pytest.approx([0.1, 0.1, 0.1, 0.5])
+    assert trials[3].user_attrs["reason"] == "pruned after epoch 1: 1 − AUROC 0.5000"
+    assert worker.study.metric_names == ["1 − AUROC"]
+
+
 EPOCHS = 3
 
 

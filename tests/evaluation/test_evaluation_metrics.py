@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from nas.evaluation import confusion_matrix, metrics, quality, reliability_curve, roc_curve
+from nas.evaluation import confusion_matrix, metrics, objective, objective_value, quality, reliability_curve, roc_curve
 from nas.evaluation.calibration import sensitivity_at
 from nas.evaluation.quality import image_losses, probabilities
+from nas.evaluation.trainer import scores
 from nas.statistics import wilson
 from search_spaces.errors import InputError
 
@@ -91,6 +92,38 @@ def test_quality_is_class_balanced_and_its_error_is_that_of_repetition():
     assert errors.mean() == pytest.approx(values.std(), rel=0.15)
     assert quality([[0.0, 0.0]], [0])[0] == pytest.approx(np.log(2))
     assert image_losses([[1e9, 0.0]], [1])[0] == pytest.approx(-np.log(1e-7))
+
+
+def test_every_objective_is_the_same_after_an_epoch_as_at_the_end_and_brings_its_own_error():
+    logits, labels, _ = sample(np.random.default_rng(8), n=400)
+    found = metrics(logits, labels, None, CLASSES)
+    epoch = scores(logits, labels)
+    assert objective("log_loss", logits, labels, found) == quality(logits, labels)
+    expected = {
+        "auroc": by_name(found)["auroc"].value,
+        "balanced_accuracy": reference.balanced_accuracy_score(labels, logits.argmax(1)),
+    }
+    for name, score in expected.items():
+        value, error = objective(name, logits, labels, found)
+        assert value == pytest.approx(1 - score)
+        assert value == pytest.approx(objective_value(name, epoch))
+        assert error == pytest.approx(reference_error(name, logits, labels), rel=0.1)
+
+
+def reference_error(name, logits, labels, draws=400):
+    """Standard deviation of a score over bootstrap draws within classes."""
+    rng, found = np.random.default_rng(9), []
+    for _ in range(draws):
+        rows = np.concatenate([rng.choice(own, len(own)) for own in (np.flatnonzero(labels == c) for c in range(3))])
+        found.append(scores(logits[rows], labels[rows])[name])
+    return np.std(found)
+
+
+def test_an_objective_that_cannot_be_computed_is_the_worst():
+    logits, labels = np.eye(3)[[0, 1]], np.zeros(2, dtype=int)
+    assert objective("auroc", logits, labels, metrics(logits, labels, None, CLASSES)) == (1.0, None)
+    assert objective_value("auroc", scores(logits, labels)) == 1.0
+    assert objective_value("log_loss", {}) == np.inf
 
 
 @pytest.mark.parametrize("groups", [None, 90])

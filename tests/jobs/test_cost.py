@@ -80,6 +80,12 @@ def test_published_figures_stand_beside_ours_with_the_difference():
         assert f"published {figure}: {value:,.0f}" in printed(table)
 
 
+def test_a_variant_of_a_baseline_is_costed_by_the_name_that_a_benchmark_takes():
+    plain, variant = cost("detrac"), cost("detrac:backbone=vgg19")
+    assert (variant["name"], variant["image_size"]) == ("detrac:backbone=vgg19", plain["image_size"])
+    assert variant["parameters"] > 5 * plain["parameters"]
+
+
 def test_a_space_has_a_range_and_no_latency():
     table = cost("fire", image_size=64)
     assert table["smallest"]["flops"] < table["largest"]["flops"]
@@ -107,7 +113,12 @@ def test_anyones_module(tmp_path, monkeypatch):
     [
         ("nosuch", {}, "nothing called 'nosuch'"),
         ("cnn", {"in_channels": 3}, "--channels does not apply to 'cnn'"),
+        ("detrac:backbone=vgg19", {"in_channels": 3}, "--channels does not apply to 'detrac:backbone=vgg19'"),
+        ("detrac:vgg19", {}, "'vgg19' is not of the form option=value"),
         ("resnet50_like", {"classes": 2}, "--classes does not apply to 'resnet50_like'"),
+        ("mbconv", {"classes": 0}, "--classes must be at least 1, but got 0"),
+        ("cnn", {"image_size": 0}, "--image-size must be at least 1, but got 0"),
+        ("my_module:good", {"in_channels": 0}, "--channels must be at least 1, but got 0"),
         ("fire", {"image_size": 8}, "image size 8 is out of range"),
     ],
 )

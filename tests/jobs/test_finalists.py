@@ -7,6 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from nas.engine.directory import RunDirectory, seal
+from nas.engine.progress import Silent
+from nas.engine.settings import SearchSettings
+from nas.files import write_json
 from nas.jobs import finalists
 from nas.jobs.benchmark_entrants import _without
 from nas.records import CandidateRecord, CostRecord, Finding, Gate, Metric
@@ -42,6 +46,35 @@ def answer(
 
     monkeypatch.setattr(finalists, "_attempt", again)
     return finalists._answer(SimpleNamespace(), SimpleNamespace(), before, Path("k"), SimpleNamespace(), 1), asked
+
+
+def test_seeds_and_finalists_are_chosen_by_the_objective(tmp_path: Path) -> None:
+    def scores(loss: float, area: float) -> tuple[Metric, ...]:
+        pairs = (("log_loss", loss), ("auroc", area))
+        return tuple(Metric(name=name, value=value, n=9, groups=9, part="validation") for name, value in pairs)
+
+    trained = {"a": [scores(1.0, 0.6), scores(1.2, 0.8)], "b": [scores(0.9, 0.7), scores(0.8, 0.5)]}  # each key's seeds
+    front = [SimpleNamespace(key=key, architecture={}) for key in "ab"]
+    for objective, expected in (("log_loss", [("b", 1), ("a", 0)]), ("auroc", [("a", 1), ("b", 0)])):
+        directory = RunDirectory(tmp_path / objective)
+        context = SimpleNamespace(settings=SearchSettings(finalists=2, final_seeds=2, objective=objective), directory=directory)
+        for trial in front:
+            seeds = finalists._seeds(context, trial, directory.candidate(trial.key), ())
+            for one in seeds:  # as training leaves them
+                write_json(one.directory / "metrics.json", [m.model_dump(mode="json") for m in trained[trial.key][one.seed]])
+            best = finalists._ranked(context, [one.figures for one in seeds])[0]
+            metrics = trained[trial.key][best]
+            record = attempt("pass", 0.5).model_copy(update={"key": trial.key, "seeds": (best,), "metrics": metrics})
+            write_json(directory.candidate(trial.key) / "candidate.json", record.model_dump(mode="json"))
+            seal(directory.candidate(trial.key))
+        found = finalists.conclude_front(context, front, Silent())
+        assert [(one.key, *one.seeds) for one in found] == expected
+
+
+def test_the_spread_over_seeds_is_of_what_they_are_chosen_by() -> None:
+    (spread,) = finalists._seed_spread("auroc", [0.6, 0.8])
+    assert (spread.name, spread.value, spread.note) == ("auroc_over_seeds", 0.7, "standard deviation over 2 seeds 0.1414")
+    assert finalists._seed_spread("auroc", [None, None]) == []
 
 
 def test_a_cured_network_takes_the_place_of_the_failing_one_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

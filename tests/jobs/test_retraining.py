@@ -54,10 +54,10 @@ def test_two_processes_train_what_one_trains(context: Context, tmp_path: Path) -
     assert training_of(together[0].directory) == HowTrained(recipe=SETTINGS.recipe.model_copy(update={"epochs": 2}))
     for one, other in zip(apart, together, strict=True):
         assert is_sealed(other.directory)
-        assert one.validation_loss == other.validation_loss
+        assert one.figures["log_loss"] == other.figures["log_loss"]
         files = [(one.directory / "weights.safetensors").read_bytes(), (other.directory / "weights.safetensors").read_bytes()]
         assert files[0] == files[1]
-    assert apart[0].validation_loss != apart[1].validation_loss
+    assert apart[0].figures["log_loss"] != apart[1].figures["log_loss"]
     assert listening.told[0] == "retraining 2 networks, 2 at a time"
     assert sorted(text.partition(", seed ")[2] for text in listening.told[1:]) in (
         ["1 of 2, 2 epochs (1 of 2)", "2 of 2, 2 epochs (2 of 2)"],

@@ -202,7 +202,7 @@ def search_record(trials: int = 24, *, winner: bool = True, space: object | None
     return SearchRecord(
         toolkit="0.1.0", versions=VERSIONS, command="nas search --data table:metadata.csv --budget 40M --trials 24 --seed 0 --out runs/real",
         created="2026-11-20T14:05:11+00:00", seed=0, sampler="generator", space=getattr(space, "name", "cells"), space_version=1,
-        budget={"flops": 40_000_000, "parameters": None, "image_size": 96}, settings={"epochs": 8, "recipe": {"name": "shared", "batch_size": 32}, "objective": "quality"},
+        budget={"flops": 40_000_000, "parameters": None, "image_size": 96}, settings={"epochs": 8, "recipe": {"name": "shared", "batch_size": 32}, "objective": "log_loss"},
         data=data_summary(), accounting=Accounting(proposed=61, repeated=9, over_budget=28, pruned=4, failed=3, completed=17,
                                                    seconds={"training": 2140.0, "audit": 221.0, "screen": 105.0, "loading": 14.0}),
         trials=found, front=tuple(c for c in (best, won, third) if c), best=best, winner=won,

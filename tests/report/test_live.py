@@ -11,7 +11,7 @@ from rich.console import Console
 from nas.engine.progress import Progress
 from nas.records import Accounting
 from nas.report.dashboard import Dashboard, State
-from nas.report.live import Lines, Live, make_progress
+from nas.report.live import Lines, Live, Several, make_progress
 from nas.report.text_plot import sparkline
 
 
@@ -104,6 +104,27 @@ def test_the_display_shows_running_trials_front_and_counts():
     ):
         assert words in text
     assert "2 min 05 s left" in text  # 5 to go, at 4 in 100 seconds
+
+
+def test_another_objective_is_called_by_its_name():
+    out = io.StringIO()
+    lines = Several([Lines(out)])
+    lines.objective("auroc")
+    play(lines, 1)
+    assert f"1 − AUROC {trial(0, np.random.default_rng(0)).quality:.3f}" in out.getvalue()
+    assert "log-loss" not in out.getvalue()
+    console = Console(file=io.StringIO(), force_terminal=True, width=140)
+    with Live(console) as live:
+        live.objective("balanced_accuracy")
+        live.trial_finished(trial(0, np.random.default_rng(0)))
+        assert "1 − balanced accuracy" in rendered(live)
+        assert "Log-loss" not in rendered(live)
+
+
+def rendered(live: Live) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(live._display.render())
+    return console.file.getvalue()
 
 
 def test_the_front_drops_what_is_dominated():

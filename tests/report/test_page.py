@@ -127,6 +127,16 @@ def test_a_search_page_says_what_was_found(pages):
     assert "about 190 images would settle it" in unmet
 
 
+def test_a_search_page_calls_the_objective_by_its_name(pages, tmp_path):
+    record = search_record()
+    for objective, name in (("auroc", "1 − AUROC"), ("balanced_accuracy", "1 − balanced accuracy")):
+        page = render_page(record.model_copy(update={"settings": {**record.settings, "objective": objective}}), tmp_path)
+        assert f"{name} {record.trials[0].quality:.3f} ± 0.030" in page
+        assert f"standard errors of the validation {name}" in page
+        assert f"coloured by its {name}" in page
+        assert 3 * page.count("class-balanced log-loss (nats)") == pages["search"].count("class-balanced log-loss (nats)")
+
+
 def test_the_winner_is_drawn_from_its_space(tmp_path):
     space = get_space("pepx")
     page = render_page(search_record(12, space=space), tmp_path)

@@ -69,6 +69,22 @@ def test_paired_comparison_holds_its_level_and_sees_a_difference():
     assert seen / 1_000 > 0.6
 
 
+def test_two_models_macro_areas_differ_by_the_mean_of_their_classes_differences():
+    rng = np.random.default_rng(7)
+    labels, groups = np.repeat([0, 1, 2], 20), np.arange(60) // 2
+    first, second = rng.dirichlet(np.ones(3), (2, 60)) + 0.3 * np.eye(3)[labels]
+    found = ranking.compare_macro_auc(first, second, labels, groups)
+    apart = [ranking.compare_auc(first[:, c], second[:, c], labels == c, groups).difference for c in range(3)]
+    assert found.difference == pytest.approx(np.mean(apart))
+    assert found.difference == pytest.approx(ranking.macro_auc(first, labels) - ranking.macro_auc(second, labels))
+    mirrored = [np.stack([1 - s, s], axis=1) for s in (first[:40, 1], second[:40, 1])]  # two classes: the same area twice
+    one = ranking.compare_auc(first[:40, 1], second[:40, 1], labels[:40] == 1, groups[:40])
+    two = ranking.compare_macro_auc(*mirrored, labels[:40], groups[:40])
+    assert (two.difference, two.p_value, two.interval.low) == pytest.approx((one.difference, one.p_value, one.interval.low))
+    with pytest.raises(InputError, match="at least two classes"):
+        ranking.compare_macro_auc(first, second, np.zeros(60, dtype=int), groups)
+
+
 def test_perfect_separation_keeps_an_honest_bound():
     found = ranking.auc_interval(np.arange(40.0), np.arange(40) >= 30)
     assert found.high == 1.0
