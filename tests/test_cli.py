@@ -57,6 +57,8 @@ BAD = [
     (["--sampler", "magic"], ["unknown sampler 'magic'", "generator"]),
     (["--space", "nosuch"], ["nosuch", "pepx"]),
     (["--require", "sensitivity"], ["requirement 'sensitivity'", "METRIC>=NUMBER"]),
+    (["--require", "sensitivity[typo]>=0.5"], ["sensitivity[typo]>=0.5", "known:", "latency", "sensitivity[covid]"]),
+    (["--require", "recall>=0.5", "--workers", "2"], ["recall>=0.5", "known:"]),
     (["--time", "soon"], ["duration 'soon'", "8h"]),
     (["--prototype", "alexnet"], ["unknown prototype 'alexnet'", "covidnet"]),
     (["--prototype", "covidnet", "--sampler", "tpe"], ["sampler 'tpe' cannot start from a prototype", "generator"]),
