@@ -62,6 +62,8 @@ BAD = [
     (["--time", "soon"], ["duration 'soon'", "8h"]),
     (["--prototype", "alexnet"], ["unknown prototype 'alexnet'", "covidnet"]),
     (["--prototype", "covidnet", "--sampler", "tpe"], ["sampler 'tpe' cannot start from a prototype", "generator"]),
+    (["--engine", "foo", "--data", "phantom:n=120"], ["unknown engine 'foo'", "known: local, ray"]),
+    (["--storage", "sqlite:///s.db", "--workers", "2", "--data", "phantom:n=120"], ["SQLite takes one worker", "2"]),
     (["--device", "tpu"], ["device", "tpu"]),
     (["--import", "no_such_module"], ["--import no_such_module"]),
     (["--trials", "0"], ["trials", "0"]),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.engine.directory import RunDirectory
-from nas.files import make_folder, write_json
+from nas.files import make_folder
 from nas.records import Comparison, TrialRecord
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ def _control_context(context: Context, count: int) -> Context:
     )
     make_folder(directory.path)
     shutil.copyfile(context.directory.parts, directory.parts)
-    write_json(directory.settings, settings.model_dump(mode="json"))
     return replace(context, settings=settings, directory=directory)
 
 

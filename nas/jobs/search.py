@@ -55,6 +55,7 @@ def search(
         InputError: a bad setting, bad data, an impossible budget, or other settings than the search was started with.
         ToolkitError: every trial failed, or the workers keep dying.
     """
+    _check_engine(engine)
     watching = progress or Silent()
     if data is not None:
         settings["data"] = (data,) if isinstance(data, str) else tuple(data)
@@ -65,12 +66,22 @@ def search(
         started = time.time()
         watching.message(f"run directory: {directory.path}")
         with _workers(chosen, directory, storage, study, engine, watching) as pool:
-            context = _open(chosen, directory, watching)
+            context = _open(chosen, directory)
             opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching, pool=pool)
         control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
         processes = chosen.workers if engine == "local" else 1
         record = _conclude(context, opened, control, processes, progress=watching, command=command, started=started)
         return _publish(directory, record)
+
+
+def _check_engine(engine: str) -> None:
+    """Raise ``InputError`` for an engine that is unknown or not installed."""
+    if engine not in ("local", "here", "ray"):
+        raise InputError(f"unknown engine {engine!r}; known: local, ray")
+    if engine == "ray":
+        from nas.engine.ray_engine import import_ray
+
+        import_ray()
 
 
 def _fresh_directory() -> Path:
@@ -109,21 +120,15 @@ def _workers(
             pool.close()
 
 
-def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress) -> Context:
+def _open(settings: SearchSettings, directory: RunDirectory) -> Context:
     from nas.engine.context import Context
     from nas.engine.sampling import build_sampler
 
     context = Context.open(settings, directory)
-    _ = (
-        context.budget,
-        context.requirements,
-        context.prototype,
-        context.pretrained,
-    )  # bad ones raise before anything is written
+    _ = (context.budget, context.requirements, context.prototype, context.pretrained)  # bad ones raise here
     if settings.device == "cuda":  # else it need not be known here, and to ask means to load torch
         _ = context.device
     build_sampler(context)
-    write_json(directory.settings, settings.model_dump(mode="json"))
     return context
 
 
@@ -159,6 +164,7 @@ def _run_trials(
         open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
     )  # fmt: skip
     opened.set_user_attr("directory", str(path.absolute()))
+    write_json(context.directory.settings, settings.model_dump(mode="json"))  # what was refused until here is no search
     deadline = None if settings.time is None else time.time() + settings.time
 
     def finished() -> bool:
@@ -173,7 +179,7 @@ def _run_trials(
         elif engine == "local":
             pool = pool or LocalPool(path, settings, progress, storage=storage, study=name)
             pool.run(deadline, finished, meanwhile=describe)
-        elif engine == "ray":
+        else:
             from nas.engine.ray_engine import run_on_ray
 
             run_on_ray(
@@ -186,8 +192,6 @@ def _run_trials(
                 finished=finished,
                 report=Reporter(opened, progress),
             )
-        else:
-            raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sweep(opened, patience=0.0)  # no trial is wanted any more: one that a dead worker had only asked for is over
     return opened
 
