@@ -45,7 +45,7 @@ class SearchSettings(BaseModel):
     require: tuple[str, ...] = ()
     screen: bool = True
     block_probes: bool = False  # per-block importances after each trial, for the generator
-    prune: bool | None = None  # none: where there are more than ten trials
+    prune: bool | None = None  # none: where there are more than ten trials; a search stores what that came to
     finalists: int = Field(1, ge=1)
     final_seeds: int = Field(2, ge=1)
     final_epochs: int | None = Field(None, ge=1)  # none: twice the trials' epochs

@@ -95,7 +95,8 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
             raise InputError(f"there is no search to resume in {directory.path}; leave --resume out to start one there")
         for left in (directory.parts, directory.data):  # by a search that was killed before it had begun
             left.unlink(missing_ok=True)
-        return parse_settings({**preset(asked), **asked})
+        chosen = parse_settings({**preset(asked), **asked})
+        return chosen.model_copy(update={"prune": chosen.pruning})  # settled once: a resumed search may ask for more trials
     if not resume:
         raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
     stored = parse_settings(read_json(directory.settings))

@@ -1,0 +1,36 @@
+"""What a search keeps when it goes on, and what it says of its time, its control and its openings of the sealed test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.jobs.search import search
+from nas.records import SearchRecord
+
+TINY: dict[str, Any] = {
+    "image_size": 32, "budget": "300K", "epochs": 1, "finalists": 2, "final_seeds": 1, "final_epochs": 1, "audit_images": 40,
+    "screen": False, "sampler": "random", "engine": "here", "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SearchRecord]]:
+    """A search of one trial, then the same with eleven, then the same again."""
+    run = tmp_path_factory.mktemp("resumed") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(run.parent / "cache"))
+        first = search("phantom:n=60", out=run, trials=1, command="nas search --trials 1", **TINY)
+        again = [search(out=run, resume=True, trials=11, engine="here", command="nas search --resume") for _ in range(2)]
+        yield [first, *again]
+
+
+def test_whether_trials_are_pruned_is_settled_when_the_search_starts(resumed: list[SearchRecord]) -> None:
+    assert [record.accounting.completed + record.accounting.pruned for record in resumed] == [1, 11, 11]
+    assert [record.settings["prune"] for record in resumed] == [False] * 3
+    stored = json.loads(Path(resumed[0].directory, "settings.json").read_text())
+    assert stored["prune"] is False
