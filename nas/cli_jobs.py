@@ -60,7 +60,9 @@ def search(
     ] = None,
     budget: Annotated[str | None, option("40M, or flops=50M,params=2M,memory=64MiB (50M; phantom: 8M).", SPACE)] = None,
     trials: Annotated[int | None, option("Distinct candidates to train (20; phantom: 10).", SEARCH)] = None,
-    time: Annotated[str | None, option("Start no further trial after this time, for example 8h.", SEARCH)] = None,
+    time: Annotated[
+        str | None, option("Start no further trial after this time, for example 8h; a control gets half of it.", SEARCH)
+    ] = None,
     epochs: Annotated[int | None, option("Epochs of a trial (8; phantom: 4).", SEARCH)] = None,
     sampler: Annotated[str | None, option("generator, tpe, gp, nsga2, evolution or random.", SEARCH)] = None,
     objective: Annotated[str | None, option("log_loss, auroc or balanced_accuracy.", SEARCH)] = None,

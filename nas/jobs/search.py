@@ -67,8 +67,11 @@ def search(
         watching.message(f"run directory: {directory.path}")
         with _workers(chosen, directory, storage, study, engine, watching) as pool:
             context = _open(chosen, directory)
-            opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching, pool=pool)
-        control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
+            ends = deadlines(chosen, time.time())
+            opened = _run_trials(
+                context, ends[0], storage=storage, name=study, engine=engine, progress=watching, pool=pool
+            )  # fmt: skip
+        control = _control(context, opened, ends[1], storage=storage, name=study, engine=engine, progress=watching)
         processes = chosen.workers if engine == "local" else 1
         record = _conclude(context, opened, control, processes, progress=watching, command=command, started=started)
         return _publish(directory, record)
@@ -149,8 +152,22 @@ def _described(context: Context, progress: Progress) -> Callable[[], None]:
     return publish
 
 
+def deadlines(settings: SearchSettings, now: float) -> tuple[float | None, float | None]:
+    """When the search and when its control start no further trial; a control needs as long as the search, so each gets half."""
+    if settings.time is None:
+        return None, None
+    return now + (settings.time if settings.control == "none" else settings.time / 2), now + settings.time
+
+
 def _run_trials(
-    context: Context, *, storage: str | None, name: str, engine: str, progress: Progress, pool: LocalPool | None = None
+    context: Context,
+    deadline: float | None,
+    *,
+    storage: str | None,
+    name: str,
+    engine: str,
+    progress: Progress,
+    pool: LocalPool | None = None,
 ) -> optuna.Study:
     import optuna
 
@@ -166,7 +183,6 @@ def _run_trials(
     )  # fmt: skip
     opened.set_user_attr("directory", str(path.absolute()))
     write_json(context.directory.settings, settings.model_dump(mode="json"))  # what was refused until here is no search
-    deadline = None if settings.time is None else time.time() + settings.time
 
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
@@ -198,17 +214,25 @@ def _run_trials(
 
 
 def _control(
-    context: Context, study: optuna.Study, *, storage: str | None, name: str, engine: str, progress: Progress
+    context: Context,
+    study: optuna.Study,
+    deadline: float | None,
+    *,
+    storage: str | None,
+    name: str,
+    engine: str,
+    progress: Progress,
 ) -> tuple[Comparison, ...]:
     """With ``control="random"``: the same number of candidates by random search beside it, and the paired difference."""
     from nas.engine.study import trial_records
-    from nas.jobs.control import random_control
+    from nas.jobs.control import ControlProgress, random_control
 
     completed = [t for t in trial_records(study) if t.outcome == "completed"]
     if context.settings.control == "none" or not completed:
         return ()
     progress.message(f"control: {len(completed)} candidates by random search")
-    run = partial(_run_trials, storage=storage, name=f"{name}-control", engine=engine, progress=progress)
+    told = ControlProgress(progress, len(completed))
+    run = partial(_run_trials, deadline=deadline, storage=storage, name=f"{name}-control", engine=engine, progress=told)
     return (random_control(context, completed, run),)
 
 

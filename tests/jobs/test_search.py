@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from nas.jobs.search import search
+from nas.engine.settings import SearchSettings
+from nas.jobs.search import deadlines, search
 from nas.records import SearchRecord
+from nas.report.live import Lines
 
 TINY: dict[str, Any] = {
     "image_size": 32, "budget": "300K", "epochs": 1, "finalists": 2, "final_seeds": 1, "final_epochs": 1, "audit_images": 40,
@@ -34,3 +37,18 @@ def test_whether_trials_are_pruned_is_settled_when_the_search_starts(resumed: li
     assert [record.settings["prune"] for record in resumed] == [False] * 3
     stored = json.loads(Path(resumed[0].directory, "settings.json").read_text())
     assert stored["prune"] is False
+
+
+def test_a_control_takes_half_of_the_time_and_no_more() -> None:
+    assert deadlines(SearchSettings(), 100.0) == (None, None)
+    assert deadlines(SearchSettings(time=8.0), 100.0)[0] == 108.0
+    assert deadlines(SearchSettings(time=8.0, control="random"), 100.0) == (104.0, 108.0)
+
+
+def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = io.StringIO()
+    search("phantom:n=60", out=tmp_path / "run", trials=2, control="random", progress=Lines(out, trials=2), **TINY)
+    assert [line.partition(" done")[0][9:] for line in out.getvalue().splitlines() if " done" in line] == [
+        "1 of 2", "2 of 2", "control: 1 of 2", "control: 2 of 2"
+    ]  # fmt: skip
