@@ -260,10 +260,12 @@ def _conclude(
             f"no trial completed ({'; '.join(reasons) or 'none was started in the time given'}); mend that, then --resume"
         )
     generator = _generator_log(context, study)
-    openings = record_opening(directory.path, "the search's finalists and controls")
+    finalists = pareto_front(completed)[: settings.finalists]
+    looked_at = ", ".join(sorted(trial.key for trial in finalists))
+    openings = record_opening(directory.path, f"the search's finalists {looked_at} and controls")
     if notice := opening_notice(openings):
         progress.message(notice)
-    front = conclude_front(context, pareto_front(completed), progress, processes)
+    front = conclude_front(context, finalists, progress, processes)
     best = front[0]
     winner = next((c for c in front if not c.unmet), None)
     return SearchRecord(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nas.engine.settings import SearchSettings
+from nas.jobs.benchmark import benchmark
 from nas.jobs.search import deadlines, search
 from nas.records import SearchRecord
 from nas.report.live import Lines
@@ -52,3 +53,13 @@ def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypat
     assert [line.partition(" done")[0][9:] for line in out.getvalue().splitlines() if " done" in line] == [
         "1 of 2", "2 of 2", "control: 1 of 2", "control: 2 of 2"
     ]  # fmt: skip
+
+
+def test_each_look_at_the_sealed_test_counts_once(resumed: list[SearchRecord], tmp_path: Path) -> None:
+    first, second, same = ({candidate.key for candidate in record.front} for record in resumed)
+    assert first != second == same, "the eleven trials were to bring other finalists"
+    assert [record.test_openings for record in resumed] == [1, 2, 2]
+    how: dict[str, Any] = {"learning_rates": (), "folds": 2, "epochs": 1, "device": "cpu"}
+    for look, home in enumerate(("x", "y"), start=3):
+        assert benchmark(resumed[0].directory, baselines="none", out=tmp_path / home / "bench", **how).test_openings == look
+    assert benchmark(out=tmp_path / "x" / "bench", resume=True).test_openings == 3
