@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,7 +108,7 @@ def load(imports: list[str] | None) -> None:
 
 
 def command() -> str:
-    """The command as it was typed, for the record; values of --storage may hold a password and are blanked."""
+    """The command, ready to be pasted into a shell, for the record; values of --storage may hold a password and are blanked."""
     from nas.engine.storage import redact
 
-    return " ".join(["nas", *(redact(word) if "://" in word else word for word in sys.argv[1:])])
+    return shlex.join(["nas", *(redact(word) if "://" in word else word for word in sys.argv[1:])])

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.main import get_command
 
 from nas.cli import app, main
-from nas.cli_options import parse_duration
+from nas.cli_options import command, parse_duration
 from nas.engine.settings import parse_settings, preset
 from nas.jobs.benchmark import _fill_from_run
 from search_spaces.errors import InputError
@@ -312,6 +312,18 @@ def test_what_a_search_starts_with_loads_nothing_that_comes_later(module, heavy)
     probe = f"import sys, {module}; print(sorted(set({heavy.split()!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_recorded_command_can_be_pasted(monkeypatch):
+    words = ["nas", "search", "--require", "sensitivity[covid]>=0.1", "--data", "folder:my images|x", "--out", "r1"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert shlex.split(command()) == words
+    assert (
+        subprocess.run(["bash", "-c", f"printf '%s\\n' {command()}"], capture_output=True, text=True).stdout.split("\n")[:-1]
+        == words
+    )
+    monkeypatch.setattr(sys, "argv", ["nas", "search", "--storage", "postgresql://me:secret@db/nas"])
+    assert "secret" not in command()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("8h", 28800), ("90m", 5400), ("1h30m", 5400), ("45s", 45), ("1.5h", 5400)])

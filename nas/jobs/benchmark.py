@@ -70,6 +70,7 @@ def benchmark(
         watching.message(f"benchmark directory: {directory}")
         arena = Arena.open(chosen, directory, _dataset(data))
         store(directory, chosen)
+        command = RunDirectory(directory).remember(command)[0]  # that it was started with
         for note in arena.notes:
             watching.message(note)
         trained = _train_all(arena, watching)

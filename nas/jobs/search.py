@@ -67,13 +67,13 @@ def search(
         watching.message(f"run directory: {directory.path}")
         with _workers(chosen, directory, storage, study, engine, watching) as pool:
             context = _open(chosen, directory)
+            opened = _start(context, storage, study)
+            commands = directory.remember(command)
             ends = deadlines(chosen, time.time())
-            opened = _run_trials(
-                context, ends[0], storage=storage, name=study, engine=engine, progress=watching, pool=pool
-            )  # fmt: skip
-        control = _control(context, opened, ends[1], storage=storage, name=study, engine=engine, progress=watching)
+            _run_trials(context, opened, ends[0], storage=storage, engine=engine, progress=watching, pool=pool)
+        control = _control(context, opened, ends[1], storage=storage, engine=engine, progress=watching)
         processes = chosen.workers if engine == "local" else 1
-        record = _conclude(context, opened, control, processes, progress=watching, command=command, started=started)
+        record = _conclude(context, opened, control, processes, progress=watching, commands=commands, started=started)
         return _publish(directory, record)
 
 
@@ -96,7 +96,7 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
     if not directory.settings.exists():
         if resume:
             raise InputError(f"there is no search to resume in {directory.path}; leave --resume out to start one there")
-        for left in (directory.parts, directory.data):  # by a search that was killed before it had begun
+        for left in (directory.parts, directory.data, directory.commands):  # by a search that was killed before it had begun
             left.unlink(missing_ok=True)
         chosen = parse_settings({**preset(asked), **asked})
         return chosen.model_copy(update={"prune": chosen.pruning})  # settled once: a resumed search may ask for more trials
@@ -159,22 +159,12 @@ def deadlines(settings: SearchSettings, now: float) -> tuple[float | None, float
     return now + (settings.time if settings.control == "none" else settings.time / 2), now + settings.time
 
 
-def _run_trials(
-    context: Context,
-    deadline: float | None,
-    *,
-    storage: str | None,
-    name: str,
-    engine: str,
-    progress: Progress,
-    pool: LocalPool | None = None,
-) -> optuna.Study:
+def _start(context: Context, storage: str | None, name: str) -> optuna.Study:
+    """The study, opened; then the settings are written down: what was refused until here has left no search behind."""
     import optuna
 
-    from nas.engine.local import LocalPool
-    from nas.engine.process import open_worker
     from nas.engine.storage import open_storage
-    from nas.engine.study import Reporter, open_study, sweep, trained
+    from nas.engine.study import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings, path = context.settings, context.directory.path
@@ -182,7 +172,26 @@ def _run_trials(
         open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
     )  # fmt: skip
     opened.set_user_attr("directory", str(path.absolute()))
-    write_json(context.directory.settings, settings.model_dump(mode="json"))  # what was refused until here is no search
+    write_json(context.directory.settings, settings.model_dump(mode="json"))
+    return opened
+
+
+def _run_trials(
+    context: Context,
+    opened: optuna.Study,
+    deadline: float | None,
+    *,
+    storage: str | None,
+    engine: str,
+    progress: Progress,
+    pool: LocalPool | None = None,
+) -> None:
+    """Train until the study holds as many candidates as are wanted, or time is up."""
+    from nas.engine.local import LocalPool
+    from nas.engine.process import open_worker
+    from nas.engine.study import Reporter, sweep, trained
+
+    settings, path, name = context.settings, context.directory.path, opened.study_name
 
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
@@ -210,18 +219,10 @@ def _run_trials(
                 report=Reporter(opened, progress),
             )
     sweep(opened, patience=0.0)  # no trial is wanted any more: one that a dead worker had only asked for is over
-    return opened
 
 
 def _control(
-    context: Context,
-    study: optuna.Study,
-    deadline: float | None,
-    *,
-    storage: str | None,
-    name: str,
-    engine: str,
-    progress: Progress,
+    context: Context, study: optuna.Study, deadline: float | None, *, storage: str | None, engine: str, progress: Progress
 ) -> tuple[Comparison, ...]:
     """With ``control="random"``: the same number of candidates by random search beside it, and the paired difference."""
     from nas.engine.study import trial_records
@@ -232,7 +233,12 @@ def _control(
         return ()
     progress.message(f"control: {len(completed)} candidates by random search")
     told = ControlProgress(progress, len(completed))
-    run = partial(_run_trials, deadline=deadline, storage=storage, name=f"{name}-control", engine=engine, progress=told)
+
+    def run(beside: Context) -> optuna.Study:
+        opened = _start(beside, storage, f"{study.study_name}-control")
+        _run_trials(beside, opened, deadline, storage=storage, engine=engine, progress=told)
+        return opened
+
     return (random_control(context, completed, run),)
 
 
@@ -243,7 +249,7 @@ def _conclude(
     processes: int,
     *,
     progress: Progress,
-    command: str,
+    commands: Sequence[str],
     started: float,
 ) -> SearchRecord:
     from nas.data import trivial_control
@@ -271,7 +277,7 @@ def _conclude(
     return SearchRecord(
         toolkit=toolkit_version(),
         versions=versions(),
-        command=command,
+        command=commands[0],
         created=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         seed=settings.seed,
         sampler=settings.sampler,
@@ -290,6 +296,7 @@ def _conclude(
         comparisons=comparisons,
         test_openings=openings,
         generator=generator,
+        notes=tuple(f"gone on with by: {later}" for later in commands[1:] if later),
         directory=str(directory.path),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nas.engine.directory import damaged_files
 from nas.engine.settings import SearchSettings
 from nas.jobs.benchmark import benchmark
 from nas.jobs.search import deadlines, search
@@ -53,6 +54,12 @@ def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypat
     assert [line.partition(" done")[0][9:] for line in out.getvalue().splitlines() if " done" in line] == [
         "1 of 2", "2 of 2", "control: 1 of 2", "control: 2 of 2"
     ]  # fmt: skip
+
+
+def test_the_command_of_a_run_is_the_one_that_it_was_started_with(resumed: list[SearchRecord]) -> None:
+    assert [record.command for record in resumed] == ["nas search --trials 1"] * 3
+    assert [record.notes for record in resumed] == [(), *[("gone on with by: nas search --resume",)] * 2]
+    assert not damaged_files(Path(resumed[0].directory))
 
 
 def test_each_look_at_the_sealed_test_counts_once(resumed: list[SearchRecord], tmp_path: Path) -> None:
