@@ -9,7 +9,7 @@ from PIL import Image
 from typer.main import get_command
 
 from nas.cli import app, main
-from nas.cli_options import command, parse_duration
+from nas.cli_options import LINE_ONLY, command, parse_duration, read_config
 from nas.engine.settings import parse_settings, preset
 from nas.jobs.benchmark import _fill_from_run
 from search_spaces.errors import InputError
@@ -87,10 +87,44 @@ def test_bad_input_is_one_line_with_value_rule_and_remedy_and_exit_code_2(nas, w
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("settings.json"))
 
 
-def test_unknown_key_of_a_configuration_file_is_refused(nas, tmp_path):
-    (tmp_path / "c.toml").write_text("epoch = 3\n")
+CONFIGURATIONS = [
+    ("epoch = 3", ["unknown setting 'epoch' in c.toml", "known: data, ", "epochs"]),
+    ('command = "x"', ["unknown setting 'command'"]),
+    ("progress = 1", ["unknown setting 'progress'"]),
+    ("resume = true", ["resume belongs on the command line (--resume), not in c.toml"]),
+    ("quiet = true", ["quiet belongs on the command line"]),
+    ("json = true", ["json belongs on the command line (--json)"]),
+    ("profile = true", ["profile belongs on the command line"]),
+    ("data = 3", ["setting 'data'", "list", "3"]),
+    ("data = [1]", ["setting 'data.0'", "string", "1"]),
+    ("image_size = 32\nimage-size = 48", ["c.toml has 'image_size' twice"]),
+    ('prototype = "alexnet"', ["unknown prototype 'alexnet'", "covidnet"]),
+    ('prototype = "covidnet"\nspace = 3', ["setting 'space'", "string"]),
+    ("prototype = 3", ["setting 'prototype'", "3"]),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), CONFIGURATIONS, ids=[text for text, _ in CONFIGURATIONS])
+def test_what_a_configuration_file_may_not_say_is_refused_by_name(nas, tmp_path, text, said):
+    (tmp_path / "c.toml").write_text(text + "\n")
     code, _, err = nas("search", "c.toml")
-    assert (code, "unknown setting 'epoch'" in err) == (2, True)
+    assert code == 2
+    assert err.strip().splitlines()[-1].startswith("error: ")
+    for words in said:
+        assert words in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_options_are_the_keys_of_a_configuration_file(tmp_path):
+    parameters = get_command(app).commands["search"].params
+    options = sorted(name.removeprefix("--") for each in parameters for name in each.opts if name.startswith("--"))
+    for option in options:
+        (tmp_path / "c.toml").write_text(f'{option} = "1h"\n')
+        if option in LINE_ONLY:
+            with pytest.raises(InputError, match=f"--{option}"):
+                read_config(tmp_path / "c.toml")
+        else:
+            assert list(read_config(tmp_path / "c.toml")) == ["imports" if option == "import" else option.replace("-", "_")]
 
 
 def test_broken_configuration_file_is_named(nas, tmp_path):

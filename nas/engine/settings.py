@@ -90,7 +90,7 @@ def explain(error: ValidationError, what: str) -> str:
     key = ".".join(str(part) for part in first["loc"]) or what
     if first["type"] == "extra_forbidden":
         return f"unknown {what} {key!r}; see the command's --help for the known ones"
-    return f"{what} {key!r}: {first['msg'].lower()}, but got {_shown.repr(first.get('input'))}"
+    return f"{what} {key!r}: {first['msg'].lower().replace('valid tuple', 'valid list')}, but got {_shown.repr(first.get('input'))}"
 
 
 def refuse_other_settings(stored: SearchSettings, asked: dict[str, Any]) -> None:
