@@ -47,7 +47,12 @@ EXIT = {"pass": 0, "fail": 3, "undecided": 4}
 
 
 def search(
-    config: Annotated[Path | None, typer.Argument(help="TOML file with any of these options as keys.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            help="TOML file with these options as keys; what a search writes, its storage and its engine stay on the command line."
+        ),
+    ] = None,
     data: Data = None,
     classes: Classes = None,
     data_root: DataRoot = None,
@@ -60,7 +65,9 @@ def search(
     ] = None,
     budget: Annotated[str | None, option("40M, or flops=50M,params=2M,memory=64MiB (50M; phantom: 8M).", SPACE)] = None,
     trials: Annotated[int | None, option("Distinct candidates to train (20; phantom: 10).", SEARCH)] = None,
-    time: Annotated[str | None, option("Start no further trial after this time, for example 8h.", SEARCH)] = None,
+    time: Annotated[
+        str | None, option("Start no further trial after this time, for example 8h; a control gets half of it.", SEARCH)
+    ] = None,
     epochs: Annotated[int | None, option("Epochs of a trial (8; phantom: 4).", SEARCH)] = None,
     sampler: Annotated[str | None, option("generator, tpe, gp, nsga2, evolution or random.", SEARCH)] = None,
     objective: Annotated[str | None, option("log_loss, auroc or balanced_accuracy.", SEARCH)] = None,
@@ -92,23 +99,24 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search for a small network; without options: the phantom preset."""
-    from nas.engine.settings import SearchSettings, preset
+    from nas.engine.settings import SearchSettings, parse_settings, preset
     from nas.jobs.search import search as run
     from nas.report.live import make_progress
     from nas.report.terminal import print_search
 
     line = {
         "data": tuple(data or ()), "classes": names(classes), "data_root": text(data_root), "crop": crop, "splits": splits, "space": space,
-        "prototype": prototype and _prototype(prototype, space), "budget": budget, "image_size": image_size, "trials": trials,
+        "prototype": prototype, "budget": budget, "image_size": image_size, "trials": trials,
         "time": time and parse_duration(time), "epochs": epochs, "sampler": sampler, "objective": objective,
         "require": tuple(require or ()), "finalists": finalists, "answer_findings": answer_findings or None, "control": control,
         "final_seeds": final_seeds, "workers": workers,
         "device": device, "imports": tuple(imports or ()), "seed": seed, "pretrained": pretrained,
     }  # fmt: skip
     values = merge(read_config(config) if config else {}, line)
-    for name in ("out", "storage", "study", "engine"):
-        if name in values:
-            raise InputError(f"{name} belongs on the command line (--{name}), not in {config}")
+    named = values.pop("prototype") if isinstance(values.get("prototype"), str) else None
+    parse_settings(values)  # bad ones raise before anything is made of them
+    if named is not None:
+        values["prototype"] = _prototype(named, values.get("space"))
     if not values.get("data") and not resume:
         print("no --data: searching on the built-in phantom; your own images: nas search --data folder:PATH", file=sys.stderr)
     wanted = {**preset(values), **values}.get("trials", SearchSettings().trials)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,8 @@ Quiet = Annotated[bool, option("No progress, for batch systems.", OUTPUT, "--qui
 Log = Annotated[Path | None, option("Also append progress to this file, a line an event.", OUTPUT, "--log")]
 Json = Annotated[bool, option("Print one JSON document on standard output; progress goes to standard error.", OUTPUT, "--json")]
 
+LINE_ONLY = ("out", "resume", "storage", "study", "engine", "profile", "quiet", "log", "json")  # no settings of a search
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -68,8 +71,23 @@ def names(text: str | None) -> tuple[str, ...] | None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A TOML configuration as plain values; its keys are those of the search's settings and of its command line."""
-    values = read_toml(path)
+    """A TOML configuration as plain values; its keys are a search's settings and its options, with ``-`` or ``_``.
+
+    Raises:
+        InputError: a key that is unknown, belongs on the command line, or stands there twice.
+    """
+    from nas.engine.settings import SearchSettings
+
+    values: dict[str, Any] = {}
+    for key, value in read_toml(path).items():
+        name = "imports" if key == "import" else key.replace("-", "_")
+        if name in LINE_ONLY:
+            raise InputError(f"{key} belongs on the command line (--{key}), not in {path}")
+        if name not in SearchSettings.model_fields:
+            raise InputError(f"unknown setting {key!r} in {path}; known: {', '.join(SearchSettings.model_fields)}")
+        if name in values:
+            raise InputError(f"{path} has {name!r} twice, the second time as {key!r}; leave one of them")
+        values[name] = value
     for key in ("data", "require", "imports"):
         if isinstance(values.get(key), str):
             values[key] = [values[key]]
@@ -107,7 +125,7 @@ def load(imports: list[str] | None) -> None:
 
 
 def command() -> str:
-    """The command as it was typed, for the record; values of --storage may hold a password and are blanked."""
+    """The command, ready to be pasted into a shell, for the record; values of --storage may hold a password and are blanked."""
     from nas.engine.storage import redact
 
-    return " ".join(["nas", *(redact(word) if "://" in word else word for word in sys.argv[1:])])
+    return shlex.join(["nas", *(redact(word) if "://" in word else word for word in sys.argv[1:])])

@@ -193,7 +193,7 @@ def _run_files(folder: Path) -> list[Target]:
     import optuna
 
     from nas.data import load, parts_from_json
-    from nas.engine.directory import damaged_files, read_search
+    from nas.engine.directory import RunDirectory, damaged_files, read_search
     from nas.engine.openings import record_opening
     from nas.engine.settings import parse_settings
     from nas.engine.storage import open_storage
@@ -227,6 +227,11 @@ def _run_files(folder: Path) -> list[Target]:
         record_opening(run, "fuzz")
         (run / "openings.json").write_bytes(kept)
 
+    def command() -> None:
+        kept = (run / "commands.json").read_bytes()
+        RunDirectory(run).remember("nas search")
+        (run / "commands.json").write_bytes(kept)
+
     other = {}
     for kind, record in (("audit", audit_record()), ("benchmark", benchmark_record())):
         other[kind] = folder / kind
@@ -244,6 +249,7 @@ def _run_files(folder: Path) -> list[Target]:
         Files(run / "generator.json", lambda: generate(run, n=1)).as_json("generator", 1),
         Files(run / "data.json", lambda: generate(run, n=1)).as_json("data summary", 1),
         Files(run / "openings.json", opening).as_json("openings", 3),
+        Files(run / "commands.json", command).as_json("commands", 3),
         Files(run / "journal.log", study).as_bytes("journal", 3),
         Files(run / "checksums.json", lambda: damaged_files(run)).as_json("checksums", 3),
         Files(home / "manifest.json", lambda: load_candidate(home)).as_json("candidate manifest", 3),

@@ -17,7 +17,7 @@ from nas.data import check_leaks, load, make_parts, parts_from_json, parts_to_js
 from nas.data.dataset import Dataset, Parts
 from nas.data.masking import with_masks
 from nas.engine.directory import RunDirectory
-from nas.engine.requirements import Requirement, parse_requirement
+from nas.engine.requirements import Requirement, check_known, parse_requirement
 from nas.engine.settings import SearchSettings, parse_settings
 from nas.files import read_json, write_json
 from search_spaces import Architecture, Budget, get_space, load_architecture
@@ -132,8 +132,15 @@ class Context:
 
     @cached_property
     def requirements(self) -> tuple[Requirement, ...]:
-        """The operational requirements."""
-        return tuple(parse_requirement(text) for text in self.settings.require)
+        """The operational requirements; one of a metric that this data's classes do not have raises here."""
+        asked = tuple(parse_requirement(text) for text in self.settings.require)
+        if asked:
+            from nas.evaluation.metrics import metric_names
+
+            names = (*metric_names(self.dataset.classes), "latency")
+            for requirement in asked:
+                check_known(requirement, names)
+        return asked
 
     def latency(self, model: nn.Module) -> tuple[Metric, ...]:
         """The network's measured latency, where a requirement asks for it: it varies from run to run."""

@@ -25,6 +25,7 @@ _OWN = (
     "parts.json",
     "data.json",
     "identity.json",
+    "commands.json",
     "generator.json",
     "run.json",
     "trials.csv",
@@ -38,7 +39,7 @@ _GROWS = ("openings.json",)
 class RunDirectory:
     """Paths of one run.
 
-    ``settings.json``, ``identity.json``, ``journal.log``, ``parts.json``, ``data.json``, ``trials/KEY/``,
+    ``settings.json``, ``identity.json``, ``commands.json``, ``journal.log``, ``parts.json``, ``data.json``, ``trials/KEY/``,
     ``candidates/KEY/seedN/``, ``audits/…``, ``log/``, ``run.json``, ``checksums.json``, ``index.html``, ``openings.json``.
     """
 
@@ -47,6 +48,7 @@ class RunDirectory:
         self.settings = path / "settings.json"
         self.parts = path / "parts.json"
         self.data = path / "data.json"
+        self.commands = path / "commands.json"
         self.record = path / "run.json"
         self.log = path / "log"
         self.generator = path / "generator.json"
@@ -66,6 +68,15 @@ class RunDirectory:
             write_json(path, {"run": uuid.uuid4().hex})
         with understanding(path):
             return str(read_json(path)["run"])
+
+    def remember(self, command: str) -> list[str]:
+        """The commands that this run was started and gone on with, each once, the first one first."""
+        with understanding(self.commands):
+            commands = [str(known) for known in read_json(self.commands)] if self.commands.exists() else []
+        if command not in commands:
+            commands.append(command)
+            write_json(self.commands, commands)
+        return commands
 
     def seal(self) -> None:
         """Write down the checksums of a finished run's records, and of those that its trials and candidates have."""

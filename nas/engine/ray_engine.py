@@ -46,7 +46,7 @@ def run_on_ray(
         InputError: Ray is not installed.
         ToolkitError: a task ended with an error of the toolkit, or tasks keep being lost.
     """
-    ray = _import_ray()
+    ray = import_ray()
     mine = not ray.is_initialized()
     if mine:
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
@@ -90,7 +90,8 @@ def resources(cluster: dict[str, float], settings: SearchSettings) -> dict[str, 
     return {"num_cpus": TRIAL_THREADS, "num_gpus": min(1.0, gpus / settings.workers)}
 
 
-def _import_ray() -> Any:
+def import_ray() -> Any:
+    """Ray, where it is installed; else ``InputError``."""
     try:
         import ray
     except ImportError as error:

@@ -51,6 +51,13 @@ def parse_requirement(text: str) -> Requirement:
     return Requirement(metric=name, at_least=sign == ">=", threshold=threshold)
 
 
+def check_known(requirement: Requirement, names: Iterable[str]) -> None:
+    """Raise ``InputError`` where none of the metrics' names is the requirement's."""
+    known = sorted(names)
+    if requirement.metric not in known:
+        raise InputError(f"requirement {requirement} names an unknown metric; known: {', '.join(known)}")
+
+
 def judge(requirement: Requirement, metrics: Iterable[Metric]) -> Judgement:
     """Met only where the whole interval meets it, unmet only where the whole interval misses it, else undecided.
 
@@ -60,9 +67,8 @@ def judge(requirement: Requirement, metrics: Iterable[Metric]) -> Judgement:
         InputError: no metric of that name.
     """
     by_name = {m.name: m for m in metrics}
-    metric = by_name.get(requirement.metric)
-    if metric is None:
-        raise InputError(f"requirement {requirement} names an unknown metric; known: {', '.join(sorted(by_name))}")
+    check_known(requirement, by_name)
+    metric = by_name[requirement.metric]
     if metric.value is None or metric.interval is None:
         return Judgement(
             requirement=requirement, verdict="undecided", text=f"{requirement}: not estimable ({metric.note or 'no interval'})"

@@ -51,7 +51,7 @@ class SearchSettings(BaseModel):
     require: tuple[str, ...] = ()
     screen: bool = True
     block_probes: bool = False  # per-block importances after each trial, for the generator
-    prune: bool | None = None  # none: where there are more than ten trials
+    prune: bool | None = None  # none: where there are more than ten trials; a search stores what that came to
     finalists: int = Field(1, ge=1)
     final_seeds: int = Field(2, ge=1)
     final_epochs: int | None = Field(None, ge=1)  # none: twice the trials' epochs
@@ -96,7 +96,7 @@ def explain(error: ValidationError, what: str) -> str:
     key = ".".join(str(part) for part in first["loc"]) or what
     if first["type"] == "extra_forbidden":
         return f"unknown {what} {key!r}; see the command's --help for the known ones"
-    return f"{what} {key!r}: {first['msg'].lower()}, but got {_shown.repr(first.get('input'))}"
+    return f"{what} {key!r}: {first['msg'].lower().replace('valid tuple', 'valid list')}, but got {_shown.repr(first.get('input'))}"
 
 
 def refuse_other_settings(stored: SearchSettings, asked: dict[str, Any]) -> None:

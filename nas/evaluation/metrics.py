@@ -64,6 +64,12 @@ def metrics(
     return tuple(found + (table.further() if full else []))
 
 
+def metric_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of what ``metrics`` says of a classifier of these classes, in its order."""
+    one_each = np.arange(len(classes))
+    return tuple(m.name for m in metrics(np.eye(len(classes)), one_each, None, classes, with_intervals=False))
+
+
 class _Table:
     """Predictions with what all figures share: probabilities, group codes, counts within groups, one set of bootstrap draws."""
 

@@ -70,6 +70,7 @@ def benchmark(
         watching.message(f"benchmark directory: {directory}")
         arena = Arena.open(chosen, directory, _dataset(data))
         store(directory, chosen)
+        command = RunDirectory(directory).remember(command)[0]  # that it was started with
         for note in arena.notes:
             watching.message(note)
         trained = _train_all(arena, watching)
@@ -140,7 +141,7 @@ def _score(arena: Arena, trained: dict[str, list[FoldResult]], progress: Any, co
     from nas.report.survey import PAIRS, survey
 
     settings = arena.settings
-    opened = openings(arena, f"test scores of the benchmark {arena.directory.name}")
+    opened = openings(arena, f"test scores of the benchmark {arena.directory.name}, {RunDirectory(arena.directory).identity()}")
     if notice := opening_notice(opened):
         progress.message(notice)
     sheet, plans = test_sheet(arena), left_out_folds(arena) if settings.leave_one_source_out else ()

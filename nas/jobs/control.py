@@ -11,14 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.engine.directory import RunDirectory
-from nas.files import make_folder, write_json
-from nas.records import Comparison, TrialRecord
+from nas.engine.progress import Progress, Silent
+from nas.files import make_folder
+from nas.records import Accounting, Comparison, TrialRecord
 
 if TYPE_CHECKING:
     import optuna
 
     from nas.engine.context import Context
     from nas.statistics.paired import Difference
+
+
+class ControlProgress(Silent):
+    """What is told of a control: how many are done, in messages, so that no display counts them as the search's own."""
+
+    def __init__(self, progress: Progress, trials: int) -> None:
+        self._progress, self._trials, self._done = progress, trials, 0
+
+    def accounting(self, counts: Accounting) -> None:
+        """As ``Progress``."""
+        done = counts.completed + counts.pruned
+        if done > self._done:
+            self._done = done
+            self._progress.message(f"control: {done} of {self._trials} done")
+
+    def message(self, text: str) -> None:
+        """As ``Progress``."""
+        self._progress.message(f"control: {text}")
 
 
 def random_control(context: Context, trials: list[TrialRecord], run: Callable[[Context], optuna.Study]) -> Comparison:
@@ -95,7 +114,6 @@ def _control_context(context: Context, count: int) -> Context:
     )
     make_folder(directory.path)
     shutil.copyfile(context.directory.parts, directory.parts)
-    write_json(directory.settings, settings.model_dump(mode="json"))
     return replace(context, settings=settings, directory=directory)
 
 

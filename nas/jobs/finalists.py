@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 
 
 def conclude_front(
-    context: Context, front: Sequence[TrialRecord], progress: Progress, processes: int = 1
+    context: Context, chosen: Sequence[TrialRecord], progress: Progress, processes: int = 1
 ) -> tuple[CandidateRecord, ...]:
-    """Candidates from the ``finalists`` best of the front, best validated first. Each is written to disk and read on resume.
+    """Candidates from the trials that were chosen, best validated first. Each is written to disk and read on resume.
 
     Args:
         processes: trainings at a time, each in a process of its own.
     """
-    chosen = front[: context.settings.finalists]
     open_ones = [trial for trial in chosen if not is_sealed(context.directory.candidate(trial.key))]
     plain = [one for trial in open_ones for one in _seeds(context, trial, context.directory.candidate(trial.key), ())]
     retrain(context, plain, progress, processes)

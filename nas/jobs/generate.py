@@ -21,7 +21,7 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
         out: a folder for one ``KEY.json`` each.
 
     Raises:
-        InputError: no generator was saved there, or the budget is impossible.
+        InputError: no generator was saved there, the budget is impossible, or fewer than ``n`` are left within it.
     """
     from nas.engine.context import import_plugins
     from nas.generator import GeneratorSampler
@@ -41,8 +41,12 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
     with understanding(directory.generator):
         sampler = GeneratorSampler.from_state(read_json(directory.generator), space)
     bound = None if budget is None else Budget.parse(budget, image_size=settings.image_size)
+    found = sampler.generate(n, bound)
+    if len(found) < n:
+        left = f"only {len(found)} that the search has not seen are left within the budget" if found else "none is left"
+        raise InputError(f"--n asks for {n} further architectures, but {left}; ask for fewer, or widen --budget")
     rows = []
-    for architecture in sampler.generate(n, bound):
+    for architecture in found:
         cost = space.cost(architecture, settings.image_size)
         rows.append({"key": architecture.key, **cost.record(), "architecture": architecture.to_json()})
         if out is not None:

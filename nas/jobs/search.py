@@ -55,6 +55,7 @@ def search(
         InputError: a bad setting, bad data, an impossible budget, or other settings than the search was started with.
         ToolkitError: every trial failed, or the workers keep dying.
     """
+    _check_engine(engine)
     watching = progress or Silent()
     if data is not None:
         settings["data"] = (data,) if isinstance(data, str) else tuple(data)
@@ -66,12 +67,25 @@ def search(
         watching.message(f"run directory: {directory.path}")
         watching.objective(chosen.objective)
         with _workers(chosen, directory, storage, study, engine, watching) as pool:
-            context = _open(chosen, directory, watching)
-            opened = _run_trials(context, storage=storage, name=study, engine=engine, progress=watching, pool=pool)
-        control = _control(context, opened, storage=storage, name=study, engine=engine, progress=watching)
+            context = _open(chosen, directory)
+            opened = _start(context, storage, study)
+            commands = directory.remember(command)
+            ends = deadlines(chosen, time.time())
+            _run_trials(context, opened, ends[0], storage=storage, engine=engine, progress=watching, pool=pool)
+        control = _control(context, opened, ends[1], storage=storage, engine=engine, progress=watching)
         processes = chosen.workers if engine == "local" else 1
-        record = _conclude(context, opened, control, processes, progress=watching, command=command, started=started)
+        record = _conclude(context, opened, control, processes, progress=watching, commands=commands, started=started)
         return _publish(directory, record)
+
+
+def _check_engine(engine: str) -> None:
+    """Raise ``InputError`` for an engine that is unknown or not installed."""
+    if engine not in ("local", "here", "ray"):
+        raise InputError(f"unknown engine {engine!r}; known: local, ray")
+    if engine == "ray":
+        from nas.engine.ray_engine import import_ray
+
+        import_ray()
 
 
 def _fresh_directory() -> Path:
@@ -83,9 +97,10 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
     if not directory.settings.exists():
         if resume:
             raise InputError(f"there is no search to resume in {directory.path}; leave --resume out to start one there")
-        for left in (directory.parts, directory.data):  # by a search that was killed before it had begun
+        for left in (directory.parts, directory.data, directory.commands):  # by a search that was killed before it had begun
             left.unlink(missing_ok=True)
-        return parse_settings({**preset(asked), **asked})
+        chosen = parse_settings({**preset(asked), **asked})
+        return chosen.model_copy(update={"prune": chosen.pruning})  # settled once: a resumed search may ask for more trials
     if not resume:
         raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
     stored = parse_settings(read_json(directory.settings))
@@ -110,21 +125,15 @@ def _workers(
             pool.close()
 
 
-def _open(settings: SearchSettings, directory: RunDirectory, progress: Progress) -> Context:
+def _open(settings: SearchSettings, directory: RunDirectory) -> Context:
     from nas.engine.context import Context
     from nas.engine.sampling import build_sampler
 
     context = Context.open(settings, directory)
-    _ = (
-        context.budget,
-        context.requirements,
-        context.prototype,
-        context.pretrained,
-    )  # bad ones raise before anything is written
+    _ = (context.budget, context.requirements, context.prototype, context.pretrained)  # bad ones raise here
     if settings.device == "cuda":  # else it need not be known here, and to ask means to load torch
         _ = context.device
     build_sampler(context)
-    write_json(directory.settings, settings.model_dump(mode="json"))
     return context
 
 
@@ -144,15 +153,19 @@ def _described(context: Context, progress: Progress) -> Callable[[], None]:
     return publish
 
 
-def _run_trials(
-    context: Context, *, storage: str | None, name: str, engine: str, progress: Progress, pool: LocalPool | None = None
-) -> optuna.Study:
+def deadlines(settings: SearchSettings, now: float) -> tuple[float | None, float | None]:
+    """When the search and when its control start no further trial; a control needs as long as the search, so each gets half."""
+    if settings.time is None:
+        return None, None
+    return now + (settings.time if settings.control == "none" else settings.time / 2), now + settings.time
+
+
+def _start(context: Context, storage: str | None, name: str) -> optuna.Study:
+    """The study, opened; then the settings are written down: what was refused until here has left no search behind."""
     import optuna
 
-    from nas.engine.local import LocalPool
-    from nas.engine.process import open_worker
     from nas.engine.storage import open_storage
-    from nas.engine.study import Reporter, open_study, sweep, trained
+    from nas.engine.study import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings, path = context.settings, context.directory.path
@@ -160,7 +173,26 @@ def _run_trials(
         open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
     )  # fmt: skip
     opened.set_user_attr("directory", str(path.absolute()))
-    deadline = None if settings.time is None else time.time() + settings.time
+    write_json(context.directory.settings, settings.model_dump(mode="json"))
+    return opened
+
+
+def _run_trials(
+    context: Context,
+    opened: optuna.Study,
+    deadline: float | None,
+    *,
+    storage: str | None,
+    engine: str,
+    progress: Progress,
+    pool: LocalPool | None = None,
+) -> None:
+    """Train until the study holds as many candidates as are wanted, or time is up."""
+    from nas.engine.local import LocalPool
+    from nas.engine.process import open_worker
+    from nas.engine.study import Reporter, sweep, trained
+
+    settings, path, name = context.settings, context.directory.path, opened.study_name
 
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
@@ -174,7 +206,7 @@ def _run_trials(
         elif engine == "local":
             pool = pool or LocalPool(path, settings, progress, storage=storage, study=name)
             pool.run(deadline, finished, meanwhile=describe)
-        elif engine == "ray":
+        else:
             from nas.engine.ray_engine import run_on_ray
 
             run_on_ray(
@@ -187,24 +219,27 @@ def _run_trials(
                 finished=finished,
                 report=Reporter(opened, progress),
             )
-        else:
-            raise InputError(f"unknown engine {engine!r}; known: local, ray")
     sweep(opened, patience=0.0)  # no trial is wanted any more: one that a dead worker had only asked for is over
-    return opened
 
 
 def _control(
-    context: Context, study: optuna.Study, *, storage: str | None, name: str, engine: str, progress: Progress
+    context: Context, study: optuna.Study, deadline: float | None, *, storage: str | None, engine: str, progress: Progress
 ) -> tuple[Comparison, ...]:
     """With ``control="random"``: the same number of candidates by random search beside it, and the paired difference."""
     from nas.engine.study import trial_records
-    from nas.jobs.control import random_control
+    from nas.jobs.control import ControlProgress, random_control
 
     completed = [t for t in trial_records(study) if t.outcome == "completed"]
     if context.settings.control == "none" or not completed:
         return ()
     progress.message(f"control: {len(completed)} candidates by random search")
-    run = partial(_run_trials, storage=storage, name=f"{name}-control", engine=engine, progress=progress)
+    told = ControlProgress(progress, len(completed))
+
+    def run(beside: Context) -> optuna.Study:
+        opened = _start(beside, storage, f"{study.study_name}-control")
+        _run_trials(beside, opened, deadline, storage=storage, engine=engine, progress=told)
+        return opened
+
     return (random_control(context, completed, run),)
 
 
@@ -215,7 +250,7 @@ def _conclude(
     processes: int,
     *,
     progress: Progress,
-    command: str,
+    commands: Sequence[str],
     started: float,
 ) -> SearchRecord:
     from nas.data import trivial_control
@@ -232,16 +267,18 @@ def _conclude(
             f"no trial completed ({'; '.join(reasons) or 'none was started in the time given'}); mend that, then --resume"
         )
     generator = _generator_log(context, study)
-    openings = record_opening(directory.path, "the search's finalists and controls")
+    finalists = pareto_front(completed)[: settings.finalists]
+    looked_at = ", ".join(sorted(trial.key for trial in finalists))
+    openings = record_opening(directory.path, f"the search's finalists {looked_at} and controls")
     if notice := opening_notice(openings):
         progress.message(notice)
-    front = conclude_front(context, pareto_front(completed), progress, processes)
+    front = conclude_front(context, finalists, progress, processes)
     best = front[0]
     winner = next((c for c in front if not c.unmet), None)
     return SearchRecord(
         toolkit=toolkit_version(),
         versions=versions(),
-        command=command,
+        command=commands[0],
         created=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         seed=settings.seed,
         sampler=settings.sampler,
@@ -260,6 +297,7 @@ def _conclude(
         comparisons=comparisons,
         test_openings=openings,
         generator=generator,
+        notes=tuple(f"gone on with by: {later}" for later in commands[1:] if later),
         directory=str(directory.path),
     )
 

@@ -19,6 +19,7 @@ from nas.engine.progress import Progress, Silent
 from nas.records import Accounting, EpochRecord, TrialRecord
 from nas.report import formatting as fmt
 from nas.report.dashboard import Dashboard, State
+from search_spaces.errors import InputError
 
 EPOCH_LINES_EVERY = 30.0  # seconds between a log's lines on the epochs of one trial
 
@@ -40,17 +41,27 @@ def make_progress(
         plain: lines even on a terminal.
         log: also append lines to this file.
         console: in place of standard error.
+
+    Raises:
+        InputError: the log cannot be written.
     """
     err = console or Console(stderr=True, highlight=False, markup=False)
     with ExitStack() as stack:
         shown: list[Progress] = []
         if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            shown.append(Lines(stack.enter_context(log.open("a", encoding="utf-8")), trials))
+            shown.append(Lines(stack.enter_context(_appended(log)), trials))
         if not quiet:
             live = err.is_terminal and not plain
             shown.append(stack.enter_context(Live(err, trials)) if live else Lines(err.file, trials))
         yield shown[0] if len(shown) == 1 else Several(shown) if shown else Silent()
+
+
+def _appended(log: Path) -> IO[str]:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("a", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write to --log {log}: {error.strerror or error}; name a file that can be written") from error
 
 
 class Several:

@@ -6,6 +6,7 @@ from sklearn import metrics as reference
 
 from nas.evaluation import confusion_matrix, metrics, objective, objective_value, quality, reliability_curve, roc_curve
 from nas.evaluation.calibration import sensitivity_at
+from nas.evaluation.metrics import metric_names
 from nas.evaluation.quality import image_losses, probabilities
 from nas.evaluation.trainer import scores
 from nas.statistics import wilson
@@ -54,6 +55,12 @@ def test_values_equal_scikit_learn():
         assert found[name].value == pytest.approx(value, abs=1e-9), name
         assert found[name].interval.low <= value <= found[name].interval.high, name
     np.testing.assert_array_equal(confusion_matrix(logits, labels, 3), reference.confusion_matrix(labels, predicted))
+
+
+def test_the_names_are_those_of_what_is_measured():
+    logits, labels, code = sample(np.random.default_rng(0))
+    assert metric_names(CLASSES) == tuple(by_name(metrics(logits, labels, code, CLASSES, with_intervals=False)))
+    assert metric_names(("a", "b"))[-1] == "auroc[b]"
 
 
 def test_every_metric_says_what_it_rests_on():

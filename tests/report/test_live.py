@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from report_factories import history, trial
 from rich.console import Console
 
@@ -13,6 +14,7 @@ from nas.records import Accounting
 from nas.report.dashboard import Dashboard, State
 from nas.report.live import Lines, Live, Several, make_progress
 from nas.report.text_plot import sparkline
+from search_spaces.errors import InputError
 
 
 class Clock:
@@ -62,6 +64,13 @@ def test_quiet_writes_nothing_but_a_log_if_asked(tmp_path):
     with make_progress(quiet=True, console=console) as progress:
         play(progress)
     assert out.getvalue() == ""
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for log, why in ((tmp_path, "Is a directory"), (tmp_path / "file" / "search.log", "directory|exists")):
+        with pytest.raises(InputError, match=rf"cannot write to --log {log}: .*({why})"), make_progress(log=log):
+            pass
 
 
 def test_on_a_terminal_a_display_is_drawn_and_messages_stay():

@@ -1,0 +1,72 @@
+"""What a search keeps when it goes on, and what it says of its time, its control and its openings of the sealed test."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.engine.directory import damaged_files
+from nas.engine.settings import SearchSettings
+from nas.jobs.benchmark import benchmark
+from nas.jobs.search import deadlines, search
+from nas.records import SearchRecord
+from nas.report.live import Lines
+
+TINY: dict[str, Any] = {
+    "image_size": 32, "budget": "300K", "epochs": 1, "finalists": 2, "final_seeds": 1, "final_epochs": 1, "audit_images": 40,
+    "screen": False, "sampler": "random", "engine": "here", "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SearchRecord]]:
+    """A search of one trial, then the same with eleven, then the same again."""
+    run = tmp_path_factory.mktemp("resumed") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(run.parent / "cache"))
+        first = search("phantom:n=60", out=run, trials=1, command="nas search --trials 1", **TINY)
+        again = [search(out=run, resume=True, trials=11, engine="here", command="nas search --resume") for _ in range(2)]
+        yield [first, *again]
+
+
+def test_whether_trials_are_pruned_is_settled_when_the_search_starts(resumed: list[SearchRecord]) -> None:
+    assert [record.accounting.completed + record.accounting.pruned for record in resumed] == [1, 11, 11]
+    assert [record.settings["prune"] for record in resumed] == [False] * 3
+    stored = json.loads(Path(resumed[0].directory, "settings.json").read_text())
+    assert stored["prune"] is False
+
+
+def test_a_control_takes_half_of_the_time_and_no_more() -> None:
+    assert deadlines(SearchSettings(), 100.0) == (None, None)
+    assert deadlines(SearchSettings(time=8.0), 100.0)[0] == 108.0
+    assert deadlines(SearchSettings(time=8.0, control="random"), 100.0) == (104.0, 108.0)
+
+
+def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = io.StringIO()
+    search("phantom:n=60", out=tmp_path / "run", trials=2, control="random", progress=Lines(out, trials=2), **TINY)
+    assert [line.partition(" done")[0][9:] for line in out.getvalue().splitlines() if " done" in line] == [
+        "1 of 2", "2 of 2", "control: 1 of 2", "control: 2 of 2"
+    ]  # fmt: skip
+
+
+def test_the_command_of_a_run_is_the_one_that_it_was_started_with(resumed: list[SearchRecord]) -> None:
+    assert [record.command for record in resumed] == ["nas search --trials 1"] * 3
+    assert [record.notes for record in resumed] == [(), *[("gone on with by: nas search --resume",)] * 2]
+    assert not damaged_files(Path(resumed[0].directory))
+
+
+def test_each_look_at_the_sealed_test_counts_once(resumed: list[SearchRecord], tmp_path: Path) -> None:
+    first, second, same = ({candidate.key for candidate in record.front} for record in resumed)
+    assert first != second == same, "the eleven trials were to bring other finalists"
+    assert [record.test_openings for record in resumed] == [1, 2, 2]
+    how: dict[str, Any] = {"learning_rates": (), "folds": 2, "epochs": 1, "device": "cpu"}
+    for look, home in enumerate(("x", "y"), start=3):
+        assert benchmark(resumed[0].directory, baselines="none", out=tmp_path / home / "bench", **how).test_openings == look
+    assert benchmark(out=tmp_path / "x" / "bench", resume=True).test_openings == 3
