@@ -103,7 +103,7 @@ def _with_evidence(case: Case, finding: Finding, maps: bool, directory: Path | N
 def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None) -> Finding:
     """Competence, tests, verdict; the frame holds what was known before the model was called."""
     shown = case.exhibits
-    able = gates.competence(case.logits, shown.labels, shown.groups, case.classes, case.auditable, case.margins)
+    able = gates.competence(case.z, shown.labels, shown.groups, case.classes, case.auditable, case.margins)
     competent = tuple(index for index, gate in zip(case.auditable, able, strict=True) if gate.passed)
     case.auditable = competent[-1:] if len(case.classes) == 2 else competent  # of two classes, one is the other's mirror
     chosen = [AUDIT_TESTS.get(name)() for name in names] if names else _of_level(case.level)

@@ -18,7 +18,7 @@ from nas.inquisitor.attribution.critical import critical_regions
 from nas.inquisitor.attribution.grid import enlarge
 from nas.inquisitor.attribution.impact import impact
 from nas.inquisitor.context import Case, Settings
-from nas.inquisitor.engine import margins, probabilities, to_float
+from nas.inquisitor.engine import margins, probabilities, spread, to_float
 from nas.inquisitor.gates import usable_masks
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margins
@@ -133,8 +133,7 @@ def _case(
         model, alone, np.array([0]), auditable=(), margins=Margins(), settings=settings, level="full", seed=seed, device=device,
         donor_dataset=dataset, donor_rows=others,
     )  # fmt: skip
-    spread = margins(case.engine.on_images(case.donors.images)).std(axis=0, ddof=1)
-    case.__dict__["sigma"] = np.where(spread > 1e-9, spread, 1.0)
+    case.__dict__["sigma"] = spread(margins(case.engine.on_images(case.donors.images)))
     return case
 
 
@@ -147,9 +146,8 @@ def _questions(case: Case, target: int, shares: NDArray[np.float64]) -> tuple[di
         test = kind()
         if not isinstance(test, SwapTest):
             continue
-        answers = test.responses(case, case.settings.fills[0])  # (blocks, slots, classes)
-        change = (answers[:, :, target] - clean) / sigma
-        flipped = answers.argmax(axis=2) != target
+        change = (test.responses(case, case.settings.fills[0])[:, :, target] - clean) / sigma  # (blocks, slots)
+        flipped = test.decisions(case, case.settings.fills[0]) != target
         carried[test.title] = {
             name: {
                 "change": rounded(float(change[:, slot].mean())), "spread": rounded(float(change[:, slot].std())),

@@ -129,22 +129,23 @@ def strongest_flips(case: Case, count: int = SHOWN) -> list[Flip]:
         test = kind()
         key = (test.name, "responses", case.settings.fills[0])
         if isinstance(test, SwapTest) and key in case.memory:
-            found += [(strength, test, pair, label) for strength, pair, label in _flips_of(case, case.memory[key])[:2]]
+            found += [(strength, test, pair, label) for strength, pair, label in _flips_of(case, test)[:2]]
     found.sort(key=lambda item: (-item[0], item[1].name, item[2]))
     return [_shown(case, test, pair) for _, test, pair, _ in found[:count]]
 
 
-def _flips_of(case: Case, responses: NDArray[np.float64]) -> list[tuple[float, int, int]]:
+def _flips_of(case: Case, test: SwapTest) -> list[tuple[float, int, int]]:
     """(strength in σ, pair, label) of flips by donors that are not of the recipient's class."""
-    design = case.design
-    labels = case.exhibits.labels[design.recipient]
+    design, fill = case.design, case.settings.fills[0]
+    responses, decisions = test.responses(case, fill), test.decisions(case, fill)
+    labels, entry = case.exhibits.labels[design.recipient], np.arange(design.entries)
     right = case.logits.argmax(axis=1)[design.recipient] == labels
-    own = responses[np.arange(design.entries), labels]  # log-odds with a donor of the recipient's own class, (entries, classes)
-    stays = own.argmax(axis=1) == labels  # else the edit as such changed the decision, not what it carried
+    own = responses[entry, labels, labels]  # log-odds of the recipient's class with a donor of that class, (entries,)
+    stays = decisions[entry, labels] == labels  # else the edit as such changed the decision, not what it carried
     found = []
     for slot in range(design.slots):
-        flipped = right & stays & (slot != labels) & (responses[:, slot].argmax(axis=1) != labels)
-        fall = own[np.arange(design.entries), labels] - responses[np.arange(design.entries), slot, labels]
+        flipped = right & stays & (slot != labels) & (decisions[:, slot] != labels)
+        fall = own - responses[entry, slot, labels]
         found += [
             (float(fall[k] / case.sigma[labels[k]]), int(k) * design.slots + slot, int(labels[k]))
             for k in np.flatnonzero(flipped)

@@ -79,9 +79,7 @@ def open_case(
         case.exhibits = case.exhibits.take(
             np.sort(balanced(case.exhibits.labels, count, len(dataset.classes), case.rng("screen")))
         )
-    if isinstance(engine, FoldEngine):
-        engine.calibrate(case.exhibits)
-    case.logits = engine.on_images(case.exhibits.images, case.exhibits.rows)
+    case.logits = engine.clean_logits(case.exhibits)
     if case.logits.shape[1] != len(dataset.classes):
         raise InputError(
             f"the model returns {case.logits.shape[1]} logits for the data's {len(dataset.classes)} classes; they must match"
