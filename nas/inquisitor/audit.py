@@ -86,6 +86,8 @@ def audit_model(
         settings=settings or (SCREEN if level == "screen" else FULL), level=level, seed=seed, device=device,
         donor_dataset=training_dataset, donor_rows=training_indices,
     )  # fmt: skip
+    if reason := gates.no_donors(case):
+        return frame.model_copy(update={"binding_reason": f"not auditable: {reason}"})
     finding = _question(case, frame, tests, progress)
     maps = attribution if attribution is not None else level == "full" and pictures_dir is not None
     return _with_evidence(case, finding, maps, pictures_dir, progress) if case.auditable else finding

@@ -91,6 +91,14 @@ def masks_gate(usable: NDArray[np.bool_], bounds: Margins) -> Gate:
     )  # fmt: skip
 
 
+def no_donors(case: Case) -> str:
+    """Why nothing can be swapped, or "": donors come in blocks of one image of every class."""
+    if case.design.entries:
+        return ""
+    bare = [name for index, name in enumerate(case.classes) if not (case.donors.labels == index).any()]
+    return f"{'class ' + ', '.join(bare) if bare else 'in every fold some class'} has no image with a usable mask"
+
+
 def seams(case: Case) -> Gate:
     """Edit realism: seam features of the swaps must not tell the donor arms apart.
 

@@ -113,6 +113,30 @@ def test_too_few_groups_or_masks_leave_it_undecided_before_the_model_is_called(p
     assert finding.excluded == {"no lung mask": 500}
 
 
+def test_a_class_that_nobody_can_give_for_leaves_audit_and_decision_undecided(plain):
+    """Three classes, and whoever shows the third has no usable mask, or nobody shows it."""
+    model, images = small_net(classes=3), np.arange(400)
+    wide = replace(plain, classes=(*plain.classes, "covid"))
+    labels = np.where(np.arange(len(plain)) < 60, 2, plain.labels)
+    bare = replace(wide, labels=labels, has_mask=labels != 2)
+    for data in (wide, bare):
+        finding = audit_model(model, data)
+        assert (finding.verdict, finding.binding_reason) == (
+            "undecided",
+            "not auditable: class covid has no image with a usable mask",
+        )
+        found = explain_decision(model, data.images[599], data.masks([599])[0], data, images)
+        assert list(found.carried) == ["lungs removed"]
+        assert found.unsaid[-1] == "what lies outside the lungs: class covid has no image with a usable mask"
+
+
+def test_a_rare_class_is_among_the_images_that_a_decision_is_compared_with(plain):
+    labels = np.where(np.arange(len(plain)) == 7, 2, plain.labels)
+    rare = replace(plain, classes=(*plain.classes, "covid"), labels=labels)
+    found = explain_decision(small_net(classes=3), rare.images[0], rare.masks([0])[0], rare, np.arange(1, 600))
+    assert found.carried["frame and collimation swap"]["covid"]["donors"] == 1
+
+
 def test_a_model_without_gradients_is_audited_and_its_maps_are_marked(framed, frame_reader, tmp_path):
     class Exported(nn.Module):
         def forward(self, images):

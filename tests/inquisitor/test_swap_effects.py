@@ -63,7 +63,7 @@ def test_recipients_are_balanced_and_blocks_near_in_geometry():
 
 @pytest.mark.parametrize("own", [0.02, 0.5, 0.98])
 def test_a_single_recipient_receives_from_the_blocks_nearest_to_it(own):
-    _, _, donors = _design(n=600, classes=2)
+    *_, donors = _design(n=600, classes=2)
     alone = Roster(np.array([0]), np.array(["it"]), np.array([own]), np.zeros(1, np.int64))
     design = build_design(alone, donors, classes=2, count=1, blocks_per_recipient=16, rng=np.random.default_rng(0))
     assert len(np.unique(design.block)) == 16
@@ -71,7 +71,7 @@ def test_a_single_recipient_receives_from_the_blocks_nearest_to_it(own):
 
 
 def test_a_class_with_nobody_to_give_leaves_an_empty_design():
-    labels, _, donors = _design(classes=2)
+    *_, donors = _design(classes=2)
     design = build_design(donors, donors, classes=3, count=60, blocks_per_recipient=2, rng=np.random.default_rng(0))
     assert (design.entries, design.blocks, design.slots) == (0, 0, 3)
 
