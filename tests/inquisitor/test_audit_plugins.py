@@ -16,7 +16,6 @@ from nas.inquisitor import AUDIT_TESTS, AuditTest, Case, audit_descriptions, aud
 from nas.inquisitor.gates import auditable_classes, usable_masks
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import open_case
-from nas.inquisitor.tests.t09_reversal import reversal_weights
 from nas.inquisitor.weighted import weighted_auc
 from nas.records import Finding, TestResult
 from nas.statistics import auc
@@ -192,15 +191,3 @@ def test_weighted_auc_equals_the_plain_one_and_repeats():
     assert found[0] == pytest.approx(auc(scores, truth))
     repeat = np.repeat(np.arange(80), weights[1].astype(int))
     assert found[1] == pytest.approx(auc(scores[repeat], truth[repeat]))
-
-
-def test_reversal_weights_exchange_the_distributions():
-    rng = np.random.default_rng(1)
-    truth = rng.random(2000) < 0.5
-    values = np.where(rng.random(2000) < np.where(truth, 0.9, 0.2), "a", "b")
-    weights = reversal_weights(values, truth)
-    inside = weights[truth & (values == "a")].sum() / weights[truth].sum()
-    outside = weights[~truth & (values == "a")].sum() / weights[~truth].sum()
-    assert inside == pytest.approx((values[~truth] == "a").mean())
-    assert outside == pytest.approx((values[truth] == "a").mean())
-    assert not reversal_weights(np.where(truth, "a", "b"), truth).any()  # never seen the other way round
