@@ -15,7 +15,7 @@ from nas.inquisitor.attribution.critical import critical_regions
 from nas.inquisitor.attribution.grid import cells_in, enlarge, from_map
 from nas.inquisitor.attribution.impact import impact_scores
 from nas.inquisitor.attribution.localisation import excess_mass, localisation_auc, mass_outside
-from nas.inquisitor.attribution.methods import METHODS, Maps, UnavailableError, differentiable
+from nas.inquisitor.attribution.methods import METHODS, Maps, UnavailableError, differentiable, maps_by
 from nas.inquisitor.attribution.validity import randomised, verdict_on
 from nas.inquisitor.context import Case
 from nas.inquisitor.crossfit import FoldEngine
@@ -86,8 +86,8 @@ def _method(
     if twin is None and name not in FORWARD_ONLY:
         return {"method": name, "status": "unavailable", "reason": "no gradients reach the input of this model"}, None
     try:
-        maps = METHODS.get(name)(case.engine, pictures, targets)
-        other = METHODS.get(name)(twin, pictures, targets) if twin else None
+        maps = maps_by(name, case.engine, pictures, targets, case.seed)
+        other = maps_by(name, twin, pictures, targets, case.seed) if twin else None
     except UnavailableError as error:
         return {"method": name, "status": "unavailable", "reason": str(error)}, None
     scores = _impact(case, pictures, targets, from_map(maps.values.cpu(), cells_in()), fill, groups)
