@@ -75,6 +75,15 @@ def test_a_map_that_survives_randomisation_is_void(spotted):
     assert abs(chance) < 0.1
 
 
+def test_a_map_that_is_the_same_for_every_image_is_void_only_where_it_survives():
+    one, other = torch.rand(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    noise = 0.02 * torch.rand(6, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    fixed = Maps("fixed", one + noise)
+    assert survival(fixed.values, fixed.values)[1] > 0.99
+    assert "survives" in verdict_on(fixed, Maps("fixed", one + noise.flip(0)), 1.0)["reason"]
+    assert verdict_on(fixed, Maps("fixed", other + noise), 1.0)["status"] == "valid"  # a network may look at one place always
+
+
 def test_randomised_copy_leaves_the_model_alone_and_differs():
     model = small_net()
     before = {name: value.clone() for name, value in model.state_dict().items()}
