@@ -62,7 +62,7 @@ def audit_model(
         attribution: whether maps are made; by default at the full level where pictures are asked for.
 
     Raises:
-        InputError: the classes differ from the data's, the model's logits do not fit them, or are not finite.
+        InputError: the classes differ from the data's, the model's logits do not fit them, are not finite, or not the same twice.
     """
     margins = margins or Margins()
     rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)

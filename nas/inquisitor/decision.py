@@ -23,7 +23,7 @@ from nas.inquisitor.engine import margins, probabilities, spread, to_float
 from nas.inquisitor.gates import no_donors, usable_masks
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margins
-from nas.inquisitor.opening import in_data_order, open_case
+from nas.inquisitor.opening import ask_again, in_data_order, open_case
 from nas.inquisitor.pictures import Flip, draw_flips
 from nas.inquisitor.regions import chest_region
 from nas.inquisitor.tests.base import AUDIT_TESTS, SwapTest
@@ -137,7 +137,9 @@ def _case(
         model, alone, np.array([0]), auditable=(), margins=Margins(), settings=settings, level="full", seed=seed, device=device,
         donor_dataset=dataset, donor_rows=others,
     )  # fmt: skip
-    case.__dict__["sigma"] = spread(margins(case.engine.on_images(case.donors.images)))
+    answers = case.engine.on_images(case.donors.images)
+    ask_again(case.engine, case.donors, answers)
+    case.__dict__["sigma"] = spread(margins(answers))
     return case
 
 

@@ -98,6 +98,37 @@ def test_wrong_number_of_logits_is_an_error(plain):
         audit_model(small_net(classes=3), plain)
 
 
+class Restless(nn.Module):
+    """What dropout or batch statistics leave on after ``eval``."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.net, self.how = small_net(), how
+
+    def forward(self, images):
+        features = self.how(self.net.stage1(images))
+        return self.net.head(features)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda features: nn.functional.dropout(features, 0.5, training=True),
+        lambda features: nn.functional.batch_norm(features, None, None, training=True),
+    ],
+)
+def test_a_model_that_does_not_answer_the_same_twice_is_refused(plain, how):
+    with pytest.raises(InputError, match=r"does not answer the same twice.*training=True"):
+        audit_model(Restless(how), plain, level="screen")
+    with pytest.raises(InputError, match="does not answer the same twice"):
+        explain_decision(Restless(how), plain.images[0], plain.masks([0])[0], plain, np.arange(1, 600))
+
+
+@pytest.mark.parametrize("answer", [lambda logits: logits * 0, lambda logits: logits.bfloat16()])
+def test_answers_that_are_rounded_or_never_change_are_no_reason_to_refuse(plain, answer):
+    assert audit_model(Reader(lambda images: answer(images.mean((1, 2, 3)))), plain, level="screen").verdict == "undecided"
+
+
 def test_too_few_groups_or_masks_leave_it_undecided_before_the_model_is_called(plain):
     def unasked(images):
         raise AssertionError("the model was called")
