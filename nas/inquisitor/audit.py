@@ -62,7 +62,7 @@ def audit_model(
         attribution: whether maps are made; by default at the full level where pictures are asked for.
 
     Raises:
-        InputError: the classes differ from the data's, the model's logits do not fit them, or are not finite.
+        InputError: the classes differ from the data's, the model's logits do not fit them, are not finite, or not the same twice.
     """
     margins = margins or Margins()
     rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)
@@ -86,6 +86,8 @@ def audit_model(
         settings=settings or (SCREEN if level == "screen" else FULL), level=level, seed=seed, device=device,
         donor_dataset=training_dataset, donor_rows=training_indices,
     )  # fmt: skip
+    if reason := gates.no_donors(case):
+        return frame.model_copy(update={"binding_reason": f"not auditable: {reason}"})
     finding = _question(case, frame, tests, progress)
     maps = attribution if attribution is not None else level == "full" and pictures_dir is not None
     return _with_evidence(case, finding, maps, pictures_dir, progress) if case.auditable else finding
@@ -103,7 +105,7 @@ def _with_evidence(case: Case, finding: Finding, maps: bool, directory: Path | N
 def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None) -> Finding:
     """Competence, tests, verdict; the frame holds what was known before the model was called."""
     shown = case.exhibits
-    able = gates.competence(case.logits, shown.labels, shown.groups, case.classes, case.auditable, case.margins)
+    able = gates.competence(case.z, shown.labels, shown.groups, case.classes, case.auditable, case.margins)
     competent = tuple(index for index, gate in zip(case.auditable, able, strict=True) if gate.passed)
     case.auditable = competent[-1:] if len(case.classes) == 2 else competent  # of two classes, one is the other's mirror
     chosen = [AUDIT_TESTS.get(name)() for name in names] if names else _of_level(case.level)

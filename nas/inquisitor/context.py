@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nas.edits import get_fill
 from nas.inquisitor.design import Integers, Roster, SwapDesign, build_design
-from nas.inquisitor.engine import Engine, Exhibits, margins, to_float
+from nas.inquisitor.engine import Engine, Exhibits, margins, spread, to_float
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.regions import chest_region
 
@@ -88,14 +88,13 @@ class Case:
 
     @cached_property
     def z(self) -> NDArray[np.float64]:
-        """Clean log-odds of every class against the rest, float64 (n, classes)."""
-        return margins(self.logits)
+        """Clean log-odds of every class against the rest, float64 (n, classes), comparable over networks."""
+        return self.engine.comparable(margins(self.logits), self.exhibits.rows)
 
     @cached_property
     def sigma(self) -> NDArray[np.float64]:
-        """Spread of the clean log-odds, float64 (classes,): the unit of effects. A model that never moves has none (1)."""
-        spread = self.z.std(axis=0, ddof=1) if len(self.z) > 1 else np.ones(len(self.classes))
-        return np.where(spread > 1e-9, spread, 1.0)
+        """Spread of the clean log-odds, float64 (classes,): the unit of effects."""
+        return spread(self.z)
 
     @cached_property
     def design(self) -> SwapDesign:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nas.inquisitor.engine import Engine, Exhibits
+from nas.inquisitor.engine import Engine, Exhibits, margins, spread
 from search_spaces.errors import InputError
 
 
@@ -38,8 +38,9 @@ class CrossFitted(nn.Module):
 class FoldEngine(Engine):
     """An engine that hands each image to the network of its fold.
 
-    Networks differ in the scale and offset of their logits, so each is standardised on its own fold's clean images first:
-    logits minus their means, over their common spread. Within a fold no order of answers changes.
+    Logits are the networks' own: they decide, and say how sure they are. Networks differ in the scale and offset of their
+    log-odds, though, so where these are pooled each class's are standardised on the fold's clean images: minus their mean, over
+    their spread. Within a fold no order changes, and every effect is in units of its own network's σ.
     """
 
     def __init__(
@@ -47,13 +48,13 @@ class FoldEngine(Engine):
     ) -> None:
         super().__init__(model, device, pixels, workers)
         self.fold = model.fold
-        self._scales: list[tuple[Tensor | float, Tensor | float]] = [(0.0, 1.0)] * len(model.models)
+        self._scales: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}  # mean and σ of each class's log-odds
 
     def strata(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self.fold[rows]
 
-    def calibrate(self, shown: Exhibits) -> None:
-        """Standardise every network on its fold's share of these images.
+    def clean_logits(self, shown: Exhibits) -> NDArray[np.float32]:
+        """Logits of the images under audit; every network's log-odds are standardised on its fold's share of them from here on.
 
         Raises:
             InputError: an image belongs to no fold.
@@ -61,11 +62,18 @@ class FoldEngine(Engine):
         folds = self.strata(shown.rows)
         if (folds < 0).any():
             raise InputError(f"{int((folds < 0).sum())} images belong to no fold; audit the rows that were cross-fitted")
-        clean = torch.from_numpy(self.on_images(shown.images, shown.rows))
+        logits = super().clean_logits(shown)
         for number in np.unique(folds):
-            own = clean[torch.from_numpy(folds == number)]
-            spread = (own - own.mean(0)).square().mean().sqrt()
-            self._scales[number] = (own.mean(0).to(self.device), max(float(spread), 1e-6))
+            own = margins(logits[folds == number])
+            self._scales[number] = own.mean(axis=0), spread(own)
+        return logits
+
+    def comparable(self, odds: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        folds, found = self.strata(rows), np.empty_like(odds)
+        for number in np.unique(folds):
+            mean, sigma = self._scales[number]
+            found[folds == number] = (odds[folds == number] - mean) / sigma
+        return found
 
     def answer(self, model: nn.Module, images: Tensor, rows: NDArray[np.int64] | None) -> Tensor:
         assert isinstance(model, CrossFitted)
@@ -75,8 +83,7 @@ class FoldEngine(Engine):
         logits: Tensor | None = None
         for number in np.unique(folds):
             here = torch.from_numpy(np.flatnonzero(folds == number)).to(self.device)
-            offset, scale = self._scales[number]
-            found = (model.models[number](images[here]) - offset) / scale
+            found = model.models[number](images[here])
             logits = found.new_empty(len(images), found.shape[1]) if logits is None else logits
             logits[here] = found
         return model.models[0](images) if logits is None else logits

@@ -18,11 +18,12 @@ from nas.inquisitor.attribution.critical import critical_regions
 from nas.inquisitor.attribution.grid import enlarge
 from nas.inquisitor.attribution.impact import impact
 from nas.inquisitor.context import Case, Settings
-from nas.inquisitor.engine import margins, probabilities, to_float
-from nas.inquisitor.gates import usable_masks
+from nas.inquisitor.design import balanced
+from nas.inquisitor.engine import margins, probabilities, spread, to_float
+from nas.inquisitor.gates import no_donors, usable_masks
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margins
-from nas.inquisitor.opening import in_data_order, open_case
+from nas.inquisitor.opening import ask_again, in_data_order, open_case
 from nas.inquisitor.pictures import Flip, draw_flips
 from nas.inquisitor.regions import chest_region
 from nas.inquisitor.tests.base import AUDIT_TESTS, SwapTest
@@ -100,7 +101,8 @@ def explain_decision(
     target = int(case.logits[0].argmax())
     shares = probabilities(case.logits[:1])[0]
     carried, flips = ({}, []) if mask is None else _questions(case, target, shares)
-    unsaid = LIMITS if mask is not None else (*LIMITS, "what lies outside the lungs: this image has no lung mask")
+    obstacle = "this image has no lung mask" if mask is None else no_donors(case)
+    unsaid = (*LIMITS, f"what lies outside the lungs: {obstacle}") if obstacle else LIMITS
     pictures = (draw_flips(flips, case.classes, pictures_dir),) if pictures_dir and flips else ()
     return Explanation(
         decision=case.classes[target], probabilities={n: round(float(p), 6) for n, p in zip(case.classes, shares, strict=True)},
@@ -109,11 +111,13 @@ def explain_decision(
 
 
 def _references(dataset: Dataset, indices: Indices | None, seed: int) -> Indices:
+    """Images with usable masks, the classes in turn: a rare class gives what it has."""
     rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)
     usable, _ = usable_masks(dataset.masks(rows), dataset.has_mask[rows])
     if not usable.any():
         raise InputError("the data have no usable lung masks, so there are no donors; give data with masks")
-    return np.sort(np.random.default_rng(seed).permutation(rows[usable])[:_REFERENCES])
+    rows = rows[usable]
+    return np.sort(rows[balanced(dataset.labels[rows], _REFERENCES, len(dataset.classes), np.random.default_rng(seed))])
 
 
 def _case(
@@ -133,23 +137,23 @@ def _case(
         model, alone, np.array([0]), auditable=(), margins=Margins(), settings=settings, level="full", seed=seed, device=device,
         donor_dataset=dataset, donor_rows=others,
     )  # fmt: skip
-    spread = margins(case.engine.on_images(case.donors.images)).std(axis=0, ddof=1)
-    case.__dict__["sigma"] = np.where(spread > 1e-9, spread, 1.0)
+    answers = case.engine.on_images(case.donors.images)
+    ask_again(case.engine, case.donors, answers)
+    case.__dict__["sigma"] = spread(margins(answers))
     return case
 
 
 def _questions(case: Case, target: int, shares: NDArray[np.float64]) -> tuple[dict[str, dict[str, Any]], list[Flip]]:
-    """Every swap with donors of each class, and the lungs removed."""
+    """Every swap with donors of each class, where there are any, and the lungs removed."""
     carried: dict[str, dict[str, Any]] = {}
     flips: list[tuple[float, Flip]] = []
     clean, sigma = float(case.z[0, target]), float(case.sigma[target])
     for _, kind in AUDIT_TESTS.items():
         test = kind()
-        if not isinstance(test, SwapTest):
+        if not isinstance(test, SwapTest) or not case.design.entries:
             continue
-        answers = test.responses(case, case.settings.fills[0])  # (blocks, slots, classes)
-        change = (answers[:, :, target] - clean) / sigma
-        flipped = answers.argmax(axis=2) != target
+        change = (test.responses(case, case.settings.fills[0])[:, :, target] - clean) / sigma  # (blocks, slots)
+        flipped = test.decisions(case, case.settings.fills[0]) != target
         carried[test.title] = {
             name: {
                 "change": rounded(float(change[:, slot].mean())), "spread": rounded(float(change[:, slot].std())),

@@ -76,8 +76,10 @@ def build_design(
 ) -> SwapDesign:
     """Blocks of donors matched by rank of their geometry, and recipients near them in it.
 
-    One group a slot, so that blocks are independent; as many blocks as the rarest class has groups. Recipients are drawn
-    evenly over the classes as far as they reach.
+    One group a slot, so that blocks are independent; as many blocks as the rarest class has groups, so none where a class has
+    nobody to give, and no entries then. Recipients are drawn evenly over the classes as far as they reach. Their ranks and the
+    blocks' form a circle: every block is used alike, and for that recipients at either end take some donors from the other
+    end. A single recipient has no rank and takes the blocks nearest to it.
 
     Args:
         count: how many images receive; blocks_per_recipient: how many blocks each (K donors of every class).
@@ -102,13 +104,15 @@ def _within(
 ) -> SwapDesign:
     """The design of one stratum."""
     blocks, members = _blocks(donors, classes, rng)
-    chosen = balanced(recipients.labels, count, classes, rng)
+    chosen = balanced(recipients.labels, count if len(blocks) else 0, classes, rng)
     chosen = chosen[np.argsort(recipients.geometry[chosen], kind="stable")]
     reach = max(4, len(blocks) // 4)
     entries: list[tuple[int, int]] = []
     for rank, recipient in enumerate(chosen):
-        home = rank * len(blocks) // len(chosen)
-        near = (home + rng.permutation(reach) - reach // 2) % max(len(blocks), 1)
+        if len(chosen) == 1:
+            near = np.abs(donors.geometry[blocks].mean(axis=1) - recipients.geometry[recipient]).argsort(kind="stable")
+        else:
+            near = (rank * len(blocks) // len(chosen) + rng.permutation(reach) - reach // 2) % len(blocks)
         kin = (donors.groups[blocks[near]] == recipients.groups[recipient]).any(axis=1)
         unique = near[~kin][np.sort(np.unique(near[~kin], return_index=True)[1])]
         entries += [(int(recipient), int(block)) for block in unique[:blocks_per_recipient]]

@@ -156,6 +156,18 @@ class Engine:
         """Logits of images as they are, uint8 or float (n, 1, H, W)."""
         return self.logits(lambda numbers: to_float(images[numbers]), len(images), images.shape[-1], rows)
 
+    def clean_logits(self, shown: Exhibits) -> NDArray[np.float32]:
+        """Logits of the images under audit as they are, float32 (n, classes): the first question of an audit."""
+        return self.on_images(shown.images, shown.rows)
+
+    def comparable(self, odds: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Log-odds (n, classes) in a unit common to all networks that answer for these rows (n,): one needs none."""
+        return odds
+
+    def log_odds(self, edit: Edit, pairs: int, image_size: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """As :meth:`logits`, but comparable log-odds of every class against the rest, float64 (pairs, classes)."""
+        return self.comparable(margins(self.logits(edit, pairs, image_size, rows)), rows)
+
 
 def _replicas(model: nn.Module, number: int) -> SimpleQueue[nn.Module] | None:
     free: SimpleQueue[nn.Module] = SimpleQueue()
@@ -191,6 +203,12 @@ def margins(logits: NDArray[Any]) -> NDArray[np.float64]:
         peak = rest.max(axis=-1, keepdims=True)
         found[..., index] = values[..., index] - (peak[..., 0] + np.log(np.exp(rest - peak).sum(axis=-1)))
     return found
+
+
+def spread(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """σ of log-odds (n, classes) over the images, float64 (classes,): the unit of effects. A model that never moves has none (1)."""
+    found = odds.std(axis=0, ddof=1) if len(odds) > 1 else np.ones(odds.shape[1])
+    return np.where(found > 1e-9, found, 1.0)
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:

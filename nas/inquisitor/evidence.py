@@ -15,7 +15,7 @@ from nas.inquisitor.attribution.critical import critical_regions
 from nas.inquisitor.attribution.grid import cells_in, enlarge, from_map
 from nas.inquisitor.attribution.impact import impact_scores
 from nas.inquisitor.attribution.localisation import excess_mass, localisation_auc, mass_outside
-from nas.inquisitor.attribution.methods import METHODS, Maps, UnavailableError, differentiable
+from nas.inquisitor.attribution.methods import METHODS, Maps, UnavailableError, differentiable, maps_by
 from nas.inquisitor.attribution.validity import randomised, verdict_on
 from nas.inquisitor.context import Case
 from nas.inquisitor.crossfit import FoldEngine
@@ -86,8 +86,8 @@ def _method(
     if twin is None and name not in FORWARD_ONLY:
         return {"method": name, "status": "unavailable", "reason": "no gradients reach the input of this model"}, None
     try:
-        maps = METHODS.get(name)(case.engine, pictures, targets)
-        other = METHODS.get(name)(twin, pictures, targets) if twin else None
+        maps = maps_by(name, case.engine, pictures, targets, case.seed)
+        other = maps_by(name, twin, pictures, targets, case.seed) if twin else None
     except UnavailableError as error:
         return {"method": name, "status": "unavailable", "reason": str(error)}, None
     scores = _impact(case, pictures, targets, from_map(maps.values.cpu(), cells_in()), fill, groups)
@@ -129,22 +129,23 @@ def strongest_flips(case: Case, count: int = SHOWN) -> list[Flip]:
         test = kind()
         key = (test.name, "responses", case.settings.fills[0])
         if isinstance(test, SwapTest) and key in case.memory:
-            found += [(strength, test, pair, label) for strength, pair, label in _flips_of(case, case.memory[key])[:2]]
+            found += [(strength, test, pair, label) for strength, pair, label in _flips_of(case, test)[:2]]
     found.sort(key=lambda item: (-item[0], item[1].name, item[2]))
     return [_shown(case, test, pair) for _, test, pair, _ in found[:count]]
 
 
-def _flips_of(case: Case, responses: NDArray[np.float64]) -> list[tuple[float, int, int]]:
+def _flips_of(case: Case, test: SwapTest) -> list[tuple[float, int, int]]:
     """(strength in σ, pair, label) of flips by donors that are not of the recipient's class."""
-    design = case.design
-    labels = case.exhibits.labels[design.recipient]
+    design, fill = case.design, case.settings.fills[0]
+    responses, decisions = test.responses(case, fill), test.decisions(case, fill)
+    labels, entry = case.exhibits.labels[design.recipient], np.arange(design.entries)
     right = case.logits.argmax(axis=1)[design.recipient] == labels
-    own = responses[np.arange(design.entries), labels]  # log-odds with a donor of the recipient's own class, (entries, classes)
-    stays = own.argmax(axis=1) == labels  # else the edit as such changed the decision, not what it carried
+    own = responses[entry, labels, labels]  # log-odds of the recipient's class with a donor of that class, (entries,)
+    stays = decisions[entry, labels] == labels  # else the edit as such changed the decision, not what it carried
     found = []
     for slot in range(design.slots):
-        flipped = right & stays & (slot != labels) & (responses[:, slot].argmax(axis=1) != labels)
-        fall = own[np.arange(design.entries), labels] - responses[np.arange(design.entries), slot, labels]
+        flipped = right & stays & (slot != labels) & (decisions[:, slot] != labels)
+        fall = own - responses[entry, slot, labels]
         found += [
             (float(fall[k] / case.sigma[labels[k]]), int(k) * design.slots + slot, int(labels[k]))
             for k in np.flatnonzero(flipped)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nas.edits import bounds, dilate, inner_warp
 from nas.inquisitor.context import Case
-from nas.inquisitor.engine import margins, to_float
+from nas.inquisitor.engine import to_float
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.probing import probe_folds, probe_scores
@@ -29,11 +29,10 @@ def auditable_classes(labels: NDArray[np.int64], groups: NDArray[np.str_], class
 
 
 def competence(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.str_], names: tuple[str, ...],
+    z: Floats, labels: NDArray[np.int64], groups: NDArray[np.str_], names: tuple[str, ...],
     auditable: tuple[int, ...], bounds: Margins,
 ) -> tuple[Gate, ...]:  # fmt: skip
-    """One gate a class: the lower bound of its clean one-vs-rest AUC must exceed the bound."""
-    z = margins(logits)
+    """One gate a class: the lower bound of its clean one-vs-rest AUC, from log-odds (n, classes), must exceed the bound."""
     found = []
     for index in auditable:
         low = auc_interval(z[:, index], labels == index, groups).low
@@ -90,6 +89,14 @@ def masks_gate(usable: NDArray[np.bool_], bounds: Margins) -> Gate:
         rule=f"a usable lung mask on at least {bounds.missing_masks:.0%} of the images",
         note="" if share >= bounds.missing_masks else "the images that have one may not stand for the rest",
     )  # fmt: skip
+
+
+def no_donors(case: Case) -> str:
+    """Why nothing can be swapped, or "": donors come in blocks of one image of every class."""
+    if case.design.entries:
+        return ""
+    bare = [name for index, name in enumerate(case.classes) if not (case.donors.labels == index).any()]
+    return f"{'class ' + ', '.join(bare) if bare else 'in every fold some class'} has no image with a usable mask"
 
 
 def seams(case: Case) -> Gate:

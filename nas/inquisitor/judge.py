@@ -122,25 +122,25 @@ def unavailable(*, test: str, title: str, class_name: str, statistic: str, margi
     )  # fmt: skip
 
 
+def leading(results: Sequence[TestResult]) -> TestResult:
+    """The result that speaks for several answers to one question: a fail before an undecided before a pass, of these the worst."""
+    order = ("pass", "undecided", "fail")
+    return max(results, key=lambda item: (order.index(item.verdict), float("-inf") if item.score is None else item.score))
+
+
 def agree(results: Sequence[TestResult]) -> TestResult:
-    """One result from the same test under several fills: the worst effect leads, and a pass needs every fill.
+    """One result from the same test under several fills: the leading one, and a pass needs every fill.
 
     Fails where one fill fails and none passes; fills that contradict one another are undecided. The p-value is the largest:
     an effect is there if every fill shows it (intersection-union), and a p-value picked with the worst effect would be too small.
     """
-    worst = max(results, key=lambda item: item.score if item.score is not None else float("-inf"))
-    p_value = max((item.p_value for item in results if item.p_value is not None), default=None)
-    verdicts = {item.verdict for item in results}
+    found = leading(results)
     fills = {item.fill: {"effect": item.effect, "verdict": item.verdict} for item in results}
-    details = {**worst.details, "fills": fills}
-    if verdicts == {"pass"} or ("fail" in verdicts and "pass" not in verdicts) or len(results) == 1:
-        return worst.model_copy(update={"details": details, "p_value": p_value})
-    reason = "the fills disagree" if "fail" in verdicts else worst.reason or "one of the fills is undecided"
-    if worst.verdict == "pass":
-        lagging = next(item for item in results if item.verdict == "undecided")
-        worst, reason = lagging, lagging.reason
-        details = {**lagging.details, "fills": fills}
-    return worst.model_copy(update={"verdict": "undecided", "reason": reason, "details": details, "p_value": p_value})
+    p_value = max((item.p_value for item in results if item.p_value is not None), default=None)
+    found = found.model_copy(update={"details": {**found.details, "fills": fills}, "p_value": p_value})
+    if {"pass", "fail"} <= {item.verdict for item in results}:
+        return found.model_copy(update={"verdict": "undecided", "reason": "the fills disagree"})
+    return found
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,8 @@ def sentence(item: TestResult) -> str:
     if item.verdict == "fail" and not item.reason:
         region = item.details.get("region")
         place = f", mostly {region}" if region else ""
-        bound = item.details.get("centre", 0.0) + (item.fail_margin or 0.0)
+        centre, away = item.details.get("centre", 0.0), item.fail_margin or 0.0
+        bound = centre + away if item.effect >= centre else centre - away
         return f"{head}: {figure} is beyond the fail margin of {bound:g}{place}"
     more = f"; about {item.groups_needed} groups would settle it" if item.groups_needed else ""
     return f"{head}: {figure}: {item.reason or item.verdict}{more}"

@@ -9,6 +9,7 @@ from importlib import metadata
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nas.data.dataset import Dataset, Indices
@@ -19,6 +20,9 @@ from nas.inquisitor.engine import Engine, Exhibits
 from nas.inquisitor.gates import usable_masks
 from nas.inquisitor.margins import Margins
 from search_spaces.errors import InputError
+
+_ASKED = 8  # images asked again
+_NOISE = 0.01  # of the largest logit: more than TF32, bfloat16 and kernels chosen by a batch's size make, less than dropout
 
 
 class InDataOrder(nn.Module):
@@ -79,14 +83,30 @@ def open_case(
         case.exhibits = case.exhibits.take(
             np.sort(balanced(case.exhibits.labels, count, len(dataset.classes), case.rng("screen")))
         )
-    if isinstance(engine, FoldEngine):
-        engine.calibrate(case.exhibits)
-    case.logits = engine.on_images(case.exhibits.images, case.exhibits.rows)
+    case.logits = engine.clean_logits(case.exhibits)
     if case.logits.shape[1] != len(dataset.classes):
         raise InputError(
             f"the model returns {case.logits.shape[1]} logits for the data's {len(dataset.classes)} classes; they must match"
         )
+    ask_again(engine, case.exhibits, case.logits)
     return case
+
+
+def ask_again(engine: Engine, shown: Exhibits, logits: NDArray[np.float32]) -> None:
+    """Ask some images again, in other company: an edit's effect is what it changes only if nothing else does.
+
+    Raises:
+        InputError: their answers (n, classes) depend on chance or on the other images of a batch.
+    """
+    asked = np.unique(np.linspace(0, len(shown) - 1, min(_ASKED, -(-len(shown) // 2))).astype(np.int64))
+    again = engine.on_images(shown.images[torch.from_numpy(asked).to(shown.images.device)], shown.rows[asked])
+    moved, largest = np.abs(again - logits[asked]).max(), np.abs(logits).max()
+    if moved > _NOISE * max(largest, 0.1):  # all smaller, they say nothing, and may be what sums that cancel leave over
+        raise InputError(
+            f"the model does not answer the same twice: asked again in other company, images get logits that differ by up to {moved:.2g} "
+            f"(the largest is {largest:.2g}), by dropout or batch statistics that stay active after model.eval(); "
+            "use nn.Dropout and nn.BatchNorm2d, not their functions with training=True"
+        )
 
 
 def _other(dataset: Dataset, rows: Indices | None, device: str | torch.device) -> Exhibits:

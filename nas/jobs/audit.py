@@ -59,6 +59,7 @@ def audit(
     from nas.engine.context import resolve_device
     from nas.evaluation import metrics, predict_logits
     from nas.inquisitor import audit_model
+    from nas.inquisitor.engine import evaluating
     from nas.jobs.crossfit import cross_fit as cross_fitted
     from nas.jobs.crossfit import training_of
 
@@ -78,7 +79,8 @@ def audit(
     where = resolve_device(device)
     if cross_fit is None:
         network = loaded.model.to(where)
-        logits = predict_logits(network, dataset.images[indices], where)
+        with evaluating(network):
+            logits = predict_logits(network, dataset.images[indices], where)
     else:
         network, logits = cross_fitted(
             loaded, dataset, training_of(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress
@@ -133,7 +135,7 @@ def _as_loaded(
             )
         names = tuple(classes) if classes is not None else data.classes
         return LoadedModel(
-            model=model.eval(),
+            model=model,
             classes=names,
             preprocessing=Preprocessing(image_size=data.image_size),
             name=type(model).__name__,

@@ -14,7 +14,16 @@ from nas.inquisitor.attribution.critical import critical_regions
 from nas.inquisitor.attribution.grid import CELLS, cells_in, connected, elsewhere, enlarge, from_map, neighbours
 from nas.inquisitor.attribution.impact import coverage, impact, impact_scores
 from nas.inquisitor.attribution.localisation import excess_mass, localisation_auc, mass_outside
-from nas.inquisitor.attribution.methods import METHODS, Maps, UnavailableError, differentiable, grad_cam, last_map, log_odds
+from nas.inquisitor.attribution.methods import (
+    METHODS,
+    Maps,
+    UnavailableError,
+    differentiable,
+    grad_cam,
+    last_map,
+    log_odds,
+    maps_by,
+)
 from nas.inquisitor.attribution.occlusion import occlude
 from nas.inquisitor.attribution.validity import completeness, randomised, survival, verdict_on
 
@@ -41,7 +50,7 @@ def spotted() -> torch.Tensor:
 @pytest.mark.parametrize("name", ["integrated_gradients", "gradient_shap", "occlusion"])
 def test_maps_point_at_the_spot_with_the_right_sign(spotted, name):
     for model, sign in ((Spot(), 1), (Reader(lambda images: 2 - 6 * images[:, 0, 16:24, 32:40].mean((1, 2))), -1)):
-        values = METHODS.get(name)(Engine(model), spotted, ONES).values
+        values = maps_by(name, Engine(model), spotted, ONES, 0).values
         assert values.shape == (6, SIZE, SIZE)
         inside = values[:, 16:24, 32:40].mean()
         assert sign * inside > 10 * values.mean().abs() / SIZE
@@ -64,6 +73,15 @@ def test_a_map_that_survives_randomisation_is_void(spotted):
     own, chance = survival(different.values, different.values)
     assert own == pytest.approx(1.0)
     assert abs(chance) < 0.1
+
+
+def test_a_map_that_is_the_same_for_every_image_is_void_only_where_it_survives():
+    one, other = torch.rand(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    noise = 0.02 * torch.rand(6, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    fixed = Maps("fixed", one + noise)
+    assert survival(fixed.values, fixed.values)[1] > 0.99
+    assert "survives" in verdict_on(fixed, Maps("fixed", one + noise.flip(0)), 1.0)["reason"]
+    assert verdict_on(fixed, Maps("fixed", other + noise), 1.0)["status"] == "valid"  # a network may look at one place always
 
 
 def test_randomised_copy_leaves_the_model_alone_and_differs():
@@ -100,12 +118,24 @@ def test_log_odds_are_those_of_the_softmax():
 
 def test_attribution_leaves_no_gradients_modes_or_random_state_behind(spotted):
     model = small_net().train()
-    state = torch.random.get_rng_state()
+    state, drawn = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     for name in METHODS.names():
-        METHODS.get(name)(Engine(model), spotted, ONES)
+        maps_by(name, Engine(model), spotted, ONES, 5)
     assert model.training
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
     assert torch.equal(torch.random.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], drawn)
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_maps_are_the_same_for_the_same_seed_whatever_was_drawn_before(spotted, name):
+    found = []
+    for seed in (3, 3, 4):
+        np.random.rand(7)
+        torch.rand(7)
+        found.append(maps_by(name, Engine(small_net()), spotted, ONES, seed).values)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2]) == (name != "gradient_shap")
 
 
 def test_our_occlusion_equals_captums(spotted):

@@ -9,7 +9,7 @@ from inquisitor_models import SETTINGS, small_net
 
 from nas.data.phantom import phantom
 from nas.inquisitor import audit_model, block_probes, explain_decision
-from nas.inquisitor.attribution.methods import METHODS
+from nas.inquisitor.attribution.methods import METHODS, maps_by
 from nas.inquisitor.engine import Engine, to_float
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -46,8 +46,8 @@ def test_two_audits_agree(framed, net):
 @pytest.mark.parametrize("name", METHODS.names())
 def test_attribution_agrees_with_the_cpus(name, framed, net):
     images, targets = to_float(torch.from_numpy(framed.images[:4])), torch.ones(4, dtype=torch.int64)
-    on_cpu = METHODS.get(name)(Engine(net), images, targets).values
-    on_cuda = METHODS.get(name)(Engine(net.cuda(), "cuda"), images.cuda(), targets.cuda()).values
+    on_cpu = maps_by(name, Engine(net), images, targets, 0).values
+    on_cuda = maps_by(name, Engine(net.cuda(), "cuda"), images.cuda(), targets.cuda(), 0).values
     assert on_cuda.is_cuda
     assert float(np.corrcoef(on_cuda.cpu().ravel(), on_cpu.ravel())[0, 1]) > (0.5 if name == "gradient_shap" else 0.99)
 

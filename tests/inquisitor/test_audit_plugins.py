@@ -16,7 +16,6 @@ from nas.inquisitor import AUDIT_TESTS, AuditTest, Case, audit_descriptions, aud
 from nas.inquisitor.gates import auditable_classes, usable_masks
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import open_case
-from nas.inquisitor.tests.t09_reversal import reversal_weights
 from nas.inquisitor.weighted import weighted_auc
 from nas.records import Finding, TestResult
 from nas.statistics import auc
@@ -99,6 +98,37 @@ def test_wrong_number_of_logits_is_an_error(plain):
         audit_model(small_net(classes=3), plain)
 
 
+class Restless(nn.Module):
+    """What dropout or batch statistics leave on after ``eval``."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.net, self.how = small_net(), how
+
+    def forward(self, images):
+        features = self.how(self.net.stage1(images))
+        return self.net.head(features)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda features: nn.functional.dropout(features, 0.5, training=True),
+        lambda features: nn.functional.batch_norm(features, None, None, training=True),
+    ],
+)
+def test_a_model_that_does_not_answer_the_same_twice_is_refused(plain, how):
+    with pytest.raises(InputError, match=r"does not answer the same twice.*training=True"):
+        audit_model(Restless(how), plain, level="screen")
+    with pytest.raises(InputError, match="does not answer the same twice"):
+        explain_decision(Restless(how), plain.images[0], plain.masks([0])[0], plain, np.arange(1, 600))
+
+
+@pytest.mark.parametrize("answer", [lambda logits: logits * 0, lambda logits: logits.bfloat16()])
+def test_answers_that_are_rounded_or_never_change_are_no_reason_to_refuse(plain, answer):
+    assert audit_model(Reader(lambda images: answer(images.mean((1, 2, 3)))), plain, level="screen").verdict == "undecided"
+
+
 def test_too_few_groups_or_masks_leave_it_undecided_before_the_model_is_called(plain):
     def unasked(images):
         raise AssertionError("the model was called")
@@ -111,6 +141,30 @@ def test_too_few_groups_or_masks_leave_it_undecided_before_the_model_is_called(p
     assert finding.verdict == "undecided"
     assert "masks" in finding.binding_reason
     assert finding.excluded == {"no lung mask": 500}
+
+
+def test_a_class_that_nobody_can_give_for_leaves_audit_and_decision_undecided(plain):
+    """Three classes, and whoever shows the third has no usable mask, or nobody shows it."""
+    model, images = small_net(classes=3), np.arange(400)
+    wide = replace(plain, classes=(*plain.classes, "covid"))
+    labels = np.where(np.arange(len(plain)) < 60, 2, plain.labels)
+    bare = replace(wide, labels=labels, has_mask=labels != 2)
+    for data in (wide, bare):
+        finding = audit_model(model, data)
+        assert (finding.verdict, finding.binding_reason) == (
+            "undecided",
+            "not auditable: class covid has no image with a usable mask",
+        )
+        found = explain_decision(model, data.images[599], data.masks([599])[0], data, images)
+        assert list(found.carried) == ["lungs removed"]
+        assert found.unsaid[-1] == "what lies outside the lungs: class covid has no image with a usable mask"
+
+
+def test_a_rare_class_is_among_the_images_that_a_decision_is_compared_with(plain):
+    labels = np.where(np.arange(len(plain)) == 7, 2, plain.labels)
+    rare = replace(plain, classes=(*plain.classes, "covid"), labels=labels)
+    found = explain_decision(small_net(classes=3), rare.images[0], rare.masks([0])[0], rare, np.arange(1, 600))
+    assert found.carried["frame and collimation swap"]["covid"]["donors"] == 1
 
 
 def test_a_model_without_gradients_is_audited_and_its_maps_are_marked(framed, frame_reader, tmp_path):
@@ -168,15 +222,3 @@ def test_weighted_auc_equals_the_plain_one_and_repeats():
     assert found[0] == pytest.approx(auc(scores, truth))
     repeat = np.repeat(np.arange(80), weights[1].astype(int))
     assert found[1] == pytest.approx(auc(scores[repeat], truth[repeat]))
-
-
-def test_reversal_weights_exchange_the_distributions():
-    rng = np.random.default_rng(1)
-    truth = rng.random(2000) < 0.5
-    values = np.where(rng.random(2000) < np.where(truth, 0.9, 0.2), "a", "b")
-    weights = reversal_weights(values, truth)
-    inside = weights[truth & (values == "a")].sum() / weights[truth].sum()
-    outside = weights[~truth & (values == "a")].sum() / weights[~truth].sum()
-    assert inside == pytest.approx((values[~truth] == "a").mean())
-    assert outside == pytest.approx((values[truth] == "a").mean())
-    assert not reversal_weights(np.where(truth, "a", "b"), truth).any()  # never seen the other way round

@@ -11,7 +11,7 @@ from torch import nn
 from nas.inquisitor import audit_model
 from nas.inquisitor.crossfit import CrossFitted, FoldEngine
 from nas.inquisitor.design import Roster, build_design
-from nas.inquisitor.engine import Exhibits
+from nas.inquisitor.engine import Exhibits, margins
 from search_spaces.errors import InputError
 
 
@@ -31,19 +31,39 @@ class Rescaled(nn.Module):
         return self.model(images) * self.scale + torch.tensor([self.offset, 0.0])
 
 
-def test_each_image_is_answered_by_the_network_of_its_fold_in_a_common_unit(plain):
+def _opened(networks, data, fold):
+    engine = FoldEngine(CrossFitted(networks, fold))
+    shown = Exhibits.gather(data, np.arange(len(data)))
+    return engine, shown, engine.clean_logits(shown)
+
+
+def test_each_image_is_answered_by_the_network_of_its_fold_and_log_odds_have_a_common_unit(plain):
     fold = _folds(plain)
     networks = [Rescaled(Reader(lambda images: images.mean((1, 2, 3))), *how) for how in ((1, 0), (50, 3), (0.1, -9))]
-    engine = FoldEngine(CrossFitted(networks, fold))
-    shown = Exhibits.gather(plain, np.arange(len(plain)))
-    engine.calibrate(shown)
-    logits = engine.on_images(shown.images, shown.rows)
-    brightness = plain.images.mean(axis=(1, 2, 3), dtype=np.float64)
-    for number in range(3):
+    engine, shown, logits = _opened(networks, plain, fold)
+    odds = engine.comparable(margins(logits), shown.rows)
+    brightness = plain.images.mean(axis=(1, 2, 3), dtype=np.float64) / 255
+    for number, (scale, offset) in enumerate(((1, 0), (50, 3), (0.1, -9))):
         own = fold == number
-        expected = (brightness[own] - brightness[own].mean()) / brightness[own].std()  # both logits move by as much
-        np.testing.assert_allclose(logits[own, 1], expected, atol=2e-3)
-        np.testing.assert_allclose(logits[own, 0], -expected, atol=2e-3)
+        np.testing.assert_allclose(logits[own, 0], offset - scale * brightness[own], rtol=1e-5)  # as they are: they decide
+        expected = (brightness[own] - brightness[own].mean()) / brightness[own].std(ddof=1)
+        np.testing.assert_allclose(odds[own, 1], expected, atol=2e-3)
+        np.testing.assert_allclose(odds[own, 0], -expected, atol=2e-3)
+
+
+def test_a_network_decides_the_same_alone_and_cross_fitted_with_itself(framed, frame_reader):
+    """A cautious network, that calls few images positive: where its log-odds are centred it would call half of them so."""
+    cautious = Rescaled(frame_reader, 1, 5)
+    alone = audit_model(cautious, framed, settings=SETTINGS, tests=("T5", "T13"), seed=1)
+    fitted = audit_model(
+        CrossFitted([cautious, cautious], _folds(framed, 2)), framed, settings=SETTINGS, tests=("T5", "T13"), seed=1
+    )
+    for one, other in zip(alone.tests, fitted.tests, strict=True):
+        assert other.effect == pytest.approx(one.effect, abs=0.1)
+        assert other.details["net_flips"] == pytest.approx(one.details["net_flips"], abs=0.03)
+    *_, logits = _opened([cautious, cautious], framed, _folds(framed, 2))
+    images = torch.from_numpy(framed.images).float() / 255
+    np.testing.assert_array_equal(logits.argmax(1), cautious(images).argmax(1).numpy())
 
 
 def test_donors_are_of_the_recipients_fold():

@@ -78,6 +78,13 @@ def test_fills_must_agree_for_a_pass():
     assert "disagree" in torn.reason
 
 
+def test_a_fill_that_fails_leads_before_a_larger_but_undecided_one():
+    sure, vague = _result(value=0.32, error=0.03, fill="ring"), _result(value=0.34, error=0.08, fill="laplace")
+    assert (sure.verdict, vague.verdict) == ("fail", "undecided")
+    for found in (agree([sure, vague]), agree([vague, sure])):
+        assert (found.verdict, found.fill, found.details["p_fail"]) == ("fail", "ring", sure.details["p_fail"])
+
+
 def test_the_p_value_of_several_fills_is_the_largest():
     sure, unsure, none = (_result(value=v).model_copy(update={"p_value": p}) for v, p in ((0.4, 0.01), (0.0, 0.6), (0.1, None)))
     assert agree([sure, unsure]).p_value == 0.6  # torn: the worst effect leads, but not with its own p-value
@@ -136,6 +143,12 @@ def test_sentences_name_figure_margin_and_place():
     item = item.model_copy(update={"details": {**item.details, "region": "upper right"}})
     assert "+0.50 sigma" in sentence(item)
     assert "fail margin of 0.25, mostly upper right" in sentence(item)
+
+
+def test_a_sentence_names_the_margin_of_the_side_that_was_left():
+    assert sentence(_result("T1", 0.25, 0.02, AREA)).endswith("beyond the fail margin of 0.35")
+    assert sentence(_result("T1", 0.75, 0.02, AREA)).endswith("beyond the fail margin of 0.65")
+    assert sentence(_result("T3", -0.5)).endswith("beyond the fail margin of -0.25")
 
 
 FLIPS = Margin(passing=0.02, failing=0.05, unit="of the decisions")

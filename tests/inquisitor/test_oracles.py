@@ -76,11 +76,12 @@ def test_reverse_dependence_counts_as_well(framed, frame_reader):
 @pytest.mark.parametrize("level", ["screen", "full"])
 def test_two_audits_give_byte_identical_findings_by_one_thread_or_several(patched, patch_reader, level):
     settings = SETTINGS if level == "full" else None
-    tests = None if level == "screen" else ("T1", "T3", "T4", "T6", "T7")
+    tests, maps = (None, False) if level == "screen" else (("T1", "T3", "T4", "T6", "T7"), True)
     found = []
     for threads in (1, 1, 3):
         torch.set_num_threads(threads)  # the fixture of all tests sets it back
-        audited = audit_model(patch_reader, patched, level=level, settings=settings, seed=3, tests=tests)
+        audited = audit_model(patch_reader, patched, level=level, settings=settings, seed=3, tests=tests, attribution=maps)
+        assert len(audited.attributions) > 3 if maps else not audited.attributions
         found.append(audited.model_dump_json())
     assert found[0] == found[1] == found[2]
 

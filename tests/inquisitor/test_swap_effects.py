@@ -61,6 +61,21 @@ def test_recipients_are_balanced_and_blocks_near_in_geometry():
     assert near < 0.25  # of a range of 1; random pairs would differ by 0.33
 
 
+@pytest.mark.parametrize("own", [0.02, 0.5, 0.98])
+def test_a_single_recipient_receives_from_the_blocks_nearest_to_it(own):
+    *_, donors = _design(n=600, classes=2)
+    alone = Roster(np.array([0]), np.array(["it"]), np.array([own]), np.zeros(1, np.int64))
+    design = build_design(alone, donors, classes=2, count=1, blocks_per_recipient=16, rng=np.random.default_rng(0))
+    assert len(np.unique(design.block)) == 16
+    assert np.abs(donors.geometry[design.donors] - own).max() < 0.2  # of a range of 1 with 300 groups
+
+
+def test_a_class_with_nobody_to_give_leaves_an_empty_design():
+    *_, donors = _design(classes=2)
+    design = build_design(donors, donors, classes=3, count=60, blocks_per_recipient=2, rng=np.random.default_rng(0))
+    assert (design.entries, design.blocks, design.slots) == (0, 0, 3)
+
+
 def test_effect_of_a_known_shift_is_recovered():
     _, design, roster = _design(n=600, count=200)
     responses = _null_responses(design, np.random.default_rng(1), donor_spread=0.1)

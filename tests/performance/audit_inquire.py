@@ -29,7 +29,7 @@ from nas.inquisitor import Engine
 from nas.inquisitor.attribution.critical import critical_regions
 from nas.inquisitor.attribution.grid import cells_in, from_map
 from nas.inquisitor.attribution.impact import coverage, impact, impact_scores
-from nas.inquisitor.attribution.methods import METHODS
+from nas.inquisitor.attribution.methods import METHODS, maps_by
 from nas.inquisitor.attribution.validity import randomised
 from nas.inquisitor.engine import to_float
 from nas.inquisitor.planted import ARCHITECTURES, Plant, audit_images, raise_model
@@ -88,8 +88,7 @@ def compare(cell: Cell, images: int) -> dict[str, Any]:
         OURS: (critical_regions(engine, pictures, targets)[0], critical_regions(twin, pictures, targets)[0])
     }
     for name in METHODS.names():
-        method = METHODS.get(name)
-        own, other = (from_map(method(each, pictures, targets).values, cells_in()) for each in (engine, twin))
+        own, other = (from_map(maps_by(name, each, pictures, targets, 0).values, cells_in()) for each in (engine, twin))
         regions[name] = (own, other)
     removed = {name: impact(engine, pictures, targets, own, FILL) for name, (own, _) in regions.items()}
     covered = {} if cell.truth is None else {name: coverage(own, cell.truth[rows])[0] for name, (own, _) in regions.items()}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from captum.attr import GradientShap, IntegratedGradients, LayerGradCam
 from torch import Tensor, nn
@@ -50,6 +51,21 @@ METHODS: Registry[Method] = Registry("attribution method", "pepx_nas.attribution
 
 def _load() -> None:
     import nas.inquisitor.attribution.occlusion  # noqa: F401
+
+
+def maps_by(name: str, engine: Engine, images: Tensor, targets: Tensor, seed: int) -> Maps:
+    """Maps by the method of that name; the same for the same seed.
+
+    What it draws from numpy's and torch's global streams, as Captum does, is seeded, and the streams are put back as they were.
+    """
+    kept = np.random.get_state()
+    with torch.random.fork_rng([engine.device] if engine.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            return METHODS.get(name)(engine, images, targets)
+        finally:
+            np.random.set_state(kept)
 
 
 def log_odds(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -123,21 +139,14 @@ def integrated_gradients(engine: Engine, images: Tensor, targets: Tensor) -> Map
 
 @METHODS.register("gradient_shap")
 def gradient_shap(engine: Engine, images: Tensor, targets: Tensor) -> Maps:
-    """Expected gradients (Lundberg & Lee 2017; Erion et al. 2021) from blurred references, with noise on the input.
-
-    Captum draws from the global stream, which is put back as it was.
-    """
+    """Expected gradients (Lundberg & Lee 2017; Erion et al. 2021) from blurred references, with noise on the input."""
     method = GradientShap(log_odds(engine.model))
-    devices = [engine.device] if engine.device.type == "cuda" else []
 
     def one(some: Tensor, target: Tensor) -> Tensor:
         reference = baselines(some.detach())
         return method.attribute(some, baselines=reference, target=target, n_samples=SHAP_SAMPLES, stdevs=0.02).sum(dim=1)
 
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(0)
-        values = _batched(engine, images, targets, one, SHAP_SAMPLES)
-    return Maps("gradient_shap", values)
+    return Maps("gradient_shap", _batched(engine, images, targets, one, SHAP_SAMPLES))
 
 
 @METHODS.register("grad_cam")

@@ -14,6 +14,7 @@ from nas.inquisitor.judge import rounded
 
 COMPLETENESS = 0.2  # largest median gap, as a share of what the map should sum to
 SURVIVAL = 0.5  # largest rank correlation with the randomised network's maps, above that between different images
+UNMOVED = 0.9  # at such a correlation next to nothing depends on the weights, even where all images' maps are alike
 
 
 def randomised(model: nn.Module, seed: int) -> nn.Module:
@@ -59,7 +60,7 @@ def verdict_on(maps: Maps, other: Maps, excess_low: float | None) -> dict[str, o
     reasons = []
     if gap is not None and gap > COMPLETENESS:
         reasons.append(f"does not add up (median gap {gap:.0%})")
-    if survived - max(chance, 0.0) > SURVIVAL:
+    if survived - max(chance, 0.0) > SURVIVAL or survived > UNMOVED:
         reasons.append(f"survives a randomised network (correlation {survived:.2f})")
     if excess_low is None or excess_low <= 0:
         reasons.append("its region matters no more than a random one")

@@ -85,18 +85,26 @@ class SwapTest(AuditTest):
 
     def responses(self, case: Case, fill: str) -> NDArray[np.float64]:
         """Log-odds of every class with every donor, float64 (entries, slots, classes); computed once an audit."""
+        return self._answers(case, fill)[0]
+
+    def decisions(self, case: Case, fill: str) -> NDArray[np.int64]:
+        """The class decided for with every donor, int64 (entries, slots): by the networks' own logits."""
+        return self._answers(case, fill)[1]
+
+    def _answers(self, case: Case, fill: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         return case.once((self.name, "responses", fill), lambda: self._respond(case, fill))
 
-    def _respond(self, case: Case, fill: str) -> NDArray[np.float64]:
-        design = case.design
-        recipients, donors = case.tensor(design.pairs()[0]), case.tensor(case.giving[1])
+    def _respond(self, case: Case, fill: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        positions, shape = case.design.pairs()[0], (case.design.entries, case.design.slots)
+        recipients, donors, rows = case.tensor(positions), case.tensor(case.giving[1]), case.exhibits.rows[positions]
         logits = case.engine.logits(
             lambda numbers: self.edit(case, recipients[numbers], donors[numbers], fill),
             len(recipients),
             case.exhibits.image_size,
-            case.exhibits.rows[design.pairs()[0]],
+            rows,
         )
-        return margins(logits).reshape(design.entries, design.slots, -1)
+        odds = case.engine.comparable(margins(logits), rows)
+        return odds.reshape(*shape, -1), logits.argmax(axis=1).reshape(shape)
 
     def effect(self, case: Case, index: int, fill: str) -> Effect:
         """The class's signed effect in units of σ."""
@@ -109,7 +117,7 @@ class SwapTest(AuditTest):
     def flips(self, case: Case, index: int, fill: str) -> Effect:
         """Decisions for the class with its own donors minus those with the others': −1 … 1, 0 where donors decide nothing."""
         design, codes = case.design, case.exhibits.group_codes
-        decided = (self.responses(case, fill).argmax(axis=2) == index).astype(np.float64)
+        decided = (self.decisions(case, fill) == index).astype(np.float64)
         turned = contrasts(decided, index)
         return Effect(float(turned.mean()), *two_way_error(turned, codes[design.recipient], design.block))
 

@@ -43,7 +43,7 @@ class Availability(AuditTest):
         size = case.engine.batch_size(shown.image_size)
         for start in range(0, len(shown), size):
             images, masks = to_float(shown.images[start : start + size]), shown.masks[start : start + size]
-            hidden = torch.where(bounding_box(chest_region(masks)), images.mean((2, 3), keepdim=True), images)
+            hidden = without_lungs(images, masks)
             edge = torch.where(frame_region(images, 0.08), images, torch.zeros_like(images))
             for name, picture in (("lungs hidden", hidden), ("frame", edge), ("thumbnail", images)):
                 rows[name].append(torch.nn.functional.adaptive_avg_pool2d(picture, 8).flatten(1))
@@ -72,6 +72,13 @@ class Availability(AuditTest):
             pass_margin=case.margins.availability, fail_margin=None, verdict="undecided" if offered else "pass", reason=reason,
             n=len(truth), groups=len(np.unique(groups)), details={name: rounded(value) for name, value in areas.items()},
         )  # fmt: skip
+
+
+def without_lungs(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Images (n, 1, H, W) whose box around the lungs, masks (n, H, W), holds the mean of what is left to see, and nothing of the lungs."""
+    box = bounding_box(chest_region(masks))
+    shown = (images * ~box).sum((2, 3), keepdim=True) / (~box).sum((2, 3), keepdim=True).clamp(min=1)
+    return torch.where(box, shown, images)
 
 
 def _one_hot(names: NDArray[np.str_]) -> Floats:

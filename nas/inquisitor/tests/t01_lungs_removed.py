@@ -12,7 +12,7 @@ from torch import Tensor
 from nas.edits import bounding_box, elsewhere, get_fill
 from nas.inquisitor.context import Case
 from nas.inquisitor.effects import Effect
-from nas.inquisitor.engine import margins, to_float
+from nas.inquisitor.engine import to_float
 from nas.inquisitor.judge import agree, result, rounded
 from nas.inquisitor.regions import chest_region
 from nas.inquisitor.tests.base import AuditTest, register_audit_test
@@ -40,9 +40,9 @@ class LungsRemoved(AuditTest):
 
     def _scores(self, case: Case, how: str, control: bool) -> NDArray[np.float64]:
         """Log-odds with the lungs' box (or, as a control, an equal box elsewhere) filled, float64 (n, classes)."""
-        return case.once((self.name, how, control), lambda: margins(self._logits(case, how, control)))
+        return case.once((self.name, how, control), lambda: self._log_odds(case, how, control))
 
-    def _logits(self, case: Case, how: str, control: bool) -> NDArray[np.float32]:
+    def _log_odds(self, case: Case, how: str, control: bool) -> NDArray[np.float64]:
         shown = case.exhibits
 
         def edit(numbers: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class LungsRemoved(AuditTest):
             region = elsewhere(chest, generator, margin=0.0, box=True) if control else bounding_box(chest)
             return get_fill(how)(images, region, generator)
 
-        return case.engine.logits(edit, len(shown), shown.image_size, shown.rows)
+        return case.engine.log_odds(edit, len(shown), shown.image_size, shown.rows)
 
     def _judged(self, case: Case, index: int, how: str) -> TestResult:
         truth, groups = case.exhibits.labels == index, case.exhibits.groups

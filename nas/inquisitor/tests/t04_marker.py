@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nas.edits import detect_markers, get_fill, random_patch, remove_markers, transplant
 from nas.inquisitor.context import Case
-from nas.inquisitor.engine import Exhibits, margins, to_float
+from nas.inquisitor.engine import Exhibits, to_float
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.margins import Margin
 from nas.inquisitor.regions import marker_candidates
@@ -99,8 +99,8 @@ class MarkerTransplant(SwapTest):
             images, generator = to_float(shown.images[numbers]), noise("control", numbers)
             return remove_markers(images, random_patch(images, marks[numbers], shown.masks[numbers], generator), generator)
 
-        removed = margins(case.engine.logits(without, len(shown), shown.image_size, shown.rows))
+        removed = case.engine.log_odds(without, len(shown), shown.image_size, shown.rows)
         return (
             marks.flatten(1).any(1).cpu().numpy(), removed,
-            margins(case.engine.logits(control, len(shown), shown.image_size, shown.rows)),
+            case.engine.log_odds(control, len(shown), shown.image_size, shown.rows),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from nas.inquisitor.effects import (
     permute_within_blocks,
     two_way_error,
 )  # fmt: skip
-from nas.inquisitor.engine import margins, to_float
+from nas.inquisitor.engine import to_float
 from nas.inquisitor.judge import result, rounded
 from nas.inquisitor.regions import cell_masks
 from nas.inquisitor.tests.base import AuditTest, register_audit_test
@@ -95,10 +95,10 @@ class RegionalMap(AuditTest):
             where = cells[numbers // pairs][:, None] & ~case.regions[to[row]]
             return to_float(torch.where(where, background[of[row]], case.exhibits.images[to[row]]))
 
-        logits = case.engine.logits(
+        odds = case.engine.log_odds(
             edit, len(cells) * pairs, case.exhibits.image_size, np.tile(case.exhibits.rows[recipients], len(cells))
         )
-        return design, margins(logits).reshape(len(cells), design.entries, design.slots, -1)
+        return design, odds.reshape(len(cells), design.entries, design.slots, -1)
 
 
 def place(cell: int, cells: int) -> str:

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from nas.edits import detect_markers
 from nas.inquisitor.context import Case
-from nas.inquisitor.effects import Effect
 from nas.inquisitor.engine import to_float
-from nas.inquisitor.judge import result, rounded, unavailable
+from nas.inquisitor.judge import leading, result, rounded, unavailable
 from nas.inquisitor.tests.base import AuditTest, register_audit_test
 from nas.inquisitor.weighted import bootstrap_rows, bootstrapped, weighted_auc
 from nas.records import TestResult
@@ -29,7 +28,7 @@ class Reversal(AuditTest):
     name = "T9"
     title = "shortcut reversal"
     statistic = "AUC lost"
-    null = "bootstrap over groups; the worst nuisance counts, Bonferroni over nuisances"
+    null = "bootstrap over groups; any nuisance counts, Bonferroni over nuisances"
     cost = "no forward pass beyond the clean ones"
     can_fail = True
 
@@ -40,7 +39,7 @@ class Reversal(AuditTest):
     def _judged(self, case: Case, index: int, nuisances: dict[str, NDArray[np.str_]]) -> TestResult:
         truth, scores = case.exhibits.labels == index, case.z[:, index]
         rows = bootstrap_rows(case.exhibits.groups, case.rng(self.name, index), _DRAWS)
-        found: dict[str, tuple[Effect, float]] = {}
+        found: dict[str, TestResult] = {}
         for name, values in nuisances.items():
             weights = reversal_weights(values, truth)
             here = weights > 0
@@ -48,19 +47,20 @@ class Reversal(AuditTest):
                 continue
             before = weighted_auc(scores[here], truth[here], rows[:, here])
             after = weighted_auc(scores[here], truth[here], rows[:, here] * weights[here])
-            found[name] = (bootstrapped(before - after, len(np.unique(case.exhibits.groups[here]))), float(after[0]))
+            found[name] = result(
+                test=self.name, title=self.title, class_name=case.classes[index], statistic=self.statistic,
+                effect=bootstrapped(before - after, len(np.unique(case.exhibits.groups[here]))), margin=case.margins.reversal,
+                n=len(truth), groups=len(np.unique(case.exhibits.groups)),
+                details={"nuisance": name, "auc_reversed": rounded(float(after[0]))},
+            )  # fmt: skip
         if not found:
             return unavailable(
                 test=self.name, title=self.title, class_name=case.classes[index], statistic=self.statistic,
                 margin=case.margins.reversal, reason="no known nuisance takes the same values in and outside the class",
             )  # fmt: skip
-        worst = max(found, key=lambda name: found[name][0].value)
-        item = result(
-            test=self.name, title=self.title, class_name=case.classes[index], statistic=self.statistic,
-            effect=found[worst][0], margin=case.margins.reversal, n=len(truth), groups=len(np.unique(case.exhibits.groups)),
-            details={"nuisance": worst, "auc_reversed": rounded(found[worst][1]), "lost": {k: rounded(v[0].value) for k, v in found.items()}},
-        )  # fmt: skip
-        return item.model_copy(update={"details": {**item.details, "p_fail": min(1.0, item.details["p_fail"] * len(found))}})
+        item, lost = leading(list(found.values())), {name: one.effect for name, one in found.items()}
+        p_fail = min(1.0, item.details["p_fail"] * len(found))
+        return item.model_copy(update={"details": {**item.details, "lost": lost, "p_fail": p_fail}})
 
 
 def reversal_weights(values: NDArray[np.str_], truth: NDArray[np.bool_]) -> Floats:

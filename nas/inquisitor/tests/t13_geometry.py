@@ -12,7 +12,7 @@ from torch import Tensor
 from nas.edits import OUTLINE_MARGIN, get_fill, lung_region, silhouettes, swap_geometry
 from nas.inquisitor.context import Case
 from nas.inquisitor.effects import Effect
-from nas.inquisitor.engine import margins, to_float
+from nas.inquisitor.engine import to_float
 from nas.inquisitor.judge import judge, rounded
 from nas.inquisitor.margins import Margin
 from nas.inquisitor.tests.base import SwapTest, register_audit_test
@@ -61,13 +61,11 @@ class GeometrySwap(SwapTest):
         shown = case.exhibits
         scores = case.once(
             (self.name, "silhouettes"),
-            lambda: margins(
-                case.engine.logits(
-                    lambda numbers: silhouettes(shown.masks[numbers], to_float(shown.images[numbers])),
-                    len(shown),
-                    shown.image_size,
-                    shown.rows,
-                )
+            lambda: case.engine.log_odds(
+                lambda numbers: silhouettes(shown.masks[numbers], to_float(shown.images[numbers])),
+                len(shown),
+                shown.image_size,
+                shown.rows,
             ),
         )[:, index]
         truth = shown.labels == index

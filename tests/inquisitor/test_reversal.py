@@ -1,0 +1,53 @@
+"""T9: every known nuisance is judged, and the weights exchange its distributions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from inquisitor_models import SETTINGS, Reader
+
+from nas.inquisitor.margins import Margins
+from nas.inquisitor.opening import open_case
+from nas.inquisitor.tests.t09_reversal import Reversal, reversal_weights
+
+
+def test_a_sparse_column_clears_no_model_that_fails_by_another(plain):
+    """The view is on every image, the sex on few: what follows both loses more by the sex, which few images leave open."""
+    rng = np.random.default_rng(1)
+    positive, known = plain.labels == 1, np.arange(len(plain)) % 10 == 0
+    view = np.where(rng.random(len(plain)) < np.where(positive, 0.75, 0.25), "AP", "PA")
+    sex = np.where(known, np.where(rng.random(len(plain)) < np.where(positive, 0.75, 0.25), "F", "M"), "")
+    evidence = positive + 2.0 * (view == "AP") + 2.5 * (sex == "F") + rng.normal(0, 1, len(plain))
+    images = np.broadcast_to((20 * evidence + 80).clip(0, 255)[:, None, None, None], plain.images.shape).astype(np.uint8)
+    reader = Reader(lambda shown: 10 * (shown.mean((1, 2, 3)) - 0.5))
+
+    def found(**columns):
+        data = replace(plain, images=images.copy(), view=view, metadata=columns)
+        case = open_case(
+            reader, data, np.arange(len(data)), auditable=(1,), margins=Margins(), settings=SETTINGS, level="full", seed=0,
+            device="cpu",
+        )  # fmt: skip
+        (item,) = Reversal().run(case)
+        return item
+
+    alone, both = found(), found(sex=sex)
+    assert both.details["lost"]["sex"] > both.details["lost"]["view"] == alone.effect
+    assert (alone.verdict, alone.details["nuisance"]) == ("fail", "view")
+    assert (both.verdict, both.details["nuisance"]) == ("fail", "view")
+    assert both.details["p_fail"] == pytest.approx(
+        len(both.details["lost"]) / len(alone.details["lost"]) * alone.details["p_fail"]
+    )
+
+
+def test_reversal_weights_exchange_the_distributions():
+    rng = np.random.default_rng(1)
+    truth = rng.random(2000) < 0.5
+    values = np.where(rng.random(2000) < np.where(truth, 0.9, 0.2), "a", "b")
+    weights = reversal_weights(values, truth)
+    inside = weights[truth & (values == "a")].sum() / weights[truth].sum()
+    outside = weights[~truth & (values == "a")].sum() / weights[~truth].sum()
+    assert inside == pytest.approx((values[~truth] == "a").mean())
+    assert outside == pytest.approx((values[truth] == "a").mean())
+    assert not reversal_weights(np.where(truth, "a", "b"), truth).any()  # never seen the other way round
