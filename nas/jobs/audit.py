@@ -122,8 +122,11 @@ def _as_loaded(
     from nas.data import Preprocessing
     from nas.data.dataset import Dataset
     from nas.evaluation import LoadedModel
-    from nas.jobs.models import resolve_model
+    from nas.jobs.foreign import tried
+    from nas.jobs.models import refuse_foreign_options, resolve_model
 
+    if isinstance(model, LoadedModel | nn.Module):
+        refuse_foreign_options(f"a model in memory ({type(model).__name__})", model_spec, weights)
     if isinstance(model, LoadedModel):
         return model
     if isinstance(model, nn.Module):
@@ -132,12 +135,14 @@ def _as_loaded(
                 "auditing an nn.Module needs a loaded data set at the model's image size: nas.audit(model, nas.data.load(SPEC, image_size=…))"
             )
         names = tuple(classes) if classes is not None else data.classes
-        return LoadedModel(
-            model=model.eval(),
-            classes=names,
-            preprocessing=Preprocessing(image_size=data.image_size),
-            name=type(model).__name__,
-            training_hashes=frozenset(),
+        return tried(
+            LoadedModel(
+                model=model.eval(),
+                classes=names,
+                preprocessing=Preprocessing(image_size=data.image_size),
+                name=type(model).__name__,
+                training_hashes=frozenset(),
+            )
         )
     return resolve_model(str(model), model_spec=model_spec, weights=weights)
 
