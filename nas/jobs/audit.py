@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from nas.inquisitor.audit import Progress
 
 
+_OTHERS = {"settings.json": "a run", "run.json": "a run", "benchmark.json": "a benchmark", "manifest.json": "a model"}
+
+
 def audit(
     model: torch.nn.Module | LoadedModel | str | Path,
     data: Dataset | str | Sequence[str] | None = None,
@@ -46,7 +49,8 @@ def audit(
             ``nas audit`` takes: a run or candidate directory, an ONNX file, ``package.module:factory``.
         data: a data set or specs; none, for a run: the part of its own data that no model trained on and no test sealed.
         classes: the model's classes in logit order; none: its own, else the data's.
-        out: where pictures, record and page go; none: no files.
+        seed: of all random streams, 0 or more.
+        out: where pictures, record and page go; none: no files. Not where a run, a benchmark or a model lies.
         cross_fit: train a candidate's architecture anew on so many folds and audit every image with the network that never
             saw it. What is judged is then the architecture with its recipe and data, not the one set of weights.
         progress: called with what is being done and the share of it that is behind (0 … 1).
@@ -63,6 +67,8 @@ def audit(
     from nas.jobs.crossfit import training_of
 
     started = time.time()
+    check_seed(seed)
+    _check_home(out)
     loaded = _as_loaded(model, classes, data, model_spec, weights)
     dataset = data_for(loaded, model, data, data_root, pool=cross_fit is not None)
     names = tuple(classes) if classes is not None else (loaded.classes or dataset.classes)
@@ -112,6 +118,21 @@ def publish(record: AuditRecord, directory: Path) -> AuditRecord:
     write_tables(record, directory)
     write_json(directory / "audit.json", record.model_dump(mode="json"))
     return record
+
+
+def check_seed(seed: int) -> None:
+    """Raise ``InputError`` for a seed that no random stream can start from."""
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, but got {seed}")
+
+
+def _check_home(out: str | Path | None) -> None:
+    """An audit's page and record would replace those of what lies in its directory already."""
+    held = [name for name in _OTHERS if out is not None and (Path(out) / name).exists()]
+    if held:
+        raise InputError(
+            f"--out {out} holds {_OTHERS[held[0]]} ({held[0]}), whose files an audit would replace; choose another directory, such as {out}/audit"
+        )
 
 
 def _as_loaded(
