@@ -17,7 +17,13 @@ from search_spaces.errors import ToolkitError
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 INTERRUPTED = 130
-_HOW_TO_RESUME = "interrupted; everything finished so far is saved: go on with the same command and --resume --out DIR"
+_RESUME = "everything finished so far is saved: go on with the same command and --resume --out DIR"
+_AGAIN = "no result is saved: give the same command again"
+_AFTER = {"search": _RESUME, "benchmark": _RESUME, "worker": "its trial goes back to the study: the same command joins again"}
+_SELF_TEST = {
+    True: "the models audited so far are saved: go on with the same command",
+    False: "no result is saved: with --out DIR, a self-test can be stopped and goes on by the same command",
+}
 
 app = typer.Typer(
     name="nas",
@@ -76,8 +82,15 @@ def main() -> None:
             sys.exit(2)
         raise
     if code == INTERRUPTED:  # typer turns the interrupt of a running command into this code
-        print(_HOW_TO_RESUME, file=sys.stderr)
+        print(f"interrupted; {_how_to_go_on(sys.argv[1:])}", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _how_to_go_on(words: list[str]) -> str:
+    """What an interruption of this command line leaves behind."""
+    if "--self-test" in words:
+        return _SELF_TEST[any(word.partition("=")[0] == "--out" for word in words)]
+    return _AFTER.get(next(iter(words), ""), _AGAIN)
 
 
 def _is_usage_error(error: Exception) -> bool:

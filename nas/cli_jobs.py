@@ -37,6 +37,7 @@ from nas.cli_options import (
     option,
     parse_duration,
     read_config,
+    refuse,
     say,
     text,
 )
@@ -136,6 +137,7 @@ def audit(
     classes: Classes = None,
     data_root: DataRoot = None,
     image: Annotated[Path | None, option("Audit the decision about this one image instead.", AUDIT)] = None,
+    mask: Annotated[Path | None, option("With --image: its lung mask as a picture, lungs brighter.", AUDIT)] = None,
     level: Annotated[str, option("full or screen.", AUDIT)] = "full",
     cross_fit: Annotated[
         int | None,
@@ -143,7 +145,12 @@ def audit(
     ] = None,
     exit_zero: Annotated[bool, option("Exit 0 whatever the verdict.", AUDIT, "--exit-zero")] = False,
     self_test: Annotated[
-        bool, option("Audit the auditor: plant shortcuts, train honest and cheating models, report.", AUDIT, "--self-test")
+        bool,
+        option(
+            "Audit the auditor: plant shortcuts, train honest and cheating models, report. With --out it may be stopped: the same command goes on.",
+            AUDIT,
+            "--self-test",
+        ),
     ] = False,
     quick: Annotated[bool, option("With --self-test: a few minutes.", AUDIT, "--quick")] = False,
     model_spec: ModelSpec = None,
@@ -165,6 +172,8 @@ def audit(
     if self_test:
         from nas.inquisitor.self_test import self_test as test
 
+        others = {"MODEL": model, "--data": data, "--image": image, "--cross-fit": cross_fit is not None}
+        refuse(others, "--self-test audits models and images of its own; leave that out")
         card = test(quick, out=out, progress=progress)
         say(card.record, as_json, card.table())
         return
@@ -180,11 +189,13 @@ def audit(
         from nas.jobs.audit_image import audit_image
         from nas.report.decision import decision_text
 
-        if cross_fit is not None:
-            raise InputError("--cross-fit pools over many images and --image asks about one; give one of them")
-        found = audit_image(model, image, data or None, out=out or _beside(model) / image.stem, **how).record()
+        others = {"--classes": classes, "--level screen": level == "screen", "--cross-fit": cross_fit is not None}
+        refuse(others, "--image asks everything about one decision of the model as it is, in its own classes; leave that out")
+        where = out or _beside(model) / image.stem
+        found = audit_image(model, image, data or None, mask=mask, out=where, **how).record()
         say(found, as_json, decision_text(found))
         return
+    refuse({"--mask": mask}, "it holds the lungs of one image; name that by --image FILE")
     record = run(
         model, data or None, classes=names(classes), level=_level(level), out=out or _beside(model), cross_fit=cross_fit,
         command=command(), progress=progress, **how,
@@ -206,7 +217,7 @@ def _level(text: str) -> Literal["screen", "full"]:
 def _beside(model: str) -> Path:
     """Where an audit goes by default: into the run or candidate it is about, else into ``audits/``."""
     path = Path(model)
-    return path / "audit" if path.is_dir() else Path("audits") / (path.stem.replace(":", "-") or "model")
+    return path / "audit" if path.is_dir() else Path("audits") / path.name.removesuffix(".onnx").replace(":", "-")
 
 
 def benchmark(

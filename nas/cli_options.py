@@ -18,9 +18,9 @@ from search_spaces.errors import InputError
 DATA, FINALISTS, MACHINE, OUTPUT = "The images", "The finalists", "Where it runs", "What it writes"  # headings in --help
 
 
-def option(help: str, panel: str, *flags: str) -> Any:
+def option(help: str, panel: str, *flags: str, least: int | None = None) -> Any:
     """An option under one of the headings of ``--help``; ``flags`` where its name is not the parameter's."""
-    return typer.Option(*flags, help=help, rich_help_panel=panel)
+    return typer.Option(*flags, help=help, rich_help_panel=panel, min=least)
 
 
 Data = Annotated[
@@ -40,7 +40,7 @@ Weights = Annotated[Path | None, option("Weights for package.module:factory (.sa
 Workers = Annotated[int | None, option("Worker processes on this machine (1).", MACHINE)]
 Device = Annotated[str | None, option("auto, cpu or cuda (auto).", MACHINE)]
 Imports = Annotated[list[str] | None, option("Python module with your own plug-ins; repeat for more.", MACHINE, "--import")]
-Seed = Annotated[int | None, option("Seed of every random stream (0).", MACHINE)]
+Seed = Annotated[int | None, option("Seed of every random stream, 0 or more (0).", MACHINE, least=0)]
 Out = Annotated[Path | None, option("Directory to write to.", OUTPUT)]
 Resume = Annotated[bool, option("Go on with what --out holds.", OUTPUT, "--resume")]
 Quiet = Annotated[bool, option("No progress, for batch systems.", OUTPUT, "--quiet")]
@@ -101,6 +101,13 @@ def read_config(path: Path) -> dict[str, Any]:
 def merge(config: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
     """The command line over the configuration file; what neither names is left to the preset."""
     return {**config, **{key: value for key, value in line.items() if value is not None and value != ()}}
+
+
+def refuse(given: dict[str, Any], why: str) -> None:
+    """Raise ``InputError`` where one of these options was given."""
+    names = [name for name, value in given.items() if value]
+    if names:
+        raise InputError(f"{', '.join(names)} would be ignored: {why}")
 
 
 def emit(record: Any, as_json: bool, show: Callable[[], None]) -> None:

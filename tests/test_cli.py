@@ -241,7 +241,77 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 130
-    assert done.stderr.startswith("interrupted; everything finished so far is saved")
+    assert done.stderr.startswith("interrupted; no result is saved: give the same command again")
+
+
+@pytest.mark.parametrize(
+    ("words", "job", "said"),
+    [
+        ("search", "nas.jobs.search.search", "saved: go on with the same command and --resume --out DIR"),
+        ("benchmark", "nas.jobs.benchmark.benchmark", "saved: go on with the same command and --resume --out DIR"),
+        ("audit m.onnx --out d", "nas.jobs.audit.audit", "no result is saved: give the same command again"),
+        ("audit --self-test --out d", "nas.inquisitor.self_test.self_test", "are saved: go on with the same command"),
+        ("audit --self-test --out=d", "nas.inquisitor.self_test.self_test", "are saved: go on with the same command"),
+        ("audit --self-test", "nas.inquisitor.self_test.self_test", "no result is saved: with --out DIR"),
+        ("worker --storage s", "nas.jobs.worker.worker", "goes back to the study"),
+    ],
+)
+def test_an_interrupted_command_promises_what_it_can_keep(nas, monkeypatch, words, job, said):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, interrupted)
+    code, _, err = nas(*words.split())
+    assert code == 130
+    assert said in err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words", ["search", "audit m.onnx", "benchmark --baselines cnn", "data phantom --out d"], ids=lambda words: words.split()[0]
+)
+def test_a_negative_seed_is_refused(nas, words, tmp_path):
+    code, out, err = nas(*words.split(), "--seed", "-1")
+    assert (code, out) == (2, "")
+    assert "'--seed'" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("m.onnx --image a.png --classes a,b --level screen", "--classes, --level screen would be ignored"),
+        ("m.onnx --image a.png --cross-fit 0", "--cross-fit would be ignored"),
+        ("m.onnx --mask a.png", "--mask would be ignored"),
+        ("m.onnx --self-test --data phantom", "MODEL, --data would be ignored"),
+    ],
+)
+def test_options_of_an_audit_that_nobody_would_read_are_refused(nas, words, said):
+    code, out, err = nas("audit", *words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+
+
+def test_audits_of_two_factories_lie_apart(nas, monkeypatch):
+    places = []
+
+    def audit(*_, out, **__):
+        places.append(str(out))
+        raise InputError("stop")
+
+    monkeypatch.setattr("nas.jobs.audit.audit", audit)
+    for name in ("pkg.mod:a", "pkg.mod:b", "models/x.onnx"):
+        nas("audit", name)
+    assert places == ["audits/pkg.mod-a", "audits/pkg.mod-b", "audits/x"]
+
+
+def test_an_audit_is_not_written_over_what_it_is_about(nas, tmp_path):
+    for name, what in (("settings.json", "a run"), ("benchmark.json", "a benchmark"), ("manifest.json", "a model")):
+        home = tmp_path / name.partition(".")[0]
+        home.mkdir()
+        (home / name).write_text("{}")
+        code, _, err = nas("audit", "m.onnx", "--out", home)
+        assert (code, f"{home} holds {what} ({name})" in err) == (2, True)
 
 
 def test_the_bare_command_shows_its_help_and_version_its_version(nas):

@@ -115,8 +115,8 @@ class Dataset:
 
     @cached_property
     def image_hashes(self) -> Strings:
-        """SHA-256 (first 16 hexadecimal digits) of every image's pixels: the identity that leak checks compare."""
-        return np.array([hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in self.images], dtype=np.str_)
+        """:func:`image_hash` of every image: the identity that leak checks compare."""
+        return np.array([image_hash(image) for image in self.images], dtype=np.str_)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -128,6 +128,11 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         digest.update(np.ascontiguousarray(self.packed_masks).tobytes())
         return digest.hexdigest()[:16]
+
+
+def image_hash(image: NDArray[np.uint8]) -> str:
+    """SHA-256 of the pixels, its first 16 hexadecimal digits."""
+    return hashlib.sha256(image.tobytes()).hexdigest()[:16]
 
 
 def pack_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -47,8 +47,9 @@ class Explanation:
         decision: the class decided for; probabilities: class → probability.
         carried: question → what donors of the class and of the others do to the decision's log-odds, in σ, and how often
             they flip it; "lungs removed" likewise, under each fill.
-        region: the critical region: where, its share outside the chest, and whether its removal flips the decision.
+        region: the critical region: where, its share outside the chest, and, under each fill, what its removal does.
         unsaid: what cannot be said about a single image.
+        trained_on: whether the model trained on this very image.
     """
 
     decision: str
@@ -57,11 +58,12 @@ class Explanation:
     region: dict[str, Any]
     unsaid: tuple[str, ...]
     pictures: tuple[Picture, ...] = ()
+    trained_on: bool = False
 
     def record(self) -> dict[str, Any]:
         """Everything as JSON-able values."""
         return {
-            "decision": self.decision, "probabilities": self.probabilities, "carried": self.carried, "region": self.region,
+            "decision": self.decision, "probabilities": self.probabilities, "trained_on": self.trained_on, "carried": self.carried, "region": self.region,
             "unsaid": list(self.unsaid), "pictures": [picture.model_dump() for picture in self.pictures],
         }  # fmt: skip
 

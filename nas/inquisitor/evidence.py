@@ -55,8 +55,10 @@ def attribute(case: Case, images: int = IMAGES) -> Evidence:
     share = float((covered & ~regions).sum() / covered.sum())
     scores = _impact(case, pictures, targets, found, fill, groups)
     entries: list[dict[str, Any]] = [
-        {"method": "critical_region", "status": "valid", "images": len(rows), "mass_outside": rounded(share), "impact": scores}
-    ]
+        {
+            "method": "critical_region", "images": len(rows), **_beyond_random(scores), "mass_outside": rounded(share), "impact": scores,
+        }
+    ]  # fmt: skip
     kept: dict[str, tuple[Tensor, str]] = {}
     gradients = differentiable(case.engine, pictures[:1])
     twin = (
@@ -91,9 +93,11 @@ def _method(
     except UnavailableError as error:
         return {"method": name, "status": "unavailable", "reason": str(error)}, None
     scores = _impact(case, pictures, targets, from_map(maps.values.cpu(), cells_in()), fill, groups)
-    drop = scores.get("drop")
-    low = drop["low"] if isinstance(drop, dict) else None
-    gates = verdict_on(maps, other, low) if other else {"status": "void", "reason": "no randomised twin to compare with"}
+    gates = (
+        verdict_on(maps, other, _excess_low(scores))
+        if other
+        else {"status": "void", "reason": "no randomised twin to compare with"}
+    )
     outside, excess = mass_outside(maps.values, regions), excess_mass(maps.values, regions)
     return {
         "method": name, **gates, "localisation_auc": _mean(localisation_auc(maps.values, regions)),
@@ -104,6 +108,19 @@ def _method(
 
 def _impact(case: Case, pictures: Tensor, targets: Tensor, regions: Tensor, fill: str, groups: NDArray) -> dict[str, Any]:
     return impact_scores(case.engine, pictures, targets, regions, fill=fill, seed=case.seed, groups=groups)
+
+
+def _excess_low(scores: dict[str, Any]) -> float | None:
+    """Lower bound of how much more log-odds a region's removal costs than a random region's."""
+    return scores["drop"]["low"] if "drop" in scores else None
+
+
+def _beyond_random(scores: dict[str, Any]) -> dict[str, Any]:
+    """The one gate on regions that were searched for by their effect: there is no map to add up or to survive anything."""
+    low = _excess_low(scores)
+    valid = low is not None and low > 0
+    reason = "" if valid else "it matters no more than a random region"
+    return {"status": "valid" if valid else "void", "reason": reason, "excess_low": rounded(low)}
 
 
 def _mean(values: Tensor) -> float | None:

@@ -61,7 +61,7 @@ def enough_groups(auditable: tuple[int, ...], names: tuple[str, ...], least: int
     missing = [name for index, name in enumerate(names) if index not in auditable]
     return Gate(
         name="groups", passed=not missing, value=float(len(auditable)), rule=f"at least {least} groups in every class",
-        note=f"not auditable: {', '.join(missing)}; audit on images of more patients, or by --cross-fit" if missing else "",
+        note=f"not auditable: {', '.join(missing)}; audit on images of more patients (or a run by --cross-fit)" if missing else "",
     )  # fmt: skip
 
 

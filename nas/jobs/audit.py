@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from nas.inquisitor.audit import Progress
 
 
+_OTHERS = {"settings.json": "a run", "run.json": "a run", "benchmark.json": "a benchmark", "manifest.json": "a model"}
+
+
 def audit(
     model: torch.nn.Module | LoadedModel | str | Path,
     data: Dataset | str | Sequence[str] | None = None,
@@ -46,7 +49,8 @@ def audit(
             ``nas audit`` takes: a run or candidate directory, an ONNX file, ``package.module:factory``.
         data: a data set or specs; none, for a run: the part of its own data that no model trained on and no test sealed.
         classes: the model's classes in logit order; none: its own, else the data's.
-        out: where pictures, record and page go; none: no files.
+        seed: of all random streams, 0 or more.
+        out: where pictures, record and page go; none: no files. Not where a run, a benchmark or a model lies.
         cross_fit: train a candidate's architecture anew on so many folds and audit every image with the network that never
             saw it. What is judged is then the architecture with its recipe and data, not the one set of weights.
         progress: called with what is being done and the share of it that is behind (0 … 1).
@@ -64,6 +68,8 @@ def audit(
     from nas.jobs.crossfit import training_of
 
     started = time.time()
+    check_seed(seed)
+    _check_home(out)
     loaded = _as_loaded(model, classes, data, model_spec, weights)
     dataset = data_for(loaded, model, data, data_root, pool=cross_fit is not None)
     names = tuple(classes) if classes is not None else (loaded.classes or dataset.classes)
@@ -116,6 +122,21 @@ def publish(record: AuditRecord, directory: Path) -> AuditRecord:
     return record
 
 
+def check_seed(seed: int) -> None:
+    """Raise ``InputError`` for a seed that no random stream can start from."""
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, but got {seed}")
+
+
+def _check_home(out: str | Path | None) -> None:
+    """An audit's page and record would replace those of what lies in its directory already."""
+    held = [name for name in _OTHERS if out is not None and (Path(out) / name).exists()]
+    if held:
+        raise InputError(
+            f"--out {out} holds {_OTHERS[held[0]]} ({held[0]}), whose files an audit would replace; choose another directory, such as {out}/audit"
+        )
+
+
 def _as_loaded(
     model: Any, classes: Sequence[str] | None, data: Any, model_spec: Path | None, weights: Path | None
 ) -> LoadedModel:
@@ -124,8 +145,11 @@ def _as_loaded(
     from nas.data import Preprocessing
     from nas.data.dataset import Dataset
     from nas.evaluation import LoadedModel
-    from nas.jobs.models import resolve_model
+    from nas.jobs.foreign import tried
+    from nas.jobs.models import refuse_foreign_options, resolve_model
 
+    if isinstance(model, LoadedModel | nn.Module):
+        refuse_foreign_options(f"a model in memory ({type(model).__name__})", model_spec, weights)
     if isinstance(model, LoadedModel):
         return model
     if isinstance(model, nn.Module):
@@ -134,12 +158,14 @@ def _as_loaded(
                 "auditing an nn.Module needs a loaded data set at the model's image size: nas.audit(model, nas.data.load(SPEC, image_size=…))"
             )
         names = tuple(classes) if classes is not None else data.classes
-        return LoadedModel(
-            model=model,
-            classes=names,
-            preprocessing=Preprocessing(image_size=data.image_size),
-            name=type(model).__name__,
-            training_hashes=frozenset(),
+        return tried(
+            LoadedModel(
+                model=model,
+                classes=names,
+                preprocessing=Preprocessing(image_size=data.image_size),
+                name=type(model).__name__,
+                training_hashes=frozenset(),
+            )
         )
     return resolve_model(str(model), model_spec=model_spec, weights=weights)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nas.jobs.audit import data_for, unseen
+from nas.jobs.audit import check_seed, data_for, unseen
 from nas.jobs.models import resolve_model
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
+    from nas.data import Preprocessing
     from nas.inquisitor.decision import Explanation
 
 
@@ -33,18 +36,20 @@ def audit_image(
 
     Args:
         data: other images, as donors and as the spread that log-odds are measured in; none, for a run: its own audit images.
-        mask: the image's lung mask as a picture; none: the shipped segmenter makes one if it trusts itself.
+        mask: the image's lung mask as a picture, lungs brighter; none: the shipped segmenter makes one if it trusts itself.
         out: where pictures go.
 
     Raises:
-        InputError: no such model or image, or no data to compare with.
+        InputError: no such model or image, a mask that no lungs could have, or no data to compare with.
     """
     from nas.data import prepare
+    from nas.data.dataset import image_hash
     from nas.data.masking import with_masks
     from nas.data.segmenter import segment
     from nas.engine.context import resolve_device
     from nas.inquisitor.decision import explain_decision
 
+    check_seed(seed)
     loaded = resolve_model(str(model), model_spec=model_spec, weights=weights)
     dataset = data_for(loaded, model, data, data_root)
     rows = unseen(dataset, loaded.training_hashes)
@@ -53,13 +58,14 @@ def audit_image(
     if len(rows) == 0:
         raise InputError(f"no other image to compare {image} with; add --data SPEC")
     dataset = with_masks(dataset, rows)
+    lungs: NDArray[np.bool_] | None
     if mask is not None:
-        lungs = prepare(mask, loaded.preprocessing)[0] >= 128
+        lungs = _lungs(mask, image, loaded.preprocessing)
     else:
-        found, ok, _ = segment(pixels[None])
-        lungs = found[0, 0] if ok[0] else None
+        masks, ok, _ = segment(pixels[None])
+        lungs = masks[0, 0] if ok[0] else None
     where = resolve_device(device)
-    return explain_decision(
+    found = explain_decision(
         loaded.model.to(where),
         pixels,
         lungs,
@@ -70,3 +76,21 @@ def audit_image(
         device=where,
         pictures_dir=out,
     )
+    return replace(found, trained_on=image_hash(pixels) in loaded.training_hashes)
+
+
+def _lungs(mask: Path, image: Path, how: Preprocessing) -> NDArray[np.bool_]:
+    """An image's mask, cropped and resized as the image is, bool (s, s)."""
+    from nas.data.decode import UnreadableError, bombs_are_errors, read_image, read_mask
+    from nas.inquisitor.gates import usable_masks
+
+    try:
+        with bombs_are_errors():
+            lungs = how.mask(read_mask(mask, read_image(image)[0].size)[0])
+    except UnreadableError as error:
+        raise InputError(f"cannot read mask {mask}: {error}; give a picture whose lungs are brighter than the rest") from error
+    if not usable_masks(lungs[None], np.ones(1, bool))[0][0]:
+        raise InputError(
+            f"mask {mask} covers {lungs.mean():.0%} of the image, and lungs cover 3 to 70 %; give their mask, or none"
+        )
+    return lungs

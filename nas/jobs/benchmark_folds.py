@@ -83,7 +83,7 @@ def _check_groups(dataset: Dataset, pool: Indices, folds: int) -> None:
     if groups < max(folds, 3):
         raise InputError(
             f"class {name!r} has {groups} independent groups outside the test and audit parts, too few for {folds} folds with "
-            "validation; ask for fewer --folds, or merge or leave out the class with --classes"
+            "validation; ask for fewer (--folds of a benchmark, --cross-fit of an audit), or merge or leave out the class with --classes"
         )
 
 

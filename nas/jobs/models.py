@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, ValidationInfo, field_validator
 
-from nas.engine.settings import explain, parse_settings
-from nas.files import read_json, read_toml
+from nas.engine.settings import explain
+from nas.files import read_toml
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,10 +23,18 @@ class ModelSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classes: tuple[str, ...] = Field(min_length=2)  # in logit order
-    image_size: int = Field(ge=8, le=4096)
+    image_size: int = Field(ge=8, le=2048)
     channels: int = Field(1, ge=1, le=3)
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    mean: tuple[FiniteFloat, ...] = (0.0,)  # one number, or one a channel
+    std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = (1.0,)
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _fit_channels(cls, numbers: tuple[float, ...], known: ValidationInfo) -> tuple[float, ...]:
+        channels = known.data.get("channels", len(numbers))  # absent where itself is wrong
+        if len(numbers) not in (1, channels):
+            raise ValueError(f"must hold one number, or one for each of {channels} channels")
+        return numbers
 
 
 def read_model_spec(path: Path) -> ModelSpec:
@@ -41,18 +49,22 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
     """The model called ``name``, ready to audit.
 
     Raises:
-        InputError: nothing of that name, a foreign model without a spec, weights that are not safetensors.
+        InputError: nothing of that name, a foreign model without a spec or that does not fit it, weights that are not
+            safetensors, a spec or weights for a model that has its own.
     """
+    from nas.engine.context import import_plugins_of
     from nas.evaluation import load_candidate
     from nas.jobs.search import winner_or_best
 
     path = Path(name)
     if path.is_dir():
-        _import_plugins_of(path)
+        refuse_foreign_options(name, model_spec, weights)
+        import_plugins_of(path)
         if (path / "settings.json").exists():
             return load_candidate(Path(winner_or_best(path).path))
         return load_candidate(path)
     if path.suffix.lower() == ".onnx":
+        refuse_foreign_options(name, None, weights)
         return _foreign(load_onnx(path), name, model_spec)
     if ":" in name and not path.exists():
         return _foreign(module_from_factory(name, weights), name, model_spec)
@@ -61,52 +73,34 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
     )
 
 
-def _import_plugins_of(path: Path) -> None:
-    """Import the modules that the run at or above ``path`` was started with: its space may be the user's own."""
-    from nas.engine.context import import_plugins
-
-    run = next((folder for folder in (path, *path.absolute().parents) if (folder / "settings.json").is_file()), None)
-    if run is not None:
-        import_plugins(parse_settings(read_json(run / "settings.json")).imports)
+def refuse_foreign_options(name: str, model_spec: Path | None, weights: Path | None) -> None:
+    """Raise ``InputError`` where a model that brings a spec or weights of its own is given others."""
+    given = [option for option, value in (("--model-spec", model_spec), ("--weights", weights)) if value is not None]
+    if given:
+        raise InputError(
+            f"{' and '.join(given)} would be ignored: {name} brings its own; leave the option out, or name another model"
+        )
 
 
 def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> LoadedModel:
     from nas.data import Preprocessing
     from nas.evaluation import LoadedModel
+    from nas.jobs.foreign import GreyAdapter, tried
 
     if model_spec is None:
         raise InputError(
             f"{name} is not a model of ours; say what it expects by --model-spec FILE.toml (classes, image_size, channels, mean, std)"
         )
     spec = read_model_spec(model_spec)
-    return LoadedModel(
-        model=grey_adapter(module, spec),
-        classes=spec.classes,
-        preprocessing=Preprocessing(image_size=spec.image_size),
-        name=name,
-        training_hashes=frozenset(),
+    return tried(
+        LoadedModel(
+            model=GreyAdapter(module, spec.channels, spec.mean, spec.std).eval(),
+            classes=spec.classes,
+            preprocessing=Preprocessing(image_size=spec.image_size),
+            name=name,
+            training_hashes=frozenset(),
+        )
     )
-
-
-def grey_adapter(module: torch.nn.Module, spec: ModelSpec) -> torch.nn.Module:
-    """Wrap a foreign model so that it takes float (N, 1, H, W) in [0, 1]: grey replicated, then normalised as the spec says."""
-    import torch
-
-    class Adapter(torch.nn.Module):
-        mean: torch.Tensor
-        std: torch.Tensor
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = module
-            self.forward_only = getattr(module, "forward_only", False)
-            self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1))
-            self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1))
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return self.module((images.expand(-1, spec.channels, -1, -1) - self.mean) / self.std)
-
-    return Adapter().eval()
 
 
 def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
@@ -141,26 +135,26 @@ def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
 
 def load_onnx(path: Path) -> torch.nn.Module:
     """An ONNX file as a module for forward passes (no gradients); needs the extra ``onnx``."""
-    import torch
-
     try:
         import onnxruntime
     except ImportError as error:
         raise InputError(f"{path}: ONNX models need onnxruntime; pip install 'pepx-nas[onnx]'") from error
     if not path.is_file():
         raise InputError(f"no file {path}; check the path")
+    from nas.jobs.foreign import OnnxModel
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its own messages quote the file, colour codes and all
     try:
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own, without a common base, for any damaged file
         raise InputError(f"{path} is not a model that onnxruntime can load: {str(error).splitlines()[0]}") from error
-    entry = session.get_inputs()[0].name
+    return OnnxModel(session, (path, *_weights_beside(path))).eval()
 
-    class _Onnx(torch.nn.Module):
-        forward_only = True
 
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return torch.from_numpy(session.run(None, {entry: images.detach().cpu().numpy()})[0])
+def _weights_beside(path: Path) -> list[Path]:
+    """The files that an ONNX model keeps weights in, where it does not hold all of them itself."""
+    import onnx
 
-    return _Onnx().eval()
+    tensors = onnx.load(path, load_external_data=False).graph.initializer
+    return [path.parent / name for name in sorted({e.value for t in tensors for e in t.external_data if e.key == "location"})]

@@ -100,9 +100,7 @@ def _metrics(metrics: Sequence[Metric]) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    lines = [
-        f"**{finding.verdict}**: {escaped(finding.binding_reason)} ({finding.level} audit, {finding.n} images of {finding.groups} groups.)"
-    ]
+    lines = [f"**{finding.verdict}**: {escaped(finding.binding_reason)} ({finding.level} audit, {fmt.asked_text(finding)}.)"]
     rows = [
         (
             f"{t.test} {t.title}",

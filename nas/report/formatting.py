@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from nas.engine.settings import OBJECTIVE_NAMES
-from nas.records import CandidateRecord, Interval, Metric, SearchRecord, TrialRecord, Verdict
+from nas.records import CandidateRecord, Finding, Interval, Metric, SearchRecord, TrialRecord, Verdict
 
 MINUS = "−"
 MISSING = "–"
@@ -203,6 +203,14 @@ def find_metric(metrics: Iterable[Metric], name: str, *parts: str) -> Metric | N
 def plural(count: int, noun: str) -> str:
     """``image`` or ``images``."""
     return noun if count == 1 else (noun[:-1] + "ies" if noun.endswith("y") else noun + "s")
+
+
+def asked_text(finding: Finding) -> str:
+    """How many images, of how many groups, were asked about; a screen asks about some of those that it was given."""
+    asked = max(finding.tests, key=lambda test: test.n, default=None)
+    if asked is None or asked.n >= finding.n:
+        return f"{finding.n} images of {finding.groups} groups"
+    return f"{asked.n} of {finding.n} images, {asked.groups} of {finding.groups} groups"
 
 
 def verdict_of(subject: CandidateRecord | TrialRecord) -> Verdict | None:

@@ -103,7 +103,7 @@ def print_audit(record: AuditRecord, *, console: Console | None = None) -> None:
     """One line a test with its interval against its margins, the gates, the verdict with its reason, what could not be seen."""
     out = console or default_console()
     finding = record.finding
-    _line(out, f"audit of {record.model}: {finding.level}, {finding.n} images of {finding.groups} groups, seed {finding.seed}")
+    _line(out, f"audit of {record.model}: {finding.level}, {fmt.asked_text(finding)}, seed {finding.seed}")
     for gate in finding.gates:
         sign, style = ("✓", "green") if gate.passed else ("✕", "red")
         value = f" = {fmt.number(gate.value)}" if gate.value is not None else ""

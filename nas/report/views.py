@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -14,6 +15,8 @@ from nas.report.cells import Cell, Row, Table, count_cell, effect_cell, parts_ta
 from nas.report.charts.bars import Bar, bars
 from nas.report.charts.intervals import interval_plot, margins_text
 from nas.report.pictures import Embedded, embed
+
+_IMPACT = {"impact": "Impact score", "drop": "Log-odds lost"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class DataView:
 def finding_view(name: str, finding: Finding, bases: Sequence[Path]) -> FindingView:
     """Gates, tests by class, attribution, pictures and block importances of one finding."""
     excluded = "; ".join(f"{count} excluded: {reason}" for reason, count in finding.excluded.items())
-    basis = f"{finding.level} audit on {finding.n} images of {finding.groups} independent groups, seed {finding.seed}"
+    basis = f"{finding.level} audit on {fmt.asked_text(finding)}, seed {finding.seed}"
     names = list(dict.fromkeys(test.class_name for test in finding.tests))
     groups = tuple(TestGroup(c, tuple(_test_row(t) for t in finding.tests if t.class_name == c)) for c in names)
     return FindingView(
@@ -112,8 +115,21 @@ def _attributions(finding: Finding) -> Table | None:
     ordered = sorted(keys, key=lambda key: (key != "method", key != "status", numeric[key]))
     if not ordered:
         return None
+    impacts = [name for name in _IMPACT if any(name in row.get("impact", {}) for row in rows)]
     columns = [(_words(key).capitalize().replace(" auc", " AUC"), numeric[key]) for key in ordered]
-    return table(columns, ([Cell(_plain(row.get(k)), class_="" if numeric[k] else "text") for k in ordered] for row in rows))
+    columns += [(_IMPACT[name], True) for name in impacts]
+    plain = ([Cell(_plain(row.get(k)), class_="" if numeric[k] else "text") for k in ordered] for row in rows)
+    return table(
+        columns, ([*cells, *(_impact_cell(row, name) for name in impacts)] for row, cells in zip(rows, plain, strict=True))
+    )
+
+
+def _impact_cell(row: dict[str, Any], name: str) -> Cell:
+    """What removing a method's regions does, above what removing random ones of the same shapes does."""
+    found = row.get("impact", {}).get(name)
+    if found is None:
+        return Cell(fmt.MISSING)
+    return Cell(fmt.number(found["score"]), sub=f"random region {fmt.number(found['random'])}")
 
 
 def _words(name: str) -> str:

@@ -136,6 +136,7 @@ def test_too_few_groups_or_masks_leave_it_undecided_before_the_model_is_called(p
     few = audit_model(Reader(unasked), plain, np.arange(60))
     assert few.verdict == "undecided"
     assert "not auditable" in few.binding_reason
+    assert "(or a run by --cross-fit)" in few.binding_reason  # a foreign model has no architecture to train anew
     bare = replace(plain, has_mask=np.arange(len(plain)) < 100)
     finding = audit_model(Reader(unasked), bare)
     assert finding.verdict == "undecided"
@@ -179,6 +180,16 @@ def test_a_model_without_gradients_is_audited_and_its_maps_are_marked(framed, fr
     assert status["critical_region"] == "valid"
     assert all((tmp_path / picture.path).stat().st_size > 5000 for picture in finding.pictures)
     assert Finding.model_validate_json(finding.model_dump_json()) == finding
+
+
+def test_a_critical_region_that_matters_no_more_than_a_random_one_is_void(plain, tmp_path):
+    """Whole pictures are brighter in one class, and the model tells the two levels apart: no region carries that."""
+    bright = replace(plain, images=(plain.images // 4 + (plain.labels * 120).astype(np.uint8)[:, None, None, None]))
+    reader = Reader(lambda images: torch.where(images.mean((1, 2, 3)) > 0.4, 3.0, -3.0))
+    finding = audit_model(reader, bright, tests=("T6",), settings=SETTINGS, attribution=True)
+    (entry,) = (entry for entry in finding.attributions if entry["method"] == "critical_region")
+    assert (entry["status"], entry["reason"]) == ("void", "it matters no more than a random region")
+    assert entry["impact"]["drop"]["low"] == entry["excess_low"] == 0
 
 
 def test_one_decision_is_told_with_what_flips_it(framed, frame_reader, tmp_path):

@@ -37,7 +37,9 @@ def test_folds_are_disjoint_stratified_and_leave_test_and_audit_alone(data: Data
 
 
 def test_too_few_groups_are_refused(data: Dataset) -> None:
-    with pytest.raises(InputError, match=r"independent groups outside the test and audit parts, too few for 50 folds"):
+    with pytest.raises(
+        InputError, match=r"independent groups outside the test and audit parts, too few for 50 folds.*--folds.*--cross-fit"
+    ):
         make_folds(data, make_parts(data), folds=50, seeds=1)
 
 

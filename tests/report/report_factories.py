@@ -126,6 +126,9 @@ def finding(verdict: str = "fail", pictures: tuple[Picture, ...] = (), classes: 
             ),
             "tests": tuple(tests),
             "attributions": (
+                {"method": "critical_region", "status": "valid", "mass_outside": 0.4, "impact": {"n": 24, "fill": "laplace",
+                 "impact": {"score": 0.83, "random": 0.12, "excess": 0.71, "low": 0.5, "high": 0.9},
+                 "drop": {"score": 3.64, "random": 0.77, "excess": 2.87, "low": 1.9, "high": 3.8}}},
                 {"method": "integrated gradients", "localisation_auc": 0.61, "void": False, "n": 64},
                 {"method": "Grad-CAM", "localisation_auc": 0.48, "void": True, "n": 64},
             ),

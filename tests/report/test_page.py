@@ -203,3 +203,24 @@ def test_reports_import_no_torch():
 
     code = "import nas.report, nas.report.live, nas.report.terminal, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_impact_scores_stand_beside_those_of_random_regions(pages):
+    _, _, table = pages["audit"].partition('aria-label="Attribution maps"')
+    cells = re.findall(r'<td role="cell" data-label="(.*?)".*?>(.*?)</td>', table.partition("</table>")[0])
+    found = [(title, re.sub("<.*?>", " ", text).strip()) for title, text in cells if title in ("Impact score", "Log-odds lost")]
+    assert found == [
+        ("Impact score", "0.830 random region 0.120"), ("Log-odds lost", "3.640 random region 0.770"),
+        *[("Impact score", "–"), ("Log-odds lost", "–")] * 2,
+    ]  # fmt: skip
+
+
+def test_a_screen_says_how_many_of_its_images_it_asked_about(tmp_path):
+    record = audit_record()
+    some = record.finding.model_copy(
+        update={"level": "screen", "tests": tuple(t.model_copy(update={"n": 100, "groups": 88}) for t in record.finding.tests)}
+    )
+    assert "screen audit on 100 of 300 images, 88 of 251 groups" in render_page(
+        record.model_copy(update={"finding": some}), tmp_path
+    )
+    assert "full audit on 300 images of 251 groups" in render_page(record, tmp_path)

@@ -76,7 +76,7 @@ def _predict(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np
 
     net = _network()
     with torch.inference_mode():
-        x = prepare(torch.from_numpy(images))
+        x = prepare(torch.from_numpy(images.copy()))  # torch warns of arrays that nobody may write to
         views = [net(x).sigmoid(), net(x.flip(3)).sigmoid().flip(3)]
         for down, across in ((_SHIFT, _SHIFT), (-_SHIFT, -_SHIFT)):
             moved = torch.roll(x, (down, across), (2, 3))

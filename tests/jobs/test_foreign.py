@@ -1,0 +1,205 @@
+"""Foreign models: what a spec may say, ONNX files of every form, a trial before the audit, hashes that tell models apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nas.data.phantom import phantom
+from nas.inquisitor.opening import hashes
+from nas.jobs.audit import audit
+from nas.jobs.export import export
+from nas.jobs.models import read_model_spec, resolve_model
+from nas.jobs.predict import predict
+from search_spaces.errors import InputError
+
+CLASSES, SIZE = ("normal", "pneumonia", "covid"), 32
+SPEC = f"classes = {list(CLASSES)}\nimage_size = {SIZE}\n"
+FACTORIES = """
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(1024, 3))
+class Probabilities(Net):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+class Pair(Net):
+    def forward(self, images):
+        return super().forward(images), images
+class Sized(Net):
+    def forward(self, images):
+        assert images.shape[-1] == 64, "wrong size"
+class Two(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(1024, 2))
+class Top(nn.Module):
+    def forward(self, images):
+        return images[:, 0, 0, :3]
+class Left(nn.Module):
+    def forward(self, images):
+        return images[:, 0, :3, 0]
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "spec.toml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture
+def factory(tmp_path, monkeypatch):
+    (tmp_path / "foreign_nets.py").write_text(FACTORIES)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "foreign_nets:{}".format
+
+
+@pytest.fixture
+def onnx_file(tmp_path):
+    """Writes a linear model; ``batch`` may be fixed, ``kind`` another float type, and labels may come first."""
+    onnx = pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    from onnx import TensorProto, helper, numpy_helper
+
+    def write(name, *, batch="n", kind=np.float32, labels=False, shape=(1, SIZE, SIZE), seed=0, beside=None):
+        weights = (np.random.default_rng(seed).normal(size=(3, SIZE * SIZE)) / SIZE).astype(kind)
+        number = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+        nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("Gemm", ["flat", "w"], ["y"], transB=1)]
+        ends = [helper.make_tensor_value_info("y", number, [batch, 3])]
+        if labels:
+            nodes.append(helper.make_node("ArgMax", ["y"], ["label"], axis=1, keepdims=0))
+            ends.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, [batch]))
+        start = helper.make_tensor_value_info("x", number, [batch, *shape])
+        graph = helper.make_graph(nodes, "g", [start], ends, [numpy_helper.from_array(weights, "w")])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        apart = {} if beside is None else {"save_as_external_data": True, "location": beside, "size_threshold": 0}
+        onnx.save(model, str(tmp_path / name), **apart)
+        return str(tmp_path / name)
+
+    return write
+
+
+def model_hash(loaded):
+    return hashes(loaded.model, phantom(4, SIZE, 0, CLASSES), np.arange(4))["model"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("channels = 3\nmean = [0.5, 0.4]", "'mean'.*one number, or one for each of 3 channels"),
+        ("channels = 1\nstd = [0.2, 0.2, 0.2]", "'std'.*one number, or one for each of 1 channels"),
+        ("std = [0.0]", r"'std\.0'.*greater than 0, but got 0\.0"),
+        ("mean = [nan]", r"'mean\.0'.*finite"),
+    ],
+)
+def test_a_spec_that_no_image_could_be_normalised_by_is_refused(spec, more, said):
+    spec.write_text(SPEC + more)
+    with pytest.raises(InputError, match=said):
+        read_model_spec(spec)
+
+
+@pytest.mark.parametrize("more", ["channels = 3\nmean = [0.5]\nstd = [0.2, 0.3, 0.4]", "channels = 3", "mean = [0]\nstd = [1]"])
+def test_one_number_or_one_a_channel(spec, more):
+    spec.write_text(SPEC + more)
+    assert read_model_spec(spec).image_size == SIZE
+
+
+@pytest.mark.parametrize("form", [{"batch": 1}, {"batch": 4}, {"kind": np.float16}, {"kind": np.float64}], ids=str)
+def test_onnx_files_of_a_fixed_batch_or_another_float_type_answer_alike(onnx_file, spec, form):
+    images = torch.rand(7, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    usual = resolve_model(onnx_file("usual.onnx"), model_spec=spec).model(images)
+    found = resolve_model(onnx_file("other.onnx", **form), model_spec=spec).model(images)
+    np.testing.assert_allclose(found.numpy(), usual.numpy(), atol=5e-3 if form.get("kind") is np.float16 else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"labels": True}, r"by a tensor \(2,\) of int64; it must return one tensor of logits \(2, 3\)"),
+        ({"shape": (SIZE, SIZE, 1)}, r"cannot take two images, float \(2, 1, 32, 32\): .*invalid dimensions"),
+    ],
+    ids=["labels first", "channels last"],
+)
+def test_an_onnx_file_that_does_not_fit_is_told_what_was_expected(onnx_file, spec, form, said):
+    with pytest.raises(InputError, match=said) as caught:
+        resolve_model(onnx_file("m.onnx", **form), model_spec=spec)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Pair", r"by a tuple of 2; it must return one tensor of logits \(2, 3\)"),
+        ("Sized", r"cannot take two images, float \(2, 1, 32, 32\): AssertionError: wrong size"),
+        ("Two", r"by a tensor \(2, 2\) of float32; .* for each of normal, pneumonia, covid"),
+    ],
+)
+def test_a_module_that_does_not_fit_is_told_what_was_expected(factory, spec, name, said):
+    with pytest.raises(InputError, match=said):
+        resolve_model(factory(name), model_spec=spec)
+
+
+def test_a_module_from_python_is_tried_alike():
+    class Pair(nn.Module):
+        def forward(self, images):
+            return images.flatten(1)[:, :3], images
+
+    with pytest.raises(InputError, match="Pair answers two images by a tuple of 2"):
+        audit(Pair(), phantom(60, SIZE, 0, CLASSES))
+
+
+def test_probabilities_are_read_by_their_logarithm_and_this_is_said(factory, spec, tmp_path):
+    images = torch.rand(5, 1, SIZE, SIZE)
+    torch.manual_seed(0)
+    logits = resolve_model(factory("Net"), model_spec=spec)
+    torch.manual_seed(0)
+    shares = resolve_model(factory("Probabilities"), model_spec=spec)
+    torch.testing.assert_close(shares.model(images).softmax(1), logits.model(images).softmax(1))
+    assert "returns probabilities" in shares.name
+    assert logits.name == "foreign_nets:Net"
+
+
+def test_a_certain_probability_is_a_finite_logit():
+    class Certain(nn.Module):
+        def forward(self, images):
+            return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(images), 3)
+
+    assert "returns probabilities" in audit(Certain(), phantom(60, SIZE, 0, CLASSES)).model
+
+
+def test_hashes_tell_onnx_files_apart_also_where_their_weights_lie_beside_them(onnx_file, spec):
+    files = [onnx_file("a.onnx", seed=0), onnx_file("b.onnx", seed=1), onnx_file("c.onnx", seed=0)]
+    first, second, same = (model_hash(resolve_model(file, model_spec=spec)) for file in files)
+    assert first == same != second
+    apart = onnx_file("d.onnx", seed=0, beside="w.bin")
+    before = model_hash(resolve_model(apart, model_spec=spec))
+    onnx_file("d.onnx", seed=1, beside="w.bin")
+    assert model_hash(resolve_model(apart, model_spec=spec)) != before
+
+
+def test_hashes_tell_models_without_parameters_apart(factory, spec):
+    first, again, second = (model_hash(resolve_model(factory(name), model_spec=spec)) for name in ("Top", "Top", "Left"))
+    assert first == again != second
+
+
+def test_a_spec_or_weights_that_nobody_would_read_are_refused(onnx_file, spec, tmp_path):
+    with pytest.raises(InputError, match=r"--weights would be ignored: .*a\.onnx brings its own"):
+        resolve_model(onnx_file("a.onnx"), model_spec=spec, weights=tmp_path / "w.safetensors")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match="--model-spec and --weights would be ignored"):
+        resolve_model(str(tmp_path / "run"), model_spec=spec, weights=tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"--model-spec would be ignored: a model in memory \(Flatten\)"):
+        audit(nn.Flatten(), phantom(60, SIZE, 0, CLASSES), model_spec=spec)
+
+
+def test_what_a_foreign_model_is_besides_its_answers_stays_usable(factory, spec, tmp_path):
+    """Predictions and exports, too, go by the wrapped model."""
+    from PIL import Image
+
+    Image.fromarray(phantom(4, SIZE, 0, CLASSES).images[0, 0]).save(tmp_path / "a.png")
+    (answer,) = predict(factory("Probabilities"), [tmp_path / "a.png"], model_spec=spec, device="cpu").predictions
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert export(factory("Net"), "torch", tmp_path / "net.pt2", model_spec=spec).max_difference < 1e-4
