@@ -347,12 +347,15 @@ def test_tools_answer_in_one_json_document(nas, tmp_path):
         ("search", *TINY),
         ("benchmark", "--data", "phantom:n=120", "--image-size", 32, "--baselines", "cnn"),
         ("audit", "--self-test", "--quick"),
-        ("audit", "torch.nn:Identity", "--model-spec", "model.toml", "--data", "phantom:n=24"),
+        ("audit", "linear_net:make", "--model-spec", "model.toml", "--data", "phantom:n=24"),
     ],
     ids=lambda words: " ".join(map(str, words[:2])),
 )
 def test_a_file_where_the_folder_should_be_is_said_in_one_line(nas, tmp_path, words, out):
     (tmp_path / "file").write_text("")
+    (tmp_path / "linear_net.py").write_text(
+        "from torch import nn\nmake = lambda: nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 3))\n"
+    )
     (tmp_path / "model.toml").write_text(
         'classes = ["normal", "pneumonia", "covid"]\nimage_size = 32\nchannels = 1\nmean = [0]\nstd = [1]'
     )
