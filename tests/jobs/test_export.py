@@ -110,7 +110,7 @@ class Branching(nn.Module):
         (None, "torch", "m.pt", "must end in .pt2"),
         (None, "source", "m.py", "writes a directory"),
         (Branching(), "torch", "m.pt2", "cannot be traced"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3)), "source", "m", "no searched architecture"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3)), "source", "m", "only networks of the built-in search spaces"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_with_a_remedy(tmp_path, model, format, out, words):
