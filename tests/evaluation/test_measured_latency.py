@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from torch import nn
 
@@ -34,7 +36,8 @@ def test_a_search_may_demand_it(limit, verdict):
 @pytest.mark.parametrize(("asked", "names"), [((), []), (("latency<=20",), ["latency"]), (("auroc>=0.8",), [])])
 def test_a_search_measures_it_only_where_it_is_demanded(asked, names):
     settings = SearchSettings(require=asked, image_size=16, device="cpu")
-    assert [metric.name for metric in Context(settings, None, None, None, "").latency(MODEL)] == names
+    data = SimpleNamespace(classes=("covid", "normal"))
+    assert [metric.name for metric in Context(settings, None, data, None, "").latency(MODEL)] == names
 
 
 def test_a_prototype_needs_a_sampler_that_can_start_from_it():

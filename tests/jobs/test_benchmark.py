@@ -295,7 +295,7 @@ def test_imagenet_weights_are_marked_and_not_compared(tmp_path: Path) -> None:
     assert [row.pretraining for row in record.rows[:2]] == ["imagenet", "none"]
     assert {one.conclusion for one in record.comparisons} == {"not compared"}
     missing = run(tmp_path / "no", baselines="sgdm_squeezenet,tiny", pretraining=f"imagenet:{tmp_path / 'empty'}")
-    assert "ImageNet weights squeezenet1_0-b66bff10.pth" in missing.rows[0].failed
+    assert "with ImageNet weights; name the one that squeezenet1_0-b66bff10.pth lies in" in missing.rows[0].failed
 
 
 def test_bad_input_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
