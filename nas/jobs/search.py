@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from nas.engine.directory import RunDirectory, read_search, remove_litter
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, write_json
+from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
 from nas.records import CandidateRecord, Comparison, SearchRecord, TrialRecord
 from nas.versions import toolkit_version, versions
 from search_spaces.errors import InputError, ToolkitError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     import optuna
 
     from nas.engine.context import Context
-    from nas.engine.local import LocalPool
 
 
 def search(
@@ -55,7 +53,7 @@ def search(
         InputError: a bad setting, bad data, an impossible budget, or other settings than the search was started with.
         ToolkitError: every trial failed, or the workers keep dying.
     """
-    _check_engine(engine)
+    check_engine(engine)
     watching = progress or Silent()
     if data is not None:
         settings["data"] = (data,) if isinstance(data, str) else tuple(data)
@@ -66,26 +64,16 @@ def search(
         started = time.time()
         watching.message(f"run directory: {directory.path}")
         watching.objective(chosen.objective)
-        with _workers(chosen, directory, storage, study, engine, watching) as pool:
+        with workers(chosen, directory, storage, study, engine, watching) as pool:
             context = _open(chosen, directory)
-            opened = _start(context, storage, study)
+            opened = start(context, storage, study)
             commands = directory.remember(command)
             ends = deadlines(chosen, time.time())
-            _run_trials(context, opened, ends[0], storage=storage, engine=engine, progress=watching, pool=pool)
+            run_trials(context, opened, ends[0], storage=storage, engine=engine, progress=watching, pool=pool)
         control = _control(context, opened, ends[1], storage=storage, engine=engine, progress=watching)
         processes = chosen.workers if engine == "local" else 1
         record = _conclude(context, opened, control, processes, progress=watching, commands=commands, started=started)
         return _publish(directory, record)
-
-
-def _check_engine(engine: str) -> None:
-    """Raise ``InputError`` for an engine that is unknown or not installed."""
-    if engine not in ("local", "here", "ray"):
-        raise InputError(f"unknown engine {engine!r}; known: local, ray")
-    if engine == "ray":
-        from nas.engine.ray_engine import import_ray
-
-        import_ray()
 
 
 def _fresh_directory() -> Path:
@@ -108,23 +96,6 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
     return parse_settings({**stored.model_dump(mode="json"), **asked})
 
 
-@contextmanager
-def _workers(
-    settings: SearchSettings, directory: RunDirectory, storage: str | None, name: str, engine: str, progress: Progress
-) -> Iterator[LocalPool | None]:
-    """The worker processes of this machine; those of a new search load their libraries while its data is opened."""
-    from nas.engine.local import LocalPool
-
-    pool = LocalPool(directory.path, settings, progress, storage=storage, study=name) if engine == "local" else None
-    try:
-        if pool and not directory.settings.exists():
-            pool.get_ready()
-        yield pool
-    finally:
-        if pool:
-            pool.close()
-
-
 def _open(settings: SearchSettings, directory: RunDirectory) -> Context:
     from nas.engine.context import Context
     from nas.engine.sampling import build_sampler
@@ -135,91 +106,6 @@ def _open(settings: SearchSettings, directory: RunDirectory) -> Context:
         _ = context.device
     build_sampler(context)
     return context
-
-
-def _described(context: Context, progress: Progress) -> Callable[[], None]:
-    """Describe the data, once; what is returned writes it down and says its warnings."""
-    from nas.data import summarise
-
-    if context.directory.data.exists():
-        return lambda: None
-    summary = summarise(context.dataset, context.parts)
-
-    def publish() -> None:
-        write_json(context.directory.data, summary.model_dump(mode="json"))
-        for warning in summary.warnings:
-            progress.message(warning)
-
-    return publish
-
-
-def deadlines(settings: SearchSettings, now: float) -> tuple[float | None, float | None]:
-    """When the search and when its control start no further trial; a control needs as long as the search, so each gets half."""
-    if settings.time is None:
-        return None, None
-    return now + (settings.time if settings.control == "none" else settings.time / 2), now + settings.time
-
-
-def _start(context: Context, storage: str | None, name: str) -> optuna.Study:
-    """The study, opened; then the settings are written down: what was refused until here has left no search behind."""
-    import optuna
-
-    from nas.engine.storage import open_storage
-    from nas.engine.study import open_study
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    settings, path = context.settings, context.directory.path
-    opened = open_study(
-        open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
-    )  # fmt: skip
-    opened.set_user_attr("directory", str(path.absolute()))
-    write_json(context.directory.settings, settings.model_dump(mode="json"))
-    return opened
-
-
-def _run_trials(
-    context: Context,
-    opened: optuna.Study,
-    deadline: float | None,
-    *,
-    storage: str | None,
-    engine: str,
-    progress: Progress,
-    pool: LocalPool | None = None,
-) -> None:
-    """Train until the study holds as many candidates as are wanted, or time is up."""
-    from nas.engine.local import LocalPool
-    from nas.engine.process import open_worker
-    from nas.engine.study import Reporter, sweep, trained
-
-    settings, path, name = context.settings, context.directory.path, opened.study_name
-
-    def finished() -> bool:
-        return trained(opened.get_trials(deepcopy=False)) >= settings.trials
-
-    describe = partial(_described, context, progress)
-    if engine != "local" or finished():
-        describe()()
-    if not finished():
-        if engine == "here":
-            open_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline).run()
-        elif engine == "local":
-            pool = pool or LocalPool(path, settings, progress, storage=storage, study=name)
-            pool.run(deadline, finished, meanwhile=describe)
-        else:
-            from nas.engine.ray_engine import run_on_ray
-
-            run_on_ray(
-                path,
-                settings,
-                progress,
-                storage=storage,
-                study=name,
-                deadline=deadline,
-                finished=finished,
-                report=Reporter(opened, progress),
-            )
-    sweep(opened, patience=0.0)  # no trial is wanted any more: one that a dead worker had only asked for is over
 
 
 def _control(
@@ -236,8 +122,8 @@ def _control(
     told = ControlProgress(progress, len(completed))
 
     def run(beside: Context) -> optuna.Study:
-        opened = _start(beside, storage, f"{study.study_name}-control")
-        _run_trials(beside, opened, deadline, storage=storage, engine=engine, progress=told)
+        opened = start(beside, storage, f"{study.study_name}-control")
+        run_trials(beside, opened, deadline, storage=storage, engine=engine, progress=told)
         return opened
 
     return (random_control(context, completed, run),)

@@ -13,7 +13,8 @@ import pytest
 from nas.engine.directory import damaged_files
 from nas.engine.settings import SearchSettings
 from nas.jobs.benchmark import benchmark
-from nas.jobs.search import deadlines, search
+from nas.jobs.search import search
+from nas.jobs.search_trials import deadlines
 from nas.records import SearchRecord
 from nas.report.live import Lines
 
