@@ -116,8 +116,10 @@ def _canonical_text(identity: Any) -> Any:
         return identity.item()
     if isinstance(identity, set | frozenset):
         return ["set", *sorted(json.dumps(item, default=_canonical_text) for item in identity)]
+    if isinstance(identity, bytes):
+        return repr(identity)
     raise InputError(
-        f"identity {identity!r} of an architecture may differ from process to process; make it of numbers, text, tuples and sets"
+        f"identity {identity!r} of an architecture may differ from process to process; make it of numbers, text, bytes, tuples and sets"
     )
 
 
