@@ -1,7 +1,8 @@
 """Every test runs with one thread, so that sums round alike in this process and in the workers that it starts."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -16,3 +17,21 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def nas(monkeypatch, capsys, tmp_path) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process; returns (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    from nas.cli import main
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run
