@@ -48,7 +48,7 @@ def swap(classes: int, interval: bool) -> Reject:
     def reject(rng: np.random.Generator) -> bool:
         found = swap_effect(_responses(design, rng), 0, codes, design.block, design.blocks, rng, rounds=1 if interval else 199)
         low, high = found.bounds()
-        return not low <= 0 <= high if interval else found.p_value <= 0.05
+        return not low <= 0 <= high if interval else found.p_value is not None and found.p_value <= 0.05
 
     return reject
 

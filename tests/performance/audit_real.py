@@ -32,6 +32,7 @@ from nas.evaluation import LoadedModel, predict_logits
 from nas.inquisitor import CrossFitted, audit_model
 from nas.inquisitor.engine import margins
 from nas.jobs.crossfit import cross_fit
+from nas.jobs.retraining import HowTrained
 from nas.records import Finding
 from nas.statistics import auc, auc_interval, compare_auc
 from search_spaces import Budget, get_space
@@ -113,7 +114,7 @@ def figures(finding: Finding) -> dict[str, Any]:
 
 def stage(name: str, data: Dataset, shown: Dataset, recipe: Recipe, height: float) -> dict[str, Any]:
     """Cross-fit on the shown images, audit on them, and score the images without letters and with letters at random."""
-    model, _ = cross_fit(candidate(data), shown, recipe, folds=FOLDS)
+    model, _ = cross_fit(candidate(data), shown, HowTrained(recipe=recipe), folds=FOLDS)
     found = figures(audit_model(model, shown))
     truth = data.labels == 1
     found["answers_used"] = list(recipe.answers)

@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,9 +32,10 @@ from search_spaces import Budget, get_space
 
 _ALL = Margins(competence=0.01)  # an unconvincing model is questioned as well: the cost is the same
 RESULTS = Path(__file__).parent / "results" / "audit_speed.json"
+T = TypeVar("T")
 
 
-def _timed(job: Callable[[], object], device: str) -> tuple[float, object]:
+def _timed(job: Callable[[], T], device: str) -> tuple[float, T]:
     """CPU seconds, so that other processes do not count; on CUDA the seconds until the device is done."""
     if device == "cpu":
         started = time.process_time()
@@ -62,7 +64,7 @@ def speed(image_size: int, budget: str, device: str) -> dict[str, float]:
     )
     probes, _ = _timed(lambda: block_probes(model, data, asked, device=device), device)
     return {
-        "training_seconds": round(seconds, 2), "screen_share": round(screen / seconds, 4), "screen_tests": len(finding.tests),  # type: ignore[attr-defined]
+        "training_seconds": round(seconds, 2), "screen_share": round(screen / seconds, 4), "screen_tests": len(finding.tests),
         "probes_share": round(probes / seconds, 4),
     }  # fmt: skip
 
@@ -95,7 +97,7 @@ def occlusion(image_size: int, budget: str, device: str) -> dict[str, object]:
 
             turns = [(_timed(ours, device), _timed(theirs, device)) for _ in range(3)]
             found.append(round(min(their[0] for _, their in turns) / min(our[0] for our, _ in turns), 2))
-            difference = max(difference, float((turns[0][0][1] - turns[0][1][1].cpu()).abs().max()))  # type: ignore[operator]
+            difference = max(difference, float((turns[0][0][1] - turns[0][1][1].cpu()).abs().max()))
     return {"times_as_fast": ratios, "largest_difference": difference}
 
 

@@ -45,7 +45,7 @@ def train(state_file: Path, steps: int, seed: int) -> None:
     """Train from the last saved state up to ``steps`` and write the weights."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    net = LungNet().to(memory_format=torch.channels_last)
+    net = LungNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps, pct_start=0.15)
     step, every = 0, _POOL * 2 // _BATCH
