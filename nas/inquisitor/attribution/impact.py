@@ -16,6 +16,7 @@ from nas.inquisitor.judge import rounded
 from nas.statistics.intervals import mean, standard_error
 
 TAU = 0.5  # confidence that falls to this share of itself counts as lost
+_SCORED = {"impact": "weakened", "strict": "changed", "drop": "drop"}  # each score and what it averages
 Floats = NDArray[np.float64]
 
 
@@ -64,21 +65,29 @@ def impact_scores(
         return {"n": len(kept), "empty": int((~valid).sum()), "note": "too few regions"}
     images, targets, regions = images[kept], targets[kept], regions[kept.cpu()]
     groups = groups[kept.cpu().numpy()] if groups is not None else None
-    own = impact(engine, images, targets, regions, fill, seed)
-    control = impact(engine, images, targets, elsewhere(regions, torch.Generator().manual_seed(seed)), fill, seed)
-    found: dict[str, object] = {"n": len(kept), "empty": int((~valid).sum()), "fill": fill, "tau": TAU}
-    pairs = (
-        ("impact", own.weakened, control.weakened),
-        ("strict", own.changed, control.changed),
-        ("drop", own.drop, control.drop),
-    )
-    for name, first, second in pairs:
-        difference = first.astype(np.float64) - second.astype(np.float64)
+    own, control = beside_random(engine, images, targets, regions, fill, seed)
+    return {"n": len(kept), "empty": int((~valid).sum()), "fill": fill, "tau": TAU, **excess(own, control, groups)}
+
+
+def beside_random(
+    engine: Engine, images: Tensor, targets: Tensor, regions: Tensor, fill: str, seed: int = 0
+) -> tuple[Impact, Impact]:
+    """What removing each image's region (bool (n, g, g)) does, and what a random region of its area and shape does."""
+    control = elsewhere(regions, torch.Generator().manual_seed(seed))
+    return impact(engine, images, targets, regions, fill, seed), impact(engine, images, targets, control, fill, seed)
+
+
+def excess(own: Impact, control: Impact, groups: NDArray | None = None) -> dict[str, dict[str, float | None]]:
+    """By score ("impact", "strict", "drop") its mean, the random regions', and the paired difference with its interval over groups."""
+    found = {}
+    for name, field in _SCORED.items():
+        first, second = (getattr(each, field).astype(np.float64) for each in (own, control))
+        difference = first - second
         bounds = mean(difference, groups) if standard_error(difference, groups)[0] > 0 else None
-        excess = float(difference.mean())
+        gain = float(difference.mean())
         found[name] = {
-            "score": rounded(float(first.mean())), "random": rounded(float(second.mean())), "excess": rounded(excess),
-            "low": rounded(bounds.low if bounds else excess), "high": rounded(bounds.high if bounds else excess),
+            "score": rounded(float(first.mean())), "random": rounded(float(second.mean())), "excess": rounded(gain),
+            "low": rounded(bounds.low if bounds else gain), "high": rounded(bounds.high if bounds else gain),
         }  # fmt: skip
     return found
 
