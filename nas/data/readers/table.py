@@ -7,6 +7,7 @@ all others are kept as metadata. A patient is one person in all sources of the t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -60,12 +61,13 @@ def read(path: Path) -> Listing:
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, str]:
-    """Our name → the CSV's column."""
+    """Our name → the CSV's column, in which blanks and hyphens are as good as ``_`` ("Patient ID")."""
+    spelled = {re.sub(r"[ -]", "_", column): column for column in reversed(header)}
     found = {}
     for name in ("file", "label", *_OPTIONAL):
-        column = next((alias for alias in _ALIASES.get(name, (name,)) if alias in header), None)
-        if column is not None:
-            found[name] = column
+        alias = next((alias for alias in _ALIASES.get(name, (name,)) if alias in spelled), None)
+        if alias is not None:
+            found[name] = spelled[alias]
     for name in ("file", "label"):
         if name not in found:
             raise InputError(f"{path} has no column {name!r}; its columns: {', '.join(filter(None, header))[:200]}")
@@ -99,9 +101,10 @@ def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) 
 
 
 def _size(height: str, width: str) -> tuple[int, int] | None:
-    """Two positive whole numbers, or None."""
-    if height.isascii() and width.isascii() and height.isdigit() and width.isdigit() and len(height) < 7 and len(width) < 7:
-        return (int(height), int(width)) if int(height) and int(width) else None
+    """Two positive whole numbers, perhaps written as ``2048.0``, or None."""
+    sides = [text.removesuffix(".0") for text in (height, width)]
+    if all(side.isascii() and side.isdigit() and len(side) < 7 and int(side) for side in sides):
+        return int(sides[0]), int(sides[1])
     return None
 
 
