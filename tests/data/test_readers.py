@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from data_samples import lung, picture, save
 import nas.data as data
 from nas.data.readers import get_reader, reader_names
 from nas.data.readers.covidx import parse_line
-from nas.data.readers.folder import patient_of
+from nas.data.readers.folder import images_below, patient_of
 from nas.data.readers.ieee8023 import label_of
+from nas.data.readers.layout import entries
 from nas.data.readers.nih14 import label_of as nih_label
 from search_spaces.errors import InputError
 
@@ -167,6 +169,18 @@ def test_everything_in_a_folder_is_an_image_or_counted(tmp_path: Path):
     }  # fmt: skip
     assert len(found) == 16
     assert found.has_mask.sum() == 5
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path):
+    for i in range(3):
+        save(tmp_path / f"{i}" / "deep" / f"{i}.png", picture(i))
+    images = images_below(tmp_path)
+    assert next(images).name == "0.png"
+    shutil.rmtree(tmp_path / "2")
+    with pytest.raises(InputError, match=r"cannot list .*2: No such file"):
+        list(images)
+    with pytest.raises(InputError, match=r"cannot list .*2: No such file"):
+        entries(tmp_path / "2")
 
 
 def test_a_linked_class_folder_is_read(tmp_path: Path):
