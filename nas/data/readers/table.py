@@ -30,10 +30,11 @@ def recognise(path: Path) -> str:
     """A CSV file, or a folder whose metadata.csv has the two columns."""
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         return f"a table of images ({clean(path.name)})"
-    return "a table of images (metadata.csv)" if path.is_dir() and _has_columns(path / "metadata.csv") else ""
+    return "a table of images (metadata.csv)" if path.is_dir() and has_columns(path / "metadata.csv") else ""
 
 
-def _has_columns(path: Path) -> bool:
+def has_columns(path: Path) -> bool:
+    """Whether a file is a CSV with a column of files and one of labels."""
     try:
         return bool(_columns(path, read_csv(path)[0]))
     except InputError:
@@ -43,13 +44,17 @@ def _has_columns(path: Path) -> bool:
 @register_reader("table", "a CSV with columns file, label and optionally mask, patient, group, source, view, split", recognise)
 def read(path: Path) -> Listing:
     """Rows of the CSV (a folder is searched for its metadata.csv)."""
-    if path.is_dir():
-        path = path / "metadata.csv"
+    path = path / "metadata.csv" if path.is_dir() else path
+    return listed(path, path.stem)
+
+
+def listed(path: Path, source: str) -> Listing:
+    """Rows of the CSV; ``source`` where it names none."""
     columns = _columns(path, read_csv(path)[0])
     _, rows = read_csv(path, paths=[columns[name] for name in ("file", "mask") if name in columns])
     listing = Listing([])
     for line, cells in rows:
-        row = _row(path, line, cells, columns)
+        row = _row(path, line, cells, columns, source)
         if row is None:
             listing.skipped["row without file or label"] += 1
         else:
@@ -74,7 +79,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, str]:
     return found
 
 
-def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) -> Row | None:
+def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str], source: str) -> Row | None:
     def cell(name: str) -> str:
         text = cells[columns[name]] if name in columns else ""
         return "" if name in _OPTIONAL and text.casefold() in _UNKNOWN else text
@@ -90,7 +95,7 @@ def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) 
         mask=mask,
         patient=cell("patient"),
         group=cell("group"),
-        source=cell("source") or path.stem,
+        source=cell("source") or source,
         view=cell("view"),
         split=split_name(cell("split"), f"{path}, line {line}"),
         invert=normal_form(cell("photometric")) == "monochrome1",
