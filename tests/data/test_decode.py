@@ -230,6 +230,15 @@ def test_every_label_of_a_mask_is_lung(tmp_path: Path, dtype: type):
     assert (np.asarray(mask) == lung()).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA"])
+def test_every_colour_of_a_mask_is_lung(tmp_path: Path, mode: str):
+    colours = np.zeros((40, 48, 3), np.uint8)
+    colours[:, :24], colours[:, 24:] = (255, 0, 0), (0, 0, 255)  # to an eye a third and a ninth of white
+    Image.fromarray(colours * (lung() > 0)[..., None].astype(np.uint8)).convert(mode).save(tmp_path / "m.png")
+    mask, _ = read_mask(tmp_path / "m.png", (48, 40))
+    assert (np.asarray(mask) == lung()).all()
+
+
 @pytest.mark.parametrize(
     ("crop", "left", "upper", "right", "lower"),
     [
