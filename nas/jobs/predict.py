@@ -192,8 +192,8 @@ def _answers(
     images = np.stack(list(pixels.values()))
     where = resolve_device(device)
     logits = predict_logits(loaded.model, images, where)
-    finite: NDArray[np.bool_] = np.isfinite(logits).all(axis=1)
-    scores = probabilities(np.where(finite[:, None], logits, 0))
+    finite = [bool(np.isfinite(row).all()) for row in logits]
+    scores = probabilities(np.where(np.isfinite(logits), logits, 0))
     features = model_features(loaded.model, images) if reference is not None else None
     answers = []
     for row, name in enumerate(pixels):
