@@ -17,7 +17,7 @@ MAX_LINE = 1 << 20
 MAX_ROWS = 5_000_000
 _DELIMITERS = ",;\t|"
 _TOLD = re.compile(rf'"?sep=([{_DELIMITERS}])"?\s*', re.IGNORECASE)  # how a first line tells Excel the delimiter
-_MISSING = {"nan", "NaN", "NAN", "NA", "<NA>", "N/A", "n/a", "#N/A", "null", "NULL"}  # how programs write an empty cell
+MISSING = {"nan", "NaN", "NAN", "NA", "<NA>", "N/A", "n/a", "#N/A", "null", "NULL"}  # how programs write an empty cell
 _WINDOWS = "pepx_nas.windows_1252"
 
 
@@ -77,7 +77,7 @@ def _rows(
             )
         cells += [""] * (len(header) - len(cells))
         texts = [read(cell) for read, cell in zip(readings, cells, strict=False)]
-        yield line, dict(zip(header, ["" if text in _MISSING else text for text in texts], strict=True))
+        yield line, dict(zip(header, ["" if text in MISSING else text for text in texts], strict=True))
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
