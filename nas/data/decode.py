@@ -2,7 +2,8 @@
 
 Rules. 8-bit grey is kept as it is. Colour becomes luma (ITU-R 601), palettes are looked up first, transparent pixels lie on
 black. More than 8 bits: values are scaled by the smallest container of 8, 10, 12, 14 or 16 bits that holds the image's
-largest value, so that a 12-bit radiograph in a 16-bit file is not nearly black. Inversion (bright = air) is undone only where the file
+largest value, so that a 12-bit radiograph in a 16-bit file is not nearly black; floats up to 1 are shares of white, and those that
+would be nearly black as 8 bits (standardised, or in −1..1) are scaled by their own range. Inversion (bright = air) is undone only where the file
 or the data set declares it: DICOM MONOCHROME1, TIFF WhiteIsZero, a PNG text field ``PhotometricInterpretation``, or a
 reader's ``invert``; once, where both do; it is never guessed from the pixels.
 """
@@ -29,6 +30,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
 MAX_LABEL = 8  # a mask without larger values numbers its regions: 1 and 2 for the two lungs, 3 to 5 for their lobes
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # not the file's own fault
 _CONTAINERS = (255, 1023, 4095, 16383, 65535)
+_DARK = 32  # the range of broken numbers below which they are no grey values of 8 bits
 
 
 def luma(image: Image.Image) -> Image.Image:
@@ -158,8 +160,11 @@ def eight_bits(values: NDArray) -> NDArray[np.uint8]:
     low, high = float(numbers.min()), float(numbers.max())
     if low < 0:
         numbers, high = numbers - low, high - low
-    if np.issubdtype(values.dtype, np.floating) and high <= 1:
+    floats = np.issubdtype(values.dtype, np.floating)
+    if floats and high <= 1:
         top = 1.0
+    elif floats and high < _DARK and (numbers % 1).any():
+        top = high
     else:
         top = next((float(c) for c in _CONTAINERS if high <= c), high)
     return np.rint(numbers * (255.0 / top)).clip(0, 255).astype(np.uint8)

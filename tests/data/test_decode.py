@@ -76,6 +76,9 @@ def test_more_bits_are_scaled_by_their_container(tmp_path: Path, bits: int, top:
 def test_floats_and_signed_values():
     assert eight_bits(np.array([[0.0, 0.5, 1.0]])).tolist() == [[0, 128, 255]]
     assert eight_bits(np.array([[-100, 155]], dtype=np.int32)).tolist() == [[0, 255]]
+    assert eight_bits(np.array([[-1.0, 0.0, 0.5, 1.0]])).tolist() == [[0, 128, 191, 255]]  # standardised: no 8 bits
+    assert eight_bits(np.array([[0.0, 1.0, 3.0]])).tolist() == [[0, 1, 3]]  # labels
+    assert eight_bits(np.array([[0.0, 99.5, 255.0]])).tolist() == [[0, 100, 255]]
     with pytest.raises(UnreadableError, match="not finite"):
         eight_bits(np.array([[np.nan]]))
 

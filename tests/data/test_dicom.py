@@ -50,6 +50,18 @@ def test_twelve_bits_without_a_window_fill_their_container(tmp_path: Path):
     assert np.abs(decoded(save_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11)) - GREY).max() <= 1
 
 
+@pytest.mark.parametrize(("padding", "limit"), [(65535, None), (0, 100), (60000, 65535)])
+def test_padding_does_not_stretch_the_range(tmp_path: Path, padding: int, limit: int | None):
+    values = GREY.astype(np.uint16) * 12 + 1000
+    alone = decoded(save_dicom(tmp_path / "a.dcm", values))
+    values[:, :5], values[:5] = padding, limit or padding
+    more = {"PixelPaddingValue": padding} | ({"PixelPaddingRangeLimit": limit} if limit else {})
+    padded = decoded(save_dicom(tmp_path / "b.dcm", values, **more))
+    assert (padded[5:, 5:] == alone[5:, 5:]).all()
+    values[:] = padding
+    assert decoded(save_dicom(tmp_path / "c.dcm", values, PixelPaddingValue=padding)).shape == GREY.shape
+
+
 @pytest.mark.parametrize("function", ["LINEAR", "SIGMOID"])
 def test_a_declared_window_is_applied_after_the_rescale(tmp_path: Path, function: str):
     values = np.array([[0, 500, 1000, 1500, 2000]] * 4, dtype=np.uint16)
