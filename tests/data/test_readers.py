@@ -115,6 +115,17 @@ def test_medmnist_arrays_that_are_no_images_are_an_error(tmp_path: Path):
         data.load(f"medmnist:{tmp_path / 'a.npz'}", image_size=28)
 
 
+def test_radiography_reads_no_mask_as_an_image_and_counts_other_folders(tmp_path: Path):
+    for i, name in enumerate(("COVID", "Normal", "Viral Pneumonia", "Tuberculosis")):
+        for k in range(3):
+            save(tmp_path / name / f"{k}.png", picture(10 * i + k))
+            save(tmp_path / name / "masks" / f"{k}.png", lung())
+    (tmp_path / "docs").mkdir()
+    found = data.load(f"radiography:{tmp_path}", image_size=32)
+    assert (len(found), int(found.has_mask.sum())) == (9, 9)
+    assert found.skipped == {"folder Tuberculosis is no class": 6}
+
+
 def test_kermany_patients_are_read_from_names():
     assert patient_of("person12_virus_4.jpeg", "train") == patient_of("person12_bacteria_9.jpeg", "train") == "train/person12"
     assert patient_of("IM-0115-0001.jpeg", "") == "im-0115"
