@@ -34,7 +34,8 @@ DataRoot = Annotated[Path | None, option("Refuse files of a data set that lie ou
 Crop = Annotated[str | None, option("none, square, pad, covidnet, covidnet-sixth, top=SHARE or top=SHARE+square.", DATA)]
 Splits = Annotated[str | None, option("keep the parts that the data bring, or deal all images fresh (keep).", DATA)]
 ModelSpec = Annotated[
-    Path | None, option("What a foreign model expects (TOML: classes, image_size, channels, mean, std).", "A foreign model")
+    Path | None,
+    option("What a foreign model expects (TOML: classes, image_size, crop, channels, mean, std).", "A foreign model"),
 ]
 Weights = Annotated[Path | None, option("Weights for package.module:factory (.safetensors).", "A foreign model")]
 Workers = Annotated[int | None, option("Worker processes on this machine (1).", MACHINE)]

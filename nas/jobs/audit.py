@@ -48,7 +48,8 @@ def audit(
         model: any ``nn.Module`` from float (N, 1, H, W) in [0, 1] to logits (N, classes), a loaded candidate, or what
             ``nas audit`` takes: a run or candidate directory, an ONNX file, ``package.module:factory``.
         data: a data set or specs; none, for a run: the part of its own data that no model trained on and no test sealed.
-        classes: the model's classes in logit order; none: its own, else the data's.
+        classes: the model's classes in logit order, of which each may name the labels of the data that it merges,
+            ``abnormal=covid+pneumonia``; none: its own, else the data's.
         seed: of all random streams, 0 or more.
         out: where pictures, record and page go; none: no files. Not where a run, a benchmark or a model lies.
         cross_fit: train a candidate's architecture anew on so many folds and audit every image with the network that never
@@ -58,7 +59,7 @@ def audit(
     Raises:
         InputError: no such model or data, classes that differ from the data's, images that the model was trained on only.
     """
-    from nas.data import summarise
+    from nas.data import Dataset, summarise
     from nas.data.masking import with_masks
     from nas.engine.context import resolve_device
     from nas.evaluation import metrics, predict_logits
@@ -71,8 +72,9 @@ def audit(
     check_seed(seed)
     _check_home(out)
     loaded = _as_loaded(model, classes, data, model_spec, weights)
-    dataset = data_for(loaded, model, data, data_root, pool=cross_fit is not None)
-    names = tuple(classes) if classes is not None else (loaded.classes or dataset.classes)
+    dataset = data_for(loaded, model, data, data_root, classes=classes, pool=cross_fit is not None)
+    chosen = classes is None or not (data is None or isinstance(data, Dataset))  # by their words the data were loaded
+    names = (loaded.classes or dataset.classes) if chosen else tuple(classes or ())
     if names != dataset.classes:
         raise InputError(
             f"the model's classes {list(names)} differ from the data's {list(dataset.classes)}; choose and order them with --classes {','.join(names)}"
@@ -170,8 +172,10 @@ def _as_loaded(
     return resolve_model(str(model), model_spec=model_spec, weights=weights)
 
 
-def data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None, *, pool: bool = False) -> Dataset:
-    """The images to audit on: the given data, or those of the run that the model belongs to.
+def data_for(
+    loaded: LoadedModel, model: Any, data: Any, root: str | None, *, classes: Sequence[str] | None = None, pool: bool = False
+) -> Dataset:
+    """The images to audit on: the given data, specs loaded under ``classes`` or the model's own, or those of the run that it belongs to.
 
     With ``pool``, of a run all but its sealed test: no network that is audited on an image has trained on it.
     """
@@ -182,7 +186,7 @@ def data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None, *, po
     if isinstance(data, Dataset):
         return data
     if data is not None:
-        how, names = loaded.preprocessing, loaded.selection or loaded.classes
+        how, names = loaded.preprocessing, classes or loaded.selection or loaded.classes
         return load(data, classes=names, image_size=how.image_size, crop=how.crop, root=None if root is None else Path(root))
     run = run_of(str(model))
     if run is None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from nas.data import Preprocessing
 from nas.data.phantom import phantom
+from nas.evaluation import LoadedModel
 from nas.inquisitor.opening import hashes
 from nas.jobs.audit import audit
 from nas.jobs.export import export
@@ -183,6 +186,28 @@ def test_hashes_tell_onnx_files_apart_also_where_their_weights_lie_beside_them(o
 def test_hashes_tell_models_without_parameters_apart(factory, spec):
     first, again, second = (model_hash(resolve_model(factory(name), model_spec=spec)) for name in ("Top", "Top", "Left"))
     assert first == again != second
+
+
+def test_an_exported_network_answers_as_it_did_or_the_spec_is_corrected(spec, tmp_path):
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name, reason="the extra 'onnx' is not installed")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3))
+    loaded = LoadedModel(net.eval(), CLASSES, Preprocessing.parse("covidnet", SIZE), "cropped", frozenset())
+    export(loaded, "onnx", tmp_path / "m.onnx")
+    Image.fromarray(phantom(1, 64, 0).images[0, 0]).save(tmp_path / "chest.png")
+    for said in (SPEC, SPEC.replace("'normal', 'pneumonia'", "'pneumonia', 'normal'") + 'crop = "covidnet"'):
+        spec.write_text(said)
+        with pytest.raises(InputError, match=r'exported with classes = .*, image_size = 32, crop = "top=0\.08\+square"; write'):
+            predict(str(tmp_path / "m.onnx"), [tmp_path / "chest.png"], model_spec=spec)
+    spec.write_text(SPEC + 'crop = "covidnet"')
+    found, expected = (
+        predict(model, [tmp_path / "chest.png"], model_spec=how).predictions[0].probabilities
+        for model, how in ((str(tmp_path / "m.onnx"), spec), (loaded, None))
+    )
+    assert found == pytest.approx(expected, abs=1e-5)
+    spec.write_text(SPEC + 'crop = "oval"')
+    with pytest.raises(InputError, match="unknown crop 'oval'"):
+        resolve_model(str(tmp_path / "m.onnx"), model_spec=spec)
 
 
 def test_a_spec_or_weights_that_nobody_would_read_are_refused(onnx_file, spec, tmp_path):
