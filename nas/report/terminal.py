@@ -106,7 +106,7 @@ def print_audit(record: AuditRecord, *, console: Console | None = None) -> None:
     _line(out, f"audit of {record.model}: {finding.level}, {fmt.asked_text(finding)}, seed {finding.seed}")
     for gate in finding.gates:
         sign, style = ("✓", "green") if gate.passed else ("✕", "red")
-        value = f" = {fmt.number(gate.value)}" if gate.value is not None else ""
+        value = f" = {fmt.plain(gate.value)}" if gate.value is not None else ""
         _line(out, f"{sign} gate {gate.name}{value} ({gate.rule}){'; ' + gate.note if gate.note else ''}", style)
     if finding.tests:
         out.print(_tests(finding))

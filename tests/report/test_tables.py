@@ -169,7 +169,9 @@ def test_notebook_cards_are_small_and_inert(kind):
 def test_a_record_shows_itself_in_a_notebook_that_imported_nothing_of_the_report(tmp_path):
     (tmp_path / "run.json").write_text(search_record().to_json())
     code = "import pathlib, nas.records as r; print(r.SearchRecord.model_validate_json(pathlib.Path('run.json').read_text())._repr_html_())"
-    shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True
+    )
     assert shown.stdout.decode().startswith("<div class='pn'>"), shown.stderr.decode()
 
 
