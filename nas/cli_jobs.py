@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -179,8 +179,6 @@ def audit(
         return
     if model is None:
         raise InputError("nothing to audit; name a run, a candidate's directory, a .onnx file or package.module:factory")
-    if level not in ("full", "screen"):
-        raise InputError(f"--level must be full or screen, but got {level!r}")
     load(imports)
     how: dict[str, Any] = {
         "model_spec": model_spec, "weights": weights, "data_root": text(data_root), "seed": seed or 0, "device": device or "auto",
@@ -189,7 +187,7 @@ def audit(
         from nas.jobs.audit_image import audit_image
         from nas.report.decision import decision_text
 
-        others = {"--classes": classes, "--level screen": level == "screen", "--cross-fit": cross_fit is not None}
+        others = {"--classes": classes, f"--level {level}": level != "full", "--cross-fit": cross_fit is not None}
         refuse(others, "--image asks everything about one decision of the model as it is, in its own classes; leave that out")
         where = out or _beside(model) / image.stem
         found = audit_image(model, image, data or None, mask=mask, out=where, **how).record()
@@ -197,7 +195,7 @@ def audit(
         return
     refuse({"--mask": mask}, "it holds the lungs of one image; name that by --image FILE")
     record = run(
-        model, data or None, classes=names(classes), level=_level(level), out=out or _beside(model), cross_fit=cross_fit,
+        model, data or None, classes=names(classes), level=cast(Literal["screen", "full"], level), out=out or _beside(model), cross_fit=cross_fit,
         command=command(), progress=progress, **how,
     )  # fmt: skip
     emit(record, as_json, lambda: print_audit(record))
@@ -208,10 +206,6 @@ def audit(
 def _show(doing: str, share: float) -> None:
     """A line of progress, apart from the answer."""
     print(f"{share:5.0%} {doing}", file=sys.stderr)
-
-
-def _level(text: str) -> Literal["screen", "full"]:
-    return "screen" if text == "screen" else "full"
 
 
 def _beside(model: str) -> Path:

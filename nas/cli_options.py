@@ -67,8 +67,11 @@ def text(path: Path | None) -> str | None:
 
 
 def names(text: str | None) -> tuple[str, ...] | None:
-    """A comma-separated list; None stays None."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    """A comma-separated list; None stays None, and an empty one raises ``InputError``: it would be ignored."""
+    found = None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    if found == ():
+        raise InputError(f"classes {text!r} name none; name them as covid,pneumonia,normal, or leave the option out for all")
+    return found
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def audit(
         progress: called with what is being done and the share of it that is behind (0 … 1).
 
     Raises:
-        InputError: no such model or data, classes that differ from the data's, images that the model was trained on only.
+        InputError: no such model, data, level or device, classes that differ from the data's, images that the model was trained on only.
     """
     from nas.data import Dataset, summarise
     from nas.data.masking import with_masks
@@ -69,6 +69,8 @@ def audit(
     from nas.jobs.crossfit import training_of
 
     started = time.time()
+    if level not in ("screen", "full"):
+        raise InputError(f"--level must be full or screen, but got {level!r}")
     check_seed(seed)
     _check_home(out)
     loaded = _as_loaded(model, classes, data, model_spec, weights)

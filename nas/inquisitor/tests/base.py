@@ -36,7 +36,7 @@ class AuditTest(ABC):
 
     @abstractmethod
     def run(self, case: Case) -> Sequence[TestResult]:
-        """One result for every auditable class."""
+        """One result for every auditable class, as ``nas.inquisitor.judge.result`` makes them from an effect and a margin."""
 
 
 AUDIT_TESTS: Registry[type[AuditTest]] = Registry("audit test", "pepx_nas.audits", lambda: _load())
