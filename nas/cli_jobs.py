@@ -189,10 +189,12 @@ def audit(
         from nas.jobs.audit_image import audit_image
         from nas.report.decision import decision_text
 
-        others = {"--classes": classes, "--level screen": level == "screen", "--cross-fit": cross_fit is not None}
-        refuse(others, "--image asks everything about one decision of the model as it is, in its own classes; leave that out")
+        refuse(
+            {"--level screen": level == "screen", "--cross-fit": cross_fit is not None},
+            "--image asks everything about one decision of the model as it is; leave that out",
+        )
         where = out or _beside(model) / image.stem
-        found = audit_image(model, image, data or None, mask=mask, out=where, **how).record()
+        found = audit_image(model, image, data or None, mask=mask, classes=names(classes), out=where, **how).record()
         say(found, as_json, decision_text(found))
         return
     refuse({"--mask": mask}, "it holds the lungs of one image; name that by --image FILE")

@@ -127,7 +127,7 @@ def test_a_negative_seed_is_refused(nas, words, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("m.onnx --image a.png --classes a,b --level screen", "--classes, --level screen would be ignored"),
+        ("m.onnx --image a.png --level screen", "--level screen would be ignored"),
         ("m.onnx --image a.png --cross-fit 0", "--cross-fit would be ignored"),
         ("m.onnx --mask a.png", "--mask would be ignored"),
         ("m.onnx --self-test --data phantom", "MODEL, --data would be ignored"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from nas.data.phantom import phantom
 from nas.inquisitor.opening import hashes
 from nas.jobs.audit import audit
+from nas.jobs.audit_image import audit_image
 from nas.jobs.export import export
 from nas.jobs.models import read_model_spec, resolve_model
 from nas.jobs.predict import predict
@@ -193,6 +195,19 @@ def test_a_spec_or_weights_that_nobody_would_read_are_refused(onnx_file, spec, t
         resolve_model(str(tmp_path / "run"), model_spec=spec, weights=tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"--model-spec would be ignored: a model in memory \(Flatten\)"):
         audit(nn.Flatten(), phantom(60, SIZE, 0, CLASSES), model_spec=spec)
+
+
+def test_labels_of_the_data_are_merged_into_the_models_classes(factory, tmp_path):
+    spec = tmp_path / "merged.toml"
+    spec.write_text(f'classes = ["abnormal", "normal"]\nimage_size = {SIZE}\n')
+    words, data = ("abnormal=covid+pneumonia", "normal"), "phantom:n=60"
+    record = audit(factory("Two"), data, classes=words, model_spec=spec, level="screen")
+    assert record.data.classes == {"abnormal": 41, "normal": 19}
+    picture = tmp_path / "image.png"
+    Image.fromarray(phantom(1, SIZE, 9).images[0, 0]).save(picture)
+    assert set(audit_image(factory("Two"), picture, data, classes=words, model_spec=spec).probabilities) == {"abnormal", "normal"}
+    with pytest.raises(InputError, match="no label 'abnormal'"):
+        audit(factory("Two"), data, model_spec=spec, level="screen")
 
 
 def test_what_a_foreign_model_is_besides_its_answers_stays_usable(factory, spec, tmp_path):
