@@ -16,6 +16,7 @@ from nas.inquisitor.effects import (
     swap_effect,
     two_way_error,
 )  # fmt: skip
+from nas.inquisitor.tests.t01_lungs_removed import permutation_p
 
 
 def _design(n=120, classes=3, seed=0, count=60, each=2):
@@ -161,3 +162,12 @@ def test_split_half_share_is_centred_on_zero_for_an_honest_model():
     rng = np.random.default_rng(8)
     shares = [split_half_share(_null_responses(design, rng, 0.3), 0, design.block, 2.0, rng) for _ in range(200)]
     assert abs(np.mean(shares)) < 0.01
+
+
+def test_labels_within_one_patient_are_exchanged_as_well():
+    """Everybody was imaged well first, then ill: no patient has a label of his own."""
+    patient, truth = np.repeat(np.arange(60), 2).astype(str), np.tile([False, True], 60)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=120)
+    assert permutation_p(scores, truth, patient, rng, 199) > 0.05
+    assert permutation_p(scores + truth, truth, patient, rng, 199) < 0.01
