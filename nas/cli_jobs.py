@@ -172,8 +172,12 @@ def audit(
     if self_test:
         from nas.inquisitor.self_test import self_test as test
 
-        others = {"MODEL": model, "--data": data, "--image": image, "--cross-fit": cross_fit is not None}
-        refuse(others, "--self-test audits models and images of its own; leave that out")
+        others = {
+            "MODEL": model, "--data": data, "--classes": classes, "--image": image, "--mask": mask, "--level screen": level == "screen",
+            "--cross-fit": cross_fit is not None, "--model-spec": model_spec, "--weights": weights, "--device": device,
+            "--seed": seed is not None,
+        }  # fmt: skip
+        refuse(others, "--self-test audits models and images of its own, always the same; leave that out")
         card = test(quick, out=out, progress=progress)
         say(card.record, as_json, card.table())
         return
