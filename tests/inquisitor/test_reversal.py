@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from inquisitor_models import SETTINGS, Reader
 
+from nas.inquisitor.answers import answers_to
+from nas.inquisitor.effects import Effect
+from nas.inquisitor.judge import result
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import open_case
 from nas.inquisitor.tests.t09_reversal import Reversal, _coarse, reversal_weights
@@ -64,3 +67,14 @@ def test_reversal_weights_exchange_the_distributions():
 )
 def test_a_nuisance_in_numbers_keeps_both_its_sides(written, found):
     assert _coarse(np.array(written, dtype=object)).tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("nuisance", "answers"), [("source", ("source_balanced",)), ("marker", ("marker", "crop_body")), ("view", ())]
+)
+def test_only_what_reaches_a_nuisance_answers_it(nuisance, answers):
+    item = result(
+        test="T9", title="", class_name="a", statistic="", effect=Effect(0.4, 0.01, 90), margin=Margins().reversal, n=100,
+        groups=100, details={"nuisance": nuisance},
+    )  # fmt: skip
+    assert answers_to([item]) == answers
