@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -185,6 +188,22 @@ def test_hashes_tell_onnx_files_apart_also_where_their_weights_lie_beside_them(o
 def test_hashes_tell_models_without_parameters_apart(factory, spec):
     first, again, second = (model_hash(resolve_model(factory(name), model_spec=spec)) for name in ("Top", "Top", "Left"))
     assert first == again != second
+
+
+def test_hashes_of_quantised_models_and_of_what_is_no_tensor():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3))
+    others = [copy.deepcopy(net) for _ in range(2)]
+    with torch.no_grad():
+        others[0][1].weight[1, 500] += 1
+        others[1][1].bias[1] += 1
+    data = phantom(6, SIZE, 1, CLASSES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch moves quantisation to another package
+        small = [torch.ao.quantization.quantize_dynamic(one, {nn.Linear}) for one in (net, net, *others)]
+    found = [hashes(one, data, np.arange(6))["model"] for one in small]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    assert audit(small[0], data, level="screen").verdict == "undecided"
 
 
 def test_a_spec_or_weights_that_nobody_would_read_are_refused(onnx_file, spec, tmp_path):
