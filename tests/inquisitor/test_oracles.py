@@ -94,3 +94,13 @@ def test_model_and_global_random_state_are_left_as_they_were(patched):
     audit_model(model, patched, level="screen")
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_what_would_settle_a_test_is_counted_among_all_groups_under_audit(patched, patch_reader):
+    few = replace(SETTINGS, recipients=60, entries=60)
+    finding = audit_model(patch_reader, patched, settings=few, tests=("T6",), seed=1)
+    (item,) = finding.tests
+    assert "not precise enough" in item.reason
+    assert item.groups < finding.groups < item.groups_needed
+    screen = audit_model(patch_reader, patched, level="screen")
+    assert not any(item.groups_needed for item in screen.tests)
