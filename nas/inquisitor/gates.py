@@ -122,7 +122,7 @@ def _seam_bounds(case: Case) -> list[float]:
     features = _seam_features(case, recipients, np.array([number[int(donor)] for donor in donors], np.int64))
     bounds = []
     for index in case.auditable:
-        truth, groups = slot == index, case.donors.groups[donors]
+        truth, groups = slot == design.slot(index), case.donors.groups[donors]
         bounds.append(auc_interval(probe_scores(features, truth, probe_folds(truth, groups)), truth, groups).low)
     return bounds
 

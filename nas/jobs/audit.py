@@ -88,7 +88,9 @@ def audit(
             logits = predict_logits(ordered, dataset.images[indices], where)
     else:
         if not isinstance(model, str | Path):
-            raise InputError(f"--cross-fit trains as the model was trained, and {loaded.name} in memory does not say how; name its directory")
+            raise InputError(
+                f"--cross-fit trains as the model was trained, and {loaded.name} in memory does not say how; name its directory"
+            )
         names = dataset.classes
         network, logits = cross_fitted(
             loaded, dataset, training_of(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress

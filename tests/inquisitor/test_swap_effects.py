@@ -77,6 +77,18 @@ def test_a_class_with_nobody_to_give_leaves_an_empty_design():
     assert (design.entries, design.blocks, design.slots) == (0, 0, 3)
 
 
+@pytest.mark.parametrize(("left", "giving", "blocks"), [(3, (0, 2), 40), (10, (0, 1, 2), 10)])
+def test_a_class_of_few_groups_does_not_leave_the_others_few_blocks(left, giving, blocks):
+    labels, groups = np.repeat([0, 1, 2], [40, left, 50]), np.arange(90 + left).astype(str)
+    roster = Roster(labels, groups, np.random.default_rng(0).random(len(labels)), np.zeros(len(labels), np.int64))
+    design = build_design(roster, roster, classes=3, count=60, blocks_per_recipient=2, rng=np.random.default_rng(0))
+    assert (design.classes, design.blocks) == (giving, blocks)
+    for index in giving:
+        assert (labels[design.donors[:, design.slot(index)]] == index).all()
+    asked = build_design(roster, roster, classes=3, count=60, blocks_per_recipient=2, rng=np.random.default_rng(0), needed=(1,))
+    assert (asked.classes, asked.blocks) == ((0, 1, 2), left)
+
+
 def test_effect_of_a_known_shift_is_recovered():
     _, design, roster = _design(n=600, count=200)
     responses = _null_responses(design, np.random.default_rng(1), donor_spread=0.1)

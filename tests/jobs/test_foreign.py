@@ -224,7 +224,10 @@ def test_labels_of_the_data_are_merged_into_the_models_classes(factory, tmp_path
     assert record.data.classes == {"abnormal": 41, "normal": 19}
     picture = tmp_path / "image.png"
     Image.fromarray(phantom(1, SIZE, 9).images[0, 0]).save(picture)
-    assert set(audit_image(factory("Two"), picture, data, classes=words, model_spec=spec).probabilities) == {"abnormal", "normal"}
+    assert set(audit_image(factory("Two"), picture, data, classes=words, model_spec=spec).probabilities) == {
+        "abnormal",
+        "normal",
+    }
     with pytest.raises(InputError, match="no label 'abnormal'"):
         audit(factory("Two"), data, model_spec=spec, level="screen")
 
