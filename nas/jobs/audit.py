@@ -89,7 +89,8 @@ def audit(
     else:
         if not isinstance(model, str | Path):
             raise InputError(
-                f"--cross-fit trains as the model was trained, and {loaded.name} in memory does not say how; name its directory"
+                f"--cross-fit trains an architecture anew, as it was trained, and {loaded.name} in memory has none of a search space or "
+                "does not say how; give a run or a candidate's directory"
             )
         names = dataset.classes
         network, logits = cross_fitted(

@@ -55,7 +55,7 @@ def test_what_a_model_in_memory_cannot_say_is_asked_for():
         nas.audit(model)
     data = nas.data.load("phantom:n=60,seed=5", image_size=32, classes=("normal", "pneumonia"))
     for one in (model, model.model):
-        with pytest.raises(InputError, match="in memory does not say how"):
+        with pytest.raises(InputError, match="in memory has none of a search space or does not say how"):
             nas.audit(one, data, cross_fit=2)
 
 
