@@ -172,8 +172,12 @@ def audit(
     if self_test:
         from nas.inquisitor.self_test import self_test as test
 
-        others = {"MODEL": model, "--data": data, "--image": image, "--cross-fit": cross_fit is not None}
-        refuse(others, "--self-test audits models and images of its own; leave that out")
+        others = {
+            "MODEL": model, "--data": data, "--classes": classes, "--image": image, "--mask": mask, "--level screen": level == "screen",
+            "--cross-fit": cross_fit is not None, "--model-spec": model_spec, "--weights": weights, "--device": device,
+            "--seed": seed is not None,
+        }  # fmt: skip
+        refuse(others, "--self-test audits models and images of its own, always the same; leave that out")
         card = test(quick, out=out, progress=progress)
         say(card.record, as_json, card.table())
         return
@@ -187,10 +191,10 @@ def audit(
         from nas.jobs.audit_image import audit_image
         from nas.report.decision import decision_text
 
-        others = {"--classes": classes, f"--level {level}": level != "full", "--cross-fit": cross_fit is not None}
-        refuse(others, "--image asks everything about one decision of the model as it is, in its own classes; leave that out")
+        others = {f"--level {level}": level != "full", "--cross-fit": cross_fit is not None}
+        refuse(others, "--image asks everything about one decision of the model as it is; leave that out")
         where = out or _beside(model) / image.stem
-        found = audit_image(model, image, data or None, mask=mask, out=where, **how).record()
+        found = audit_image(model, image, data or None, mask=mask, classes=names(classes), out=where, **how).record()
         say(found, as_json, decision_text(found))
         return
     refuse({"--mask": mask}, "it holds the lungs of one image; name that by --image FILE")

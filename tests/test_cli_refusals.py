@@ -127,11 +127,12 @@ def test_a_negative_seed_is_refused(nas, words, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("m.onnx --image a.png --classes a,b --level screen", "--classes, --level screen would be ignored"),
         ("m.onnx --image a.png --level deep", "--level deep would be ignored"),
+        ("m.onnx --image a.png --level screen", "--level screen would be ignored"),
         ("m.onnx --image a.png --cross-fit 0", "--cross-fit would be ignored"),
         ("m.onnx --mask a.png", "--mask would be ignored"),
         ("m.onnx --self-test --data phantom", "MODEL, --data would be ignored"),
+        ("--self-test --seed 0 --mask a.png --level screen", "--mask, --level screen, --seed would be ignored"),
     ],
 )
 def test_options_of_an_audit_that_nobody_would_read_are_refused(nas, words, said):

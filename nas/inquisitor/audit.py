@@ -119,7 +119,7 @@ def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress:
     realism = [gates.seams(case)] if results and _ON_SEAMS & {item.test for item in results} else []
     if realism and not realism[0].passed:
         results = [_voided(item) if item.test in _ON_SEAMS else item for item in results]
-    results = _with_regions(results)
+    results = _with_needs(case, _with_regions(results))
     standing = [*frame.gates, *able, *realism, *([gates.precision(tuple(results))] if results else [])]
     ruling = rule(
         results,
@@ -172,10 +172,30 @@ def _with_regions(results: Sequence[TestResult]) -> list[TestResult]:
     ]
 
 
+def _with_needs(case: Case, results: Sequence[TestResult]) -> list[TestResult]:
+    """How many groups would settle a test, among all under audit; none where it would ask about no more images than it did."""
+    whole = len(np.unique(case.exhibits.groups))
+    spared = len(np.unique(case.design.recipient)) < len(case.exhibits)
+    full = {"T7"} | ({"T2"} if spared else set())  # these answer for their recipients alone, whose number is bounded
+    return [
+        item
+        if item.groups_needed is None
+        else item.model_copy(
+            update={
+                "groups_needed": None
+                if case.level == "screen" or item.test in full
+                else round(whole * item.groups_needed / item.groups)
+            }
+        )
+        for item in results
+    ]
+
+
 def _voided(item: TestResult) -> TestResult:
     """A result that the edit-realism gate takes away: it may measure the edit."""
     reason = "void: the gate on edit realism does not hold"
-    return item.model_copy(update={"verdict": "undecided", "reason": reason, "details": {**item.details, "p_fail": 1.0}})
+    details = {**item.details, "p_fail": 1.0}
+    return item.model_copy(update={"verdict": "undecided", "reason": reason, "groups_needed": None, "details": details})
 
 
 def _with_adjusted(results: Sequence[TestResult], ruling: Ruling) -> tuple[TestResult, ...]:
