@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -85,13 +84,17 @@ class Trap:
         return (pytest.fail, ("the pickle ran",))
 
 
-def test_a_doctored_pickle_does_not_run(tmp_path: Path) -> None:
-    with (tmp_path / SQUEEZENET).open("wb") as file:
-        pickle.dump(Trap(), file, protocol=2)
+@pytest.mark.parametrize("legacy", [True, False], ids=["bare pickle", "torch's archive"])
+@pytest.mark.parametrize("cached", [True, False], ids=["torch's cache", "a folder"])
+def test_a_doctored_pickle_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool, legacy: bool) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(Trap(), folder / SQUEEZENET, _use_new_zipfile_serialization=not legacy)
     baseline = get_baseline("sgdm_squeezenet")
     assert baseline.weights is not None
     with pytest.raises(InputError, match="cannot be read"):
-        baseline.weights(baseline.build(3, 3, 64), tmp_path)
+        baseline.weights(baseline.build(3, 3, 64), None if cached else folder)
 
 
 def test_old_names_of_densenet_and_the_package() -> None:
