@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from baselines import Baseline, Recipe, baseline_names, get_baseline, leave_as_built, resolve
 from baselines.layers import last_layer, penultimate_features, seeded
+from nas.evaluation import DeviceData, quality, train
 from search_spaces.errors import InputError
 
 NAMES = baseline_names()
@@ -124,6 +126,22 @@ def test_declared_facts(name: str) -> None:
     for figure in baseline.published.values():
         if figure.unit == "%" and figure.k is not None and figure.n is not None:
             assert abs(100 * figure.k / figure.n - figure.value) < 0.06
+
+
+@pytest.mark.parametrize("name", ["covidnet", "covidnet_small", "covidnet_cxr2", "vgg19", "resnet50", "sgdm_squeezenet"])
+def test_where_a_paper_picked_the_epoch_by_its_test_images_validation_does(name: str) -> None:
+    """Pictures of noise: validation is best early, whatever is trained."""
+    recipe = get_baseline(name).recipe
+    assert recipe.early_stopping == recipe.epochs  # as many as the paper's
+    images = torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    data = DeviceData.from_tensors(images, torch.arange(60) % 2, 2)
+    model = seeded(0, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)))
+    changes = {"epochs": 6, "learning_rate": 0.03}
+    result = train(model, data, np.arange(40), np.arange(40, 60), recipe.model_copy(update=changes), seed=0)
+    losses = [record.validation["log_loss"] for record in result.history]
+    assert len(losses) == 6
+    assert losses[-1] > min(losses)
+    assert quality(result.validation_logits, np.arange(40, 60) % 2)[0] == pytest.approx(min(losses))
 
 
 def test_features_before_the_last_layer() -> None:
