@@ -156,7 +156,7 @@ def test_unknown_names_classes_channels_and_options() -> None:
         get_baseline("vgg19:depth=2")
     with pytest.raises(InputError, match="not of the form option=value"):
         get_baseline("detrac:depth")
-    with pytest.raises(InputError, match="given twice in 'detrac:k=2.k=3'"):
+    with pytest.raises(InputError, match=r"given twice in 'detrac:k=2\+k=3'"):
         get_baseline("detrac:k=2+k=3")
     with pytest.raises(InputError, match="in_channels must be 1 or 3, but got 2"):
         get_baseline("cnn").build(3, 2, 64)
