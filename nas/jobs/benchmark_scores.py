@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.evaluation import calibration, counts
-from nas.evaluation.metrics import metrics
+from nas.evaluation.metrics import metrics, within_range
 from nas.evaluation.quality import image_losses, probabilities
 from nas.records import Interval, Metric
 from nas.statistics import bootstrap
@@ -31,7 +31,6 @@ DRAWS = 1_000
 FEW_DRAWS = 200  # for figures that need a sort in every draw
 _CHUNK = 100
 Drawn = Callable[[Floats, Floats], Floats]
-_RANGES = {"log_loss": (0.0, float("inf")), "mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # all others: 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +147,8 @@ class Panel:
         """The interval of one figure; None where it has no draws."""
         drawn = self.draws(name)
         found = None if drawn is None else bootstrap.interval(drawn, self.sheet.n_groups, method=self.sheet.method)
-        if found is not None:  # the widening for few groups may lead out of what the figure can be
-            least, most = _RANGES.get(name, (0.0, 1.0))
-            found = found.model_copy(update={"low": max(found.low, least), "high": min(found.high, most)})
+        if found is not None:
+            found = within_range(name, found)
         if found is None or found.low < found.high or found.low not in (0.0, 1.0) or name in ("log_loss", "mcc", "brier"):
             return found
         return self._unanimous(name, found.low)
