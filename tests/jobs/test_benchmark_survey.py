@@ -46,6 +46,15 @@ def test_classes_are_matched_by_their_words() -> None:
     assert matching_class("covid", ("sick", "healthy")) is None
 
 
+def test_a_class_that_only_holds_the_word_is_another_class() -> None:
+    assert matching_class("normal", ("abnormal", "normal")) == "normal"
+    assert matching_class("normal", ("COVID-19", "No_Finding")) == "No_Finding"
+    for first in ("covid-negative", "non-covid", "noncovid", "No COVID"):
+        assert matching_class("covid", (first, "covid19_positive")) == "covid19_positive"
+    assert matching_class("pneumonia", ("COVID-19 pneumonia", "other pneumonia", "normal")) == "other pneumonia"
+    assert matching_class("pneumonia", ("COVID-19 pneumonia", "normal")) is None
+
+
 def test_measured_values_stand_beside_the_published_ones() -> None:
     found = survey(record(row("cnn_lstm", 0.85, 10**9), row("vgg19", 0.7, 10**10)))
     tables = {table["name"]: table for table in found["tables"]}
