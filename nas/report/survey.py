@@ -226,7 +226,7 @@ def what_improves(record: BenchmarkRecord) -> str:
         ("covidnet", "vgg19"): "projection–expansion blocks (COVID-Net) over VGG-19",
     }
     found = [f"{what}: {_words(one)}" for pair, what in names.items() if (one := _comparison(record, *pair)) is not None]
-    kinds = {row.pretraining for row in record.rows if row.kind != "control"}
+    kinds = {row.pretraining for row in record.rows if row.kind != "control" and not row.failed}
     found.append(f"pretraining in this benchmark: {', '.join(sorted(kinds))}")
     return "; ".join(found) + "."
 

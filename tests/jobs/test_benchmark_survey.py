@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nas.jobs.benchmark_costs import net_score
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison, CostRecord, DataSummary, Interval, Metric
+from nas.report.benchmark_page import benchmark_context
 from nas.report.survey import TABLES, matching_class, survey, survey_text
 
 CLASSES = ("Normal", "Viral Pneumonia", "COVID-19")
@@ -89,6 +92,16 @@ def test_answers_come_from_the_measured_table() -> None:
     assert "cnn leads with 70.0 dB" in answers[3]
     nothing = [item["answer"] for item in survey(record(rows[1]))["questions"]]
     assert nothing[3].startswith("No paired difference")
+
+
+def test_a_model_that_failed_has_no_pretraining_to_compare() -> None:
+    shared = row("cnn", 0.8, 10**9).model_copy(update={"pretraining": "shared"})
+    failed = BenchmarkRow(name="vgg19", kind="baseline", cost=None, failed="seed0-fold0: out of memory")
+    answer = survey(record(shared, failed))["questions"][1]["answer"]
+    assert answer == "pretraining in this benchmark: shared."
+    page = benchmark_context(record(shared, failed), Path())
+    assert not any("Unequal" in warning for warning in page["warnings"])
+    assert "the same audit" not in page["lead"]  # nobody was audited
 
 
 def test_net_score_by_hand() -> None:
