@@ -15,6 +15,8 @@ from nas.engine.settings import SearchSettings
 from nas.evaluation import save_candidate
 from nas.files import read_json, write_json
 from nas.jobs.benchmark import _asked
+from nas.jobs.benchmark_entrants import entrants
+from nas.jobs.benchmark_settings import BenchmarkSettings
 from nas.jobs.report import rewrite, verify
 from search_spaces import Budget, get_space
 from search_spaces.errors import InputError, ToolkitError
@@ -53,6 +55,12 @@ def test_epochs_are_the_runs_for_the_shared_recipe_only(run: Path) -> None:
     assert asked(run, epochs=1)["epochs"] == 1
     assert "epochs" not in asked(run, recipe="paper")  # each as its paper says
     assert "epochs" not in asked(run, resume=True)  # as the benchmark was started
+
+
+def test_papers_recipe_of_a_candidate_is_that_of_its_search(run: Path) -> None:
+    settings = BenchmarkSettings(models=(str(run),), image_size=32, recipe="paper")
+    (own,) = entrants(settings, 3)
+    assert own.recipe == SearchSettings().recipe.model_copy(update={"epochs": 2})
 
 
 def test_the_runs_own_modules_come_along(run: Path) -> None:
