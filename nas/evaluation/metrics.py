@@ -16,7 +16,7 @@ from nas.statistics.groups import Groups, codes, effective_groups, group_sums, g
 from search_spaces.errors import InputError
 
 Statistic = Callable[[Floats], Floats]
-_RANGES = {"log_loss": (0.0, float("inf")), "mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # all others: 0 to 1
+RANGES = {"log_loss": (0.0, float("inf")), "mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # all others: 0 to 1
 
 
 def confusion_matrix(logits: ArrayLike, labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
@@ -67,7 +67,7 @@ def metrics(
 
 def within_range(name: str, interval: Interval) -> Interval:
     """An interval cut to what the figure can be: for few groups Student's t, or a bootstrap's widening, leads out of it."""
-    least, most = _RANGES.get(name, (0.0, 1.0))
+    least, most = RANGES.get(name, (0.0, 1.0))
     return interval.model_copy(update={"low": max(interval.low, least), "high": min(interval.high, most)})
 
 
