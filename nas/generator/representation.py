@@ -35,6 +35,7 @@ from nas.generator.columns import (
     one_hot,
 )
 from nas.generator.costs import REMEMBERED, Costs
+from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from search_spaces import Architecture
@@ -71,6 +72,9 @@ class Representation:
         costs: of the space and the budget under which the architectures live.
         reference: a feasible sample that sets the columns' scales (mean 0, standard deviation 1) and the known paths.
         parts: which parts to use; leaving out ``cost`` or ``counts`` leaves these columns out of ``joint``, too.
+
+    Raises:
+        InputError: none of the parts has a column in this space.
 
     Attributes:
         parts: the kernels' inputs.
@@ -117,6 +121,8 @@ class Representation:
         if "joint" in wanted:
             columns = [n for n in ("ordered", "counts", "cost") if widths[n] and (n == "ordered" or n in self._inputs)]
             self._inputs = {"joint": ("onehot", *columns), **self._inputs}
+        if not self._inputs:
+            raise InputError(f"generator option parts={tuple(parts)} sees nothing of space {space.name!r}; add 'joint'")
         self.parts = tuple(self._part(name, widths) for name in self._inputs)
 
     def encode(self, architectures: Sequence[Architecture]) -> tuple[Array, ...]:

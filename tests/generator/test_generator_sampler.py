@@ -204,6 +204,13 @@ def test_unknown_option_names_the_known_ones() -> None:
         GeneratorSampler(small_space(), BUDGET, temperature=1.0)
 
 
+@pytest.mark.parametrize("parts", [(), ("paths",), ("counts",), ("proxies",)])
+def test_parts_that_see_nothing_of_a_space_are_refused_by_name(parts: tuple[str, ...]) -> None:
+    study = optuna.create_study(sampler=GeneratorSampler(small_space(2), BUDGET, parts=parts))
+    with pytest.raises(InputError, match="sees nothing of space 'small'; add 'joint'"):
+        small_space(2).suggest(study.ask())
+
+
 def test_parameters_that_are_no_decisions_are_drawn_beside_them() -> None:
     space = small_space()
     study = optuna.create_study(sampler=GeneratorSampler(space, BUDGET, seed=0))

@@ -51,7 +51,7 @@ def test_where_decisions_are_tied_a_lucky_score_is_taken_for_noise_sooner() -> N
 @pytest.mark.parametrize("listed", [40_000, 0])
 def test_an_invalid_network_that_was_scored_does_not_silence_the_surrogate(budget: Budget | None, listed: int) -> None:
     invalid = {"d0": 3, "d1": 3, "d2": 0, "d3": 0, "d4": 0}
-    decisions = {name: (0, 1, 2, 3) for name in invalid}
+    decisions = dict.fromkeys(invalid, (0, 1, 2, 3))
     space = DecisionSpace("holes", decisions, flops=lambda c: inf if c["d0"] == c["d1"] == 3 else 1.0 + sum(c.values()))
     study = optuna.create_study(direction="maximize", sampler=GeneratorSampler(space, budget, seed=0, enumerate_up_to=listed))
     study.enqueue_trial(invalid)
