@@ -44,6 +44,7 @@ class Generator:
     Attributes:
         distribution: θ_G.
         log: one entry per round: what moved θ_G, and why.
+        stood_on: the observations of the last round.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Generator:
         self.proxies = proxies
         self.distribution = GeneratorDistribution(space, self.prototype)
         self.log: list[dict[str, Any]] = []
+        self.stood_on: tuple[Observation, ...] = ()
         self._lazy: tuple[Pool, Beliefs] | None = None
         self._proxied: tuple[int, Beliefs] | None = None
 
@@ -93,7 +95,7 @@ class Generator:
         if budget is not None and budget != self.budget:
             source = Generator(self.space, budget, self.seed, proxies=self.proxies, options=self.options)
             source.distribution.probabilities = dict(self.distribution.probabilities)
-            source.log = list(self.log)
+            source.log, source.stood_on = list(self.log), self.stood_on
         made: list[Architecture] = []
         for number in range(n):
             network = source.propose(history, 1_000_000 + number)
@@ -104,12 +106,18 @@ class Generator:
         return made
 
     def learn(self, observations: Sequence[Observation]) -> None:
-        """Update θ_G by the rounds that have become due, and log each: so a resumed search has the same θ_G."""
+        """Update θ_G by the rounds that have become due, and log each: so a resumed search has the same θ_G.
+
+        Where the observations do not begin with those of the last round, as those of another study, θ_G starts anew.
+        """
+        if tuple(observations[: len(self.stood_on)]) != self.stood_on:
+            self.distribution, self.log, self.stood_on = GeneratorDistribution(self.space, self.prototype), [], ()
         if len(observations) < self.options.initial:
             return
         rounds = milestones(len(observations), self.options)
         for due in rounds[len(self.log) :]:
             self._round(observations[:due], last=due == rounds[-1])
+        self.stood_on = tuple(observations[: rounds[-1]])
 
     # --- inside -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from nas.generator.options import GeneratorOptions
 from nas.generator.registry import register_sampler
 from nas.generator.representation import Proxies
 from nas.generator.state import dump_state, load_state
+from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -65,7 +66,7 @@ class GeneratorSampler(NetworkSampler):
         known = GeneratorOptions.of(options)
         super().__init__(space, budget, use_audit=known.use_audit)
         self.generator = Generator(space, budget, seed, prototype=prototype, proxies=proxies, options=known)
-        self._learnt = History((), (), frozenset())
+        self._learnt = self._carried = History((), (), frozenset())
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -73,6 +74,7 @@ class GeneratorSampler(NetworkSampler):
         return self.generator.log
 
     def _network(self, study: Study, trial: FrozenTrial, history: History) -> Architecture:
+        history = self._joined(study, history)
         self._learnt = replace(history, fixed={})
         return self.generator.propose(history, len(history.seen) + history.unnamed)
 
@@ -83,7 +85,7 @@ class GeneratorSampler(NetworkSampler):
 
     def learn(self, study: Study) -> None:
         """Take in all finished trials of a study, as the next proposal would."""
-        self._learnt = self._reader.read(study)
+        self._learnt = self._joined(study, self._reader.read(study))
         self.generator.learn(self._learnt.observations)
 
     def generate(self, n: int, budget: Budget | None = None) -> list[Architecture]:
@@ -98,13 +100,26 @@ class GeneratorSampler(NetworkSampler):
     def from_state(cls, state: Mapping[str, Any], space: SearchSpace, proxies: Proxies | None = None) -> GeneratorSampler:
         """A sampler that has learnt what ``state()`` wrote down.
 
+        In a study it goes on from there: where that study does not know the networks itself, their scores stand before its own.
+
         Raises:
-            InputError: the state is of another space or format.
+            InputError: the state is of another space or format; later, where a study has another number of objectives.
         """
         generator, learnt = load_state(state, space, proxies)
         sampler = cls(space, generator.budget, generator.seed, use_audit=generator.options.use_audit)
-        sampler.generator, sampler._learnt = generator, learnt
+        sampler.generator, sampler._learnt, sampler._carried = generator, learnt, learnt
         return sampler
+
+    def _joined(self, study: Study, history: History) -> History:
+        """With what a saved state knows of networks that the study does not know."""
+        before, objectives = self._carried, len(study.directions)
+        if before.observations and len(before.observations[0].values) != objectives:
+            raise InputError(
+                f"generator state has {len(before.observations[0].values)} scores a network, but the study has {objectives} objectives; "
+                "give it a study like the one that it is of"
+            )
+        earlier = tuple(o for o in before.observations if o.architecture.key not in history.seen)
+        return replace(history, observations=(*earlier, *history.observations), seen=history.seen | before.seen)
 
     def _told(self, network: Architecture) -> dict[str, Any]:
         """Of a published point that lies between the choices, the nearest ones inside the budget."""
