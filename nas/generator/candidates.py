@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +31,6 @@ NEAR_EDGE = 0.85  # share of the budget from which on a network is near its edge
 ROUNDS = 4  # of evolution
 REFERENCE = 256  # random networks that set the scales of the representation where the set cannot be listed
 EDGE = 64  # networks near the edge that are drawn once beside them: to fill a budget is slow in large spaces
-
-_POOLS: WeakKeyDictionary[SearchSpace, dict[Any, Pool]] = WeakKeyDictionary()
 
 
 def enumerate_feasible(costs: Costs, limit: int) -> list[Architecture] | None:
@@ -87,7 +84,7 @@ class Pool:
     @classmethod
     def of(cls, space: SearchSpace, budget: Budget | None, options: GeneratorOptions) -> Pool:
         """A pool, shared by all generators that would list the same networks of the same space."""
-        shared = _POOLS.setdefault(space, {})
+        shared = space.__dict__.setdefault("_pools", {})  # which lives as long as the space does
         key = (budget, options.enumerate_up_to, options.parts)
         if key not in shared:
             shared[key] = cls(space, budget, options)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import optuna
@@ -11,7 +14,7 @@ import pytest
 from generator_small_space import small_space
 
 from nas.generator import make_sampler, register_sampler, sampler_descriptions, sampler_names
-from search_spaces import Budget, BudgetInfeasibleError, DecisionSpace, InputError
+from search_spaces import Budget, BudgetInfeasibleError, DecisionSpace, InputError, get_space
 
 BUDGET = Budget(flops=9)
 NAMES = ("generator", "random", "tpe", "gp", "nsga2", "evolution")
@@ -108,3 +111,23 @@ def test_the_choices_that_a_trial_brings_are_kept_within_the_budget_and_none_is_
     assert all(network["d0"] == 3 and network["d2"] == 1 for network in networks)
     assert all(budget.admits(space.cost(network)) for network in networks)
     assert len(set(networks)) == 3  # all that there are; only then is one trained again
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sampler_of_networks_that_was_used_can_be_pickled(name: str) -> None:
+    space, budget = get_space("fire", image_size=32), Budget(flops=2e6, image_size=32)
+    study = optuna.create_study(sampler=make_sampler(name, space, budget, 0))
+    study.optimize(lambda trial: float(len(space.suggest(trial))), n_trials=6)
+    study.sampler = pickle.loads(pickle.dumps(study.sampler))
+    study.optimize(lambda trial: float(len(space.suggest(trial))), n_trials=1)
+    assert len({space.architecture(trial.params).key for trial in study.trials}) == 7
+
+
+def test_a_space_that_nobody_uses_any_more_takes_no_memory() -> None:
+    space = small_space()
+    known = weakref.ref(space)
+    study = optuna.create_study(sampler=make_sampler("generator", space, BUDGET, 0))
+    space.suggest(study.ask())
+    del space, study
+    gc.collect()
+    assert known() is None
