@@ -261,8 +261,8 @@ class DecisionSpace(FittedSpace):
     def _peak(self, place: int, key: tuple[int, int, int]) -> Values:
         return self._descend(lambda figures: -figures[place])
 
-    def _compromises(self, budget: Budget) -> Iterator[Corner]:
-        if self._declared is not None:
+    def _compromises(self, budget: Budget, in_channels: int, classes: int) -> Iterator[Corner]:
+        if self._declared is not None or not budget.upper:
             return
         bounds = [(BOUNDS.index(name), high) for name, high in budget.upper.items()]
 
