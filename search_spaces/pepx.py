@@ -93,7 +93,10 @@ def decisions() -> dict[str, tuple[Any, ...]]:
 
 @register_space("pepx")
 class PepxSpace(NetworkSpace):
-    """See the module. Stage depths reach 4, 5, 8, 4 blocks; published points may hold widths between the choices."""
+    """PEPX, PRPE, bottleneck and plain blocks in four stages, as in COVID-Net: each block with a kind and widths of its own.
+
+    Stage depths reach 4, 5, 8, 4 blocks; published points may hold widths between the choices.
+    """
 
     name = "pepx"
     version = 1

@@ -27,7 +27,9 @@ TRIES = 50
 
 @register_sampler("evolution")
 class RegularisedEvolution(NetworkSampler):
-    """Mutates the best of a random sample of the youngest networks; infeasible and repeated children are drawn again.
+    """Mutates the best of a random sample of the 25 youngest networks; the first 25 are random.
+
+    Infeasible and repeated children are drawn again. Of several objectives each child goes by one, drawn at random.
 
     Args:
         space, budget, seed: as for every sampler.
@@ -54,9 +56,11 @@ class RegularisedEvolution(NetworkSampler):
         rng = np.random.default_rng([self._seed, len(history.seen) + history.unnamed])
         living = history.observations[-self._population :]
         if len(history.observations) >= self._population:
+            objectives = len(living[0].values)
             for _ in range(TRIES):
+                objective = int(rng.integers(objectives)) if objectives > 1 else 0
                 rivals = [living[i] for i in rng.choice(len(living), size=self._sample, replace=False)]
-                parent = max(rivals, key=lambda o: (o.violation <= 0, o.values[0]))
+                parent = max(rivals, key=lambda o: (o.violation <= 0, o.values[objective]))
                 child = imposed(self._space.mutate(parent.architecture, rng, self._budget), history.fixed, self._space)
                 if child is not None and is_new(self._space, self._budget, child, history):
                     return child

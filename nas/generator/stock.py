@@ -124,7 +124,7 @@ def tpe(space: SearchSpace, budget: Budget | None, seed: int = 0, **options: Any
 
 @register_sampler("gp")
 def gp(space: SearchSpace, budget: Budget | None, seed: int = 0, **options: Any) -> BaseSampler:
-    """Optuna's Gaussian process; it proposes the same point when asked again, so it is asked once."""
+    """Optuna's Gaussian process, as Optuna sets it."""  # which proposes the same point when asked again: asked once
     return FeasibleSampler(GPSampler(seed=seed, **options), space, budget, seed, attempts=1)
 
 

@@ -221,6 +221,13 @@ def test_parameters_that_are_no_decisions_are_drawn_beside_them() -> None:
     assert rates[0] != rates[1]
 
 
+def test_whole_numbers_of_any_size_are_drawn() -> None:
+    study = optuna.create_study(sampler=GeneratorSampler(small_space(2), None, seed=0))
+    drawn = [study.ask().suggest_int("seed", 2**62, 2**64 - 1) for _ in range(20)]
+    assert len(set(drawn)) == 20
+    assert max(drawn) > 2**63
+
+
 SCRIPT = """
 import sys; sys.path.insert(0, {tests!r})
 import json, optuna
