@@ -54,7 +54,7 @@ def fit(
             loss = train(model, proposed(trial, recipe))
         except (ArithmeticError, ToolkitError) as error:
             reason = str(error)
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)  # the worst; the sampler learns nothing from a failed one
             continue
         study.tell(trial, loss)
         if best is None or loss < best[0]:

@@ -21,7 +21,7 @@ register_baseline(
         name="covidnet_cxr2",
         title="COVID-Net CXR-2",
         construct=builder("covidnet_cxr2"),
-        recipe=COVIDNET_RECIPE.model_copy(update={"learning_rate": 2e-4, "epochs": 100}),
+        recipe=COVIDNET_RECIPE.model_copy(update={"learning_rate": 2e-4, "epochs": 100, "early_stopping": 100}),
         paper_size=480,
         paper_classes=2,
         published={

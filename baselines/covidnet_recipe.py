@@ -24,5 +24,6 @@ COVIDNET_RECIPE = Recipe(
     step_factor=0.7,
     step_epochs=5,
     gradient_clip=0.0,
+    early_stopping=22,  # never before the end: the best validated epoch is kept
     augmentation=COVIDNET_AUGMENTATION,
 )

@@ -40,9 +40,11 @@ def torchvision_state(enum: str, member: str, folder: Path | None) -> tuple[Mapp
             f"there is no folder {folder} with ImageNet weights; name the one that {name} lies in, or shall be fetched to"
         )
     try:
-        if folder is not None and (folder / name).is_file():
-            return torch.load(folder / name, map_location="cpu", weights_only=True), name
-        return weights.get_state_dict(model_dir=str(where), map_location="cpu", progress=False, check_hash=True), name
+        # hub's own default is the unpickler that runs code
+        state = weights.get_state_dict(
+            model_dir=str(where), map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+        return state, name
     except (URLError, OSError) as error:
         raise InputError(
             f"ImageNet weights {name} are not in {where} and cannot be fetched ({error}); "

@@ -126,7 +126,7 @@ def get_baseline(name: str) -> Baseline:
     """The baseline called ``name``; ``NAME:option=value+option=value`` asks for a variant of one that has options.
 
     Raises:
-        InputError: an unknown name, an option of a baseline that has none, or a malformed option.
+        InputError: an unknown name, an option of a baseline that has none, or a malformed or repeated option.
     """
     plain, _, options = name.partition(":")
     baseline = _registry.get(plain)
@@ -138,4 +138,7 @@ def get_baseline(name: str) -> Baseline:
     for key, equals, value in pairs:
         if not (key and equals and value):
             raise InputError(f"baseline option {key!r} is not of the form option=value (several are joined by +), in {name!r}")
-    return baseline.configure({key: value for key, _, value in pairs})
+    given = {key: value for key, _, value in pairs}
+    if len(given) < len(pairs):
+        raise InputError(f"a baseline option is given twice in {name!r}; give each once")
+    return baseline.configure(given)

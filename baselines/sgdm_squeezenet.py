@@ -34,6 +34,7 @@ register_baseline(
             warmup=0.0,
             class_balanced=False,
             gradient_clip=0.0,
+            early_stopping=20,  # never before the end: the best validated epoch is kept
             augmentation=Augmentation(rotation=15, translation=0.2, zoom=0.1, flip=0, brightness=0, contrast=0),
         ),
         paper_size=227,

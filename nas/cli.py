@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -68,6 +69,8 @@ def _interrupt(*_: object) -> NoReturn:
 def main() -> None:
     """Run the command; errors end it with one line and their exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file name that is no UTF-8 is printed as the bytes that it is
     try:
         code = app(standalone_mode=False)
     except ToolkitError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -172,15 +172,17 @@ def audit(
     if self_test:
         from nas.inquisitor.self_test import self_test as test
 
-        others = {"MODEL": model, "--data": data, "--image": image, "--cross-fit": cross_fit is not None}
-        refuse(others, "--self-test audits models and images of its own; leave that out")
+        others = {
+            "MODEL": model, "--data": data, "--classes": classes, "--image": image, "--mask": mask, "--level screen": level == "screen",
+            "--cross-fit": cross_fit is not None, "--model-spec": model_spec, "--weights": weights, "--device": device,
+            "--seed": seed is not None,
+        }  # fmt: skip
+        refuse(others, "--self-test audits models and images of its own, always the same; leave that out")
         card = test(quick, out=out, progress=progress)
         say(card.record, as_json, card.table())
         return
     if model is None:
         raise InputError("nothing to audit; name a run, a candidate's directory, a .onnx file or package.module:factory")
-    if level not in ("full", "screen"):
-        raise InputError(f"--level must be full or screen, but got {level!r}")
     load(imports)
     how: dict[str, Any] = {
         "model_spec": model_spec, "weights": weights, "data_root": text(data_root), "seed": seed or 0, "device": device or "auto",
@@ -189,15 +191,15 @@ def audit(
         from nas.jobs.audit_image import audit_image
         from nas.report.decision import decision_text
 
-        others = {"--classes": classes, "--level screen": level == "screen", "--cross-fit": cross_fit is not None}
-        refuse(others, "--image asks everything about one decision of the model as it is, in its own classes; leave that out")
+        others = {f"--level {level}": level != "full", "--cross-fit": cross_fit is not None}
+        refuse(others, "--image asks everything about one decision of the model as it is; leave that out")
         where = out or _beside(model) / image.stem
-        found = audit_image(model, image, data or None, mask=mask, out=where, **how).record()
+        found = audit_image(model, image, data or None, mask=mask, classes=names(classes), out=where, **how).record()
         say(found, as_json, decision_text(found))
         return
     refuse({"--mask": mask}, "it holds the lungs of one image; name that by --image FILE")
     record = run(
-        model, data or None, classes=names(classes), level=_level(level), out=out or _beside(model), cross_fit=cross_fit,
+        model, data or None, classes=names(classes), level=cast(Literal["screen", "full"], level), out=out or _beside(model), cross_fit=cross_fit,
         command=command(), progress=progress, **how,
     )  # fmt: skip
     emit(record, as_json, lambda: print_audit(record))
@@ -208,10 +210,6 @@ def audit(
 def _show(doing: str, share: float) -> None:
     """A line of progress, apart from the answer."""
     print(f"{share:5.0%} {doing}", file=sys.stderr)
-
-
-def _level(text: str) -> Literal["screen", "full"]:
-    return "screen" if text == "screen" else "full"
 
 
 def _beside(model: str) -> Path:

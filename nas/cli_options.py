@@ -34,7 +34,8 @@ DataRoot = Annotated[Path | None, option("Refuse files of a data set that lie ou
 Crop = Annotated[str | None, option("none, square, pad, covidnet, covidnet-sixth, top=SHARE or top=SHARE+square.", DATA)]
 Splits = Annotated[str | None, option("keep the parts that the data bring, or deal all images fresh (keep).", DATA)]
 ModelSpec = Annotated[
-    Path | None, option("What a foreign model expects (TOML: classes, image_size, channels, mean, std).", "A foreign model")
+    Path | None,
+    option("What a foreign model expects (TOML: classes, image_size, crop, channels, mean, std).", "A foreign model"),
 ]
 Weights = Annotated[Path | None, option("Weights for package.module:factory (.safetensors).", "A foreign model")]
 Workers = Annotated[int | None, option("Worker processes on this machine (1).", MACHINE)]
@@ -66,8 +67,11 @@ def text(path: Path | None) -> str | None:
 
 
 def names(text: str | None) -> tuple[str, ...] | None:
-    """A comma-separated list; None stays None."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    """A comma-separated list; None stays None, and an empty one raises ``InputError``: it would be ignored."""
+    found = None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    if found == ():
+        raise InputError(f"classes {text!r} name none; name them as covid,pneumonia,normal, or leave the option out for all")
+    return found
 
 
 def read_config(path: Path) -> dict[str, Any]:

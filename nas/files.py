@@ -71,8 +71,8 @@ def _sync_directory(path: Path) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, content.encode())
+    """Write UTF-8 text atomically; a file name in it that is none is written as the bytes that it is."""
+    write_bytes(path, content.encode(errors="surrogateescape"))
 
 
 def write_json(path: Path, value: Any) -> None:

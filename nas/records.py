@@ -6,8 +6,9 @@ A number that could not be computed is ``None`` with a reason beside it, never N
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+import json
+from importlib import import_module
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,17 +22,15 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> str:
-        """The record as one JSON document."""
-        return self.model_dump_json(indent=1)
+        """The record as one JSON document, in ASCII: pydantic's own writer refuses file names that are no UTF-8."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False)
 
 
 class Shown(Record):
-    """A record that a notebook shows as a table, once ``nas.report`` has said how (what draws records lies above them)."""
+    """A record that a notebook shows as a table."""
 
-    renderer: ClassVar[Callable[[Any], str] | None] = None
-
-    def _repr_html_(self) -> str | None:
-        return None if Shown.renderer is None else Shown.renderer(self)
+    def _repr_html_(self) -> str:
+        return str(import_module("nas.report").html(self))  # what draws records lies above them: found by name, when asked for
 
 
 class Interval(Record):

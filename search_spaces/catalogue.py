@@ -13,11 +13,11 @@ from search_spaces.registry import Registry
 from search_spaces.space import SearchSpace
 
 SpaceFactory = Callable[..., SearchSpace]  # called with classes=, in_channels=, image_size=
-_OWN = ("pepx", "mbconv", "fire")
+OWN = ("pepx", "mbconv", "fire")
 
 
 def _load_own() -> None:
-    for module in _OWN:
+    for module in OWN:
         import_module(f"search_spaces.{module}")
 
 

@@ -40,7 +40,7 @@ class DecisionSpace(FittedSpace):
 
     Args:
         name: of the space.
-        decisions: name → ordered choices.
+        decisions: name → ordered choices. Optuna's SQL storages cannot go on with a study whose choices are tuples; journals can.
         flops, parameters, memory: choice → cost, where an infinite cost marks an invalid combination; or an additive
             cost, as a table decision → choice → share; ``None``: unknown, and a budget may not bound it.
         canonical: choice → key of the same network, for choices that come to the same: a number, text, or tuples and
@@ -261,8 +261,8 @@ class DecisionSpace(FittedSpace):
     def _peak(self, place: int, key: tuple[int, int, int]) -> Values:
         return self._descend(lambda figures: -figures[place])
 
-    def _compromises(self, budget: Budget) -> Iterator[Corner]:
-        if self._declared is not None:
+    def _compromises(self, budget: Budget, in_channels: int, classes: int) -> Iterator[Corner]:
+        if self._declared is not None or not budget.upper:
             return
         bounds = [(BOUNDS.index(name), high) for name, high in budget.upper.items()]
 

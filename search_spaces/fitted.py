@@ -103,7 +103,8 @@ class FittedSpace(SearchSpace):
 
     def smallest(self, budget: Budget | None = None) -> dict[str, float]:
         size = self._size(budget.image_size if budget else None)
-        corners = self._corners(size, self.in_channels, self.classes)
+        sizes = self.in_channels, self.classes
+        corners = [*self._corners(size, *sizes), *self._compromises(Budget(image_size=size), *sizes)]
         return {name: min(corner.figures[place] for corner in corners) for place, name in enumerate(BOUNDS)}
 
     def largest(self, budget: Budget | None = None) -> dict[str, float]:
@@ -149,7 +150,7 @@ class FittedSpace(SearchSpace):
         if key not in cache:
             corners = list(self._corners(size, in_channels, classes))
             fitting = [corner for corner in corners if under(budget, corner.figures)]
-            for compromise in () if fitting else self._compromises(budget):
+            for compromise in () if fitting else self._compromises(budget, in_channels, classes):
                 corners.append(compromise)
                 if under(budget, compromise.figures):
                     fitting.append(compromise)
@@ -161,8 +162,8 @@ class FittedSpace(SearchSpace):
             cache[key] = fitting
         return cache[key]
 
-    def _compromises(self, budget: Budget) -> Iterator[Corner]:
-        """Further architectures that may keep the bounds together; none where the corners are all Pareto-smallest ones."""
+    def _compromises(self, budget: Budget, in_channels: int, classes: int) -> Iterator[Corner]:
+        """Further architectures that may keep the bounds; none where the corners are all Pareto-smallest ones."""
         return iter(())
 
     def _infeasible(self, budget: Budget, figures: list[Triple]) -> BudgetInfeasibleError:

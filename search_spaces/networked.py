@@ -83,10 +83,22 @@ class NetworkSpace(FittedSpace):
         self._choice_counts = np.array([len(options) for options in self._choices])
         self._drawn_counts: dict[float, np.ndarray] = {}  # by reach
         self._is_depth = np.array([name.endswith(".depth") for name in self.names])
+        self._forget()
+
+    def _forget(self) -> None:
         self._known_blocks = KnownBlocks(self._operations)
         self._makes: dict[Any, Callable[..., tuple[int, ...]]] = {}  # how blocks of a make are counted
         self._parts: dict[Any, Parting] = {}
         self._tallies: dict[tuple[Section, int], BlockTally] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was counted stays behind when a space is copied or pickled: its formulas are compiled for this process."""
+        remembered = ("_known_blocks", "_makes", "_parts", "_tallies")
+        return {name: value for name, value in self.__dict__.items() if name not in remembered}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
 
     @abstractmethod
     def _specs(self, values: Sequence[Any], in_channels: int, classes: int) -> list[Spec]:

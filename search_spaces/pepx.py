@@ -22,8 +22,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from search_spaces.architecture import Architecture
+from search_spaces.budget import Budget
 from search_spaces.catalogue import register_space
 from search_spaces.conflict import pareto
+from search_spaces.fitted import Corner
 from search_spaces.formulas import larger
 from search_spaces.network import Spec, block_names
 from search_spaces.networked import Ladders, NetworkSpace, Section, near
@@ -91,7 +93,10 @@ def decisions() -> dict[str, tuple[Any, ...]]:
 
 @register_space("pepx")
 class PepxSpace(NetworkSpace):
-    """See the module. Stage depths reach 4, 5, 8, 4 blocks; published points may hold widths between the choices."""
+    """PEPX, PRPE, bottleneck and plain blocks in four stages, as in COVID-Net: each block with a kind and widths of its own.
+
+    Stage depths reach 4, 5, 8, 4 blocks; published points may hold widths between the choices.
+    """
 
     name = "pepx"
     version = 1
@@ -253,7 +258,7 @@ class PepxSpace(NetworkSpace):
     # --- the smallest reachable cost ------------------------------------------------------------------------------
 
     def _cheapest(self) -> dict[int, Any]:
-        enumerated = {self._head[1], *self._stride[1:], *(first for blocks in self._blocks for first in blocks)}
+        enumerated = {*self._head[:2], *self._stride[1:], *(first for blocks in self._blocks for first in blocks)}
         return {at: self._choices[at][0] for at in range(len(self.names)) if at not in enumerated}
 
     def _corner_values(self, key: tuple[int, int, int]) -> Iterator[Values]:
@@ -266,6 +271,15 @@ class PepxSpace(NetworkSpace):
             for position, value in zip(free, combination, strict=True):
                 values[position] = value
             yield from self._best_kinds(values, key)
+
+    def _compromises(self, budget: Budget, in_channels: int, classes: int) -> Iterator[Corner]:
+        """The corners with a flattened head: where the last map is one pixel that is as small, and has no bias."""
+        key = self._size(budget.image_size), in_channels, classes
+        if "flatten" in self._choices[self._head[0]]:
+            for corner in self._corners(*key):
+                values = list(corner.values)
+                values[self._head[0]] = "flatten"
+                yield Corner(self._figures(values, *key), tuple(values))
 
     def _best_kinds(self, values: Values, key: tuple[int, int, int]) -> list[Values]:
         kinds = [first for stage, blocks in enumerate(self._blocks) for first in blocks[: values[self._depth[stage]]]]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from importlib.metadata import EntryPoint, entry_points
+from threading import RLock
+from types import ModuleType
+from typing import Any, Generic, TypeVar
 
 from search_spaces.errors import InputError
 
@@ -25,6 +27,7 @@ class Registry(Generic[T]):
         self._group = entry_point_group
         self._load_own = load_own
         self._loaded = False
+        self._loading = RLock()  # other threads wait until all is there; our own files may look one another up meanwhile
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -56,12 +59,32 @@ class Registry(Generic[T]):
         return iter(list(self._entries.items()))
 
     def _load(self) -> None:
-        if self._loaded:
-            return
-        self._loaded = True  # before loading: our own files may look one another up while they are imported
-        if self._load_own is not None:
-            self._load_own()
-        for point in entry_points(group=self._group):
-            loaded = point.load()  # importing the module usually registers by decorator; else register what it names
-            if point.name not in self._entries:
-                self._entries[point.name] = loaded
+        with self._loading:
+            if self._loaded:
+                return
+            self._loaded = True  # before loading, for the look-ups of files that are being imported
+            try:
+                if self._load_own is not None:
+                    self._load_own()
+                for point in entry_points(group=self._group):
+                    self._add(point.name, _import(point))
+            except BaseException:
+                self._loaded = False  # the next look-up says it again, rather than going on with what was loaded so far
+                raise
+
+    def _add(self, name: str, loaded: Any) -> None:
+        """Add what an entry point names, unless importing it has registered it: a module, or an entry under its own name."""
+        known = name in self._entries or any(entry is loaded for entry in self._entries.values())
+        if not known and not isinstance(loaded, ModuleType):
+            self._entries[name] = loaded
+
+
+def _import(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # anyone's code
+        package = point.dist.name if point.dist is not None else point.value
+        raise InputError(
+            f"the installed package {package!r} offers {point.group} {point.name!r} as {point.value}, whose import raised "
+            f"{type(error).__name__} ({error}); mend that package, or uninstall it"
+        ) from error

@@ -306,7 +306,7 @@ class SearchSpace(ABC):
 
 
 def _choices(decision: str, options: Sequence[Any]) -> tuple[Any, ...]:
-    """The choices of a decision, numpy's numbers as Python's: distinct, and such as JSON and every storage of trials can hold."""
+    """The choices of a decision, numpy's numbers as Python's: distinct, and such as JSON and a journal of trials can hold."""
     choices = tuple(option.item() if isinstance(option, np.generic) else option for option in options)
     try:
         json.dumps(choices)

@@ -1,4 +1,5 @@
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -181,6 +182,13 @@ def test_tools_answer_in_one_json_document(nas, tmp_path):
     assert (code, json.loads(out)) == (0, {"images": 24, "table": "made/metadata.csv"})
     code, out, _ = nas("data", "inspect", "made/metadata.csv", "--image-size", "32", "--json")
     assert (code, json.loads(out)["images"]) == (0, 24)
+
+
+def test_a_name_that_is_no_utf8_reaches_a_terminal_that_is_strict_about_it():
+    code = "import os, sys; from nas import cli; cli.app = lambda **_: print(os.fsdecode(b'M\\xfcller')); cli.main()"
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert shown.stdout == b"M\xfcller\n", shown.stderr.decode()
 
 
 @pytest.mark.parametrize("kind", ["spaces", "baselines", "samplers", "readers", "audits"])

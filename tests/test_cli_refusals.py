@@ -127,10 +127,12 @@ def test_a_negative_seed_is_refused(nas, words, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("m.onnx --image a.png --classes a,b --level screen", "--classes, --level screen would be ignored"),
+        ("m.onnx --image a.png --level deep", "--level deep would be ignored"),
+        ("m.onnx --image a.png --level screen", "--level screen would be ignored"),
         ("m.onnx --image a.png --cross-fit 0", "--cross-fit would be ignored"),
         ("m.onnx --mask a.png", "--mask would be ignored"),
         ("m.onnx --self-test --data phantom", "MODEL, --data would be ignored"),
+        ("--self-test --seed 0 --mask a.png --level screen", "--mask, --level screen, --seed would be ignored"),
     ],
 )
 def test_options_of_an_audit_that_nobody_would_read_are_refused(nas, words, said):
@@ -138,6 +140,22 @@ def test_options_of_an_audit_that_nobody_would_read_are_refused(nas, words, said
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("audit m.onnx --level deep", "--level must be full or screen, but got 'deep'"),
+        ("cost fire2:make --image-size 8 --latency --device gpu", "--device must be auto, cpu or cuda, but got 'gpu'"),
+        ("data inspect phantom --classes ,", "classes ',' name none"),
+    ],
+)
+def test_a_word_that_an_option_does_not_know_is_not_taken_for_its_default(nas, words, said, tmp_path, monkeypatch):
+    (tmp_path / "fire2.py").write_text("import torch\ndef make(): return torch.nn.Conv2d(1, 2, 3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = nas(*words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {said}")
 
 
 def test_an_audit_is_not_written_over_what_it_is_about(nas, tmp_path):

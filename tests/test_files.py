@@ -4,7 +4,7 @@ import os
 import pytest
 
 from nas import files
-from nas.files import read_json, write_bytes, write_json
+from nas.files import read_json, write_bytes, write_json, write_text
 from search_spaces.errors import InputError, ToolkitError
 
 
@@ -53,3 +53,8 @@ def test_oversized_json_is_refused_unread(tmp_path, monkeypatch):
     (tmp_path / "x.json").write_text("[1, 2]")
     with pytest.raises(InputError, match="6 bytes, more than 3"):
         read_json(tmp_path / "x.json")
+
+
+def test_a_file_name_that_is_no_utf8_is_written_as_its_bytes(tmp_path):
+    write_text(tmp_path / "list.csv", os.fsdecode(b"M\xfcller.png\n"))
+    assert (tmp_path / "list.csv").read_bytes() == b"M\xfcller.png\n"

@@ -13,7 +13,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ from numpy.typing import NDArray
 from nas.data.duplicates import near_duplicates
 from nas.data.listing import ArrayRow, Row
 from nas.data.preprocessing import Preprocessing
-from nas.files import read_json, sha256, write_json
+from nas.files import WriteError, read_json, sha256, write_json
 from search_spaces.errors import InputError, ToolkitError
 
-VERSION = 3  # raise it whenever decoding gives other pixels
+VERSION = 4  # raise it whenever decoding gives other pixels
 ROW_DTYPE = np.dtype(
     [
         ("row", "<i8"),  # index into the listing
@@ -122,7 +123,10 @@ def _file_digest(path: Path) -> bytes:
 
 
 class Store:
-    """A cache folder: ``find`` an entry, or fill a ``Writer`` and ``keep`` it."""
+    """A cache folder: ``find`` an entry, or fill the ``Writer`` of a ``building`` and ``keep`` it.
+
+    Writing raises ``ToolkitError`` where the folder cannot be written or the disk is full.
+    """
 
     def __init__(self, root: Path) -> None:
         self.entries = root / "decoded"
@@ -149,24 +153,38 @@ class Store:
 
     def remember(self, cheap: str, name: str) -> None:
         """Note that the files of this cheap identity have the content ``name``."""
-        write_json(self.index / f"{cheap}.json", {"entry": name})
+        with self._writing():
+            write_json(self.index / f"{cheap}.json", {"entry": name})
 
-    def writer(self, image_size: int) -> Writer:
-        """A new entry under a temporary name; ``ToolkitError`` when the folder cannot be written."""
-        try:
+    @contextmanager
+    def building(self, image_size: int) -> Iterator[Writer]:
+        """A new entry under a temporary name; thrown away when anything is raised."""
+        with self._writing():
             self.entries.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            return Writer(Path(tempfile.mkdtemp(prefix=".building-", dir=self.entries)), image_size)
-        except OSError as error:
+            writer = Writer(Path(tempfile.mkdtemp(prefix=".building-", dir=self.entries)), image_size)
+            try:
+                yield writer
+            except BaseException:
+                writer.discard()
+                raise
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, WriteError) as error:
+            reason = getattr(error.__cause__ or error, "strerror", None) or error
             raise ToolkitError(
-                f"cannot write the cache {self.entries}: {error.strerror or error}; set PEPX_NAS_CACHE to a folder you may write"
+                f"cannot write the cache {self.entries}: {reason}; free space, or set PEPX_NAS_CACHE to a folder you may write"
             ) from error
 
     def _sweep(self) -> None:
         """Remove what a killed process left half-built a day ago."""
         for folder in self.entries.glob(".building-*"):
-            if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another process finished it meanwhile
+                if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, writer: Writer, name: str, unreadable: Sequence[tuple[str, str]]) -> Decoded:
         """Finish the entry, rename it to ``name`` and open it."""
@@ -207,8 +225,9 @@ class Writer:
 
     def discard(self) -> None:
         """Throw the half-built entry away."""
-        self._images.close()
-        self._masks.close()
+        for file in (self._images, self._masks):
+            with suppress(OSError):  # on a full disk what is still buffered has no room either
+                file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self, unreadable: Sequence[tuple[str, str]]) -> None:

@@ -2,7 +2,8 @@
 
 Rules. 8-bit grey is kept as it is. Colour becomes luma (ITU-R 601), palettes are looked up first, transparent pixels lie on
 black. More than 8 bits: values are scaled by the smallest container of 8, 10, 12, 14 or 16 bits that holds the image's
-largest value, so that a 12-bit radiograph in a 16-bit file is not nearly black. Inversion (bright = air) is undone only where the file
+largest value, so that a 12-bit radiograph in a 16-bit file is not nearly black; floats up to 1 are shares of white, and those that
+would be nearly black as 8 bits (standardised, or in −1..1) are scaled by their own range. Inversion (bright = air) is undone only where the file
 or the data set declares it: DICOM MONOCHROME1, TIFF WhiteIsZero, a PNG text field ``PhotometricInterpretation``, or a
 reader's ``invert``; once, where both do; it is never guessed from the pixels.
 """
@@ -13,14 +14,15 @@ import errno
 import hashlib
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 MAX_PIXELS = 80_000_000  # the largest detectors have about 20 million
 MAX_FILE_BYTES = 512 * 2**20
@@ -28,6 +30,17 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
 MAX_LABEL = 8  # a mask without larger values numbers its regions: 1 and 2 for the two lungs, 3 to 5 for their lobes
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # not the file's own fault
 _CONTAINERS = (255, 1023, 4095, 16383, 65535)
+_DARK = 32  # the range of broken numbers below which they are no grey values of 8 bits
+
+
+def luma(image: Image.Image) -> Image.Image:
+    """Colours as an eye weighs them (ITU-R 601): how pictures are read."""
+    return image.convert("RGB").convert("L")
+
+
+def brightest(image: Image.Image) -> Image.Image:
+    """The largest of the three channels: how masks are read, where a blue lung is as good as a red or white one."""
+    return reduce(ImageChops.lighter, image.convert("RGB").split())
 
 
 class UnreadableError(Exception):
@@ -48,8 +61,11 @@ def bombs_are_errors() -> Iterator[None]:
         yield
 
 
-def read_image(path: Path, *, invert: bool = False) -> tuple[Image.Image, str]:
-    """A file as greyscale PIL image (mode L) and the SHA-256 of its bytes (first 16 digits).
+Shade = Callable[[Image.Image], Image.Image]
+
+
+def read_image(path: Path, *, invert: bool = False, shade: Shade = luma) -> tuple[Image.Image, str]:
+    """A file as greyscale PIL image (mode L), colours by ``shade``, and the SHA-256 of its bytes (first 16 digits).
 
     Raises:
         UnreadableError: with the reason.
@@ -60,7 +76,7 @@ def read_image(path: Path, *, invert: bool = False) -> tuple[Image.Image, str]:
 
         grey = grey_from_dicom(content, invert=invert)
     else:
-        grey = _grey_from_picture(content, invert=invert)
+        grey = _grey_from_picture(content, invert=invert, shade=shade)
     return grey, hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -82,7 +98,7 @@ def read_bytes(path: Path) -> bytes:
         raise kind(f"cannot open ({type(error).__name__})") from error
 
 
-def _grey_from_picture(content: bytes, *, invert: bool) -> Image.Image:
+def _grey_from_picture(content: bytes, *, invert: bool, shade: Shade) -> Image.Image:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -91,7 +107,7 @@ def _grey_from_picture(content: bytes, *, invert: bool) -> Image.Image:
                 raise UnreadableError("several frames")
             image.load()
             inverted = _inverted(image, declared=invert)
-            return to_grey(ImageOps.exif_transpose(image), inverted=inverted)
+            return to_grey(ImageOps.exif_transpose(image), inverted=inverted, shade=shade)
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -113,18 +129,18 @@ def _inverted(image: Image.Image, *, declared: bool) -> bool:
     return declared or str(image.info.get("PhotometricInterpretation", "")).strip().upper() == "MONOCHROME1"
 
 
-def to_grey(image: Image.Image, inverted: bool = False) -> Image.Image:
-    """Any PIL image → mode L, by the rules of this module."""
+def to_grey(image: Image.Image, inverted: bool = False, shade: Shade = luma) -> Image.Image:
+    """Any PIL image → mode L, by the rules of this module; colours by ``shade``."""
     if image.mode.startswith(("I", "F")):
         grey = Image.fromarray(eight_bits(np.asarray(image)))
     elif image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         black = Image.new("RGBA", coloured.size, (0, 0, 0, 255))
-        grey = Image.alpha_composite(black, coloured).convert("L")
+        grey = shade(Image.alpha_composite(black, coloured))
     elif image.mode in ("L", "1"):
         grey = image.convert("L")
     else:
-        grey = image.convert("RGB").convert("L")
+        grey = shade(image)
     return ImageOps.invert(grey) if inverted else grey
 
 
@@ -144,8 +160,11 @@ def eight_bits(values: NDArray) -> NDArray[np.uint8]:
     low, high = float(numbers.min()), float(numbers.max())
     if low < 0:
         numbers, high = numbers - low, high - low
-    if np.issubdtype(values.dtype, np.floating) and high <= 1:
+    floats = np.issubdtype(values.dtype, np.floating)
+    if floats and high <= 1:
         top = 1.0
+    elif floats and high < _DARK and (numbers % 1).any():
+        top = high
     else:
         top = next((float(c) for c in _CONTAINERS if high <= c), high)
     return np.rint(numbers * (255.0 / top)).clip(0, 255).astype(np.uint8)
@@ -154,10 +173,10 @@ def eight_bits(values: NDArray) -> NDArray[np.uint8]:
 def read_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image, bool]:
     """A mask as PIL image (mode L, 0 or 255) of the image's ``size`` (width, height), and whether it had another size.
 
-    Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks all work; in a map of labels up to
-    ``MAX_LABEL`` every label is. Another size is resized by nearest neighbour.
+    Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks, one colour a lung or for both, all work; in
+    a map of labels up to ``MAX_LABEL`` every label is. Another size is resized by nearest neighbour.
     """
-    grey, _ = read_image(path)
+    grey, _ = read_image(path, shade=brightest)
     values = np.asarray(grey)
     top = int(values.max())
     binary = Image.fromarray(np.where(values > (0 if top <= MAX_LABEL else top / 2), 255, 0).astype(np.uint8))

@@ -65,10 +65,9 @@ def decode(rows: Sequence[Row], settings: Preprocessing, cache: Path | None, pro
     name = content_identity(rows, settings)
     found = store.open(name)
     if found is None:
-        writer = store.writer(settings.image_size)
-        unreadable: list[tuple[str, str]] = []
-        passing = False
-        try:
+        with store.building(settings.image_size) as writer:
+            unreadable: list[tuple[str, str]] = []
+            passing = False
             for result in _results(rows, settings, progress):
                 passing |= _passing(result)
                 if isinstance(result, Failure):
@@ -78,9 +77,6 @@ def decode(rows: Sequence[Row], settings: Preprocessing, cache: Path | None, pro
             if passing:
                 return store.lend(writer, unreadable)
             found = store.keep(writer, name, unreadable)
-        except BaseException:
-            writer.discard()
-            raise
     store.remember(cheap, name)
     return found
 

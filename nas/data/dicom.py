@@ -90,7 +90,7 @@ def _windowed(data: Any, values: NDArray) -> NDArray[np.uint8]:
     """Stored values (H, W) → uint8, by rescale and the first window that the file declares (DICOM PS3.3 C.11.2.1.2)."""
     from pydicom.pixels import apply_modality_lut, apply_voi
 
-    values = apply_modality_lut(values, data)
+    values = apply_modality_lut(_without_padding(data, values), data)
     if data.get("VOILUTSequence"):
         return eight_bits(apply_voi(values, data))
     centre, width = _first(data.get("WindowCenter")), _first(data.get("WindowWidth"))
@@ -101,6 +101,18 @@ def _windowed(data: Any, values: NDArray) -> NDArray[np.uint8]:
     else:
         share = (values.astype(np.float64) - (centre - 0.5)) / (width - 1) + 0.5
     return np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+
+
+def _without_padding(data: Any, values: NDArray) -> NDArray:
+    """Values with the declared padding, which is no attenuation and may lie far from it, moved to the picture's own range
+    (DICOM PS3.3 C.7.5.1.1.2)."""
+    padding = data.get("PixelPaddingValue")
+    if not isinstance(padding, int):
+        return values
+    limit = data.get("PixelPaddingRangeLimit")
+    low, high = sorted((padding, limit if isinstance(limit, int) else padding))
+    picture = values[(values < low) | (values > high)]
+    return values.clip(picture.min(), picture.max()) if picture.size else values
 
 
 def _first(value: Any) -> float | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from search_spaces.errors import InputError
 
 MAX_TEXT = 300
+_HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))  # what word processors make of "-"
 _COVID = {"covid", "covid19", "covid-19", "covid_19", "sars-cov-2", "covid 19"}
 _SPLITS = {
     "": "", "train": "train", "training": "train", "tr": "train",
@@ -84,8 +85,9 @@ def clean(text: object) -> str:
 
 
 def normal_form(label: str) -> str:
-    """The spelling under which class names are compared: lower case, blanks as ``_``, every spelling of COVID-19 as ``covid``."""
-    lowered = " ".join(clean(label).casefold().split())
+    """The spelling under which class names are compared: lower case, blanks as ``_``, every spelling of COVID-19 as ``covid``;
+    accents composed or not, dashes and wide letters alike (a typed ``é`` is one character, a Mac's folder name has two)."""
+    lowered = " ".join(unicodedata.normalize("NFKC", clean(label)).translate(_HYPHENS).casefold().split())
     return "covid" if lowered in _COVID else lowered.replace(" ", "_")
 
 

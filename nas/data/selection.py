@@ -25,7 +25,8 @@ def select(labels: Sequence[str], classes: str | Sequence[str] | None) -> tuple[
 
     Args:
         labels: every image's label.
-        classes: ``"a,b,c"`` or a sequence of such words, each a label or ``name=label+label``; None keeps all labels.
+        classes: ``"a,b,c"`` or a sequence of words (labels may hold commas there), each a label or ``name=label+label``; None keeps
+            all labels. Where the data has none of the merged labels, but their ``name``, it was merged before.
 
     Raises:
         InputError: a word that is no label of the data, a label used twice, an empty list.
@@ -33,15 +34,14 @@ def select(labels: Sequence[str], classes: str | Sequence[str] | None) -> tuple[
     present = class_names(labels)
     if classes is None:
         return tuple(present.values()), {form: i for i, form in enumerate(present)}
-    words = classes.split(",") if isinstance(classes, str) else [word for item in classes for word in item.split(",")]
+    words = classes.split(",") if isinstance(classes, str) else classes
     names: list[str] = []
     index: dict[str, int] = {}
     for word in filter(None, map(clean, words)):
-        name, _, members = word.partition("=")
-        name = name.strip()
+        name, _, members = (word, "", "") if normal_form(word) in present else map(str.strip, word.partition("="))
         if not name or name in names:
             raise InputError(f"class {word!r}: every class needs a name of its own; write NAME or NAME=LABEL+LABEL")
-        for member in _members(members or name, word, present, Counter(map(normal_form, labels)), merged=bool(members)):
+        for member in _members(name, members, word, present, Counter(map(normal_form, labels))):
             if member in index:
                 raise InputError(f"label {present[member]!r} is asked for in two classes; name it once")
             index[member] = len(names)
@@ -51,12 +51,12 @@ def select(labels: Sequence[str], classes: str | Sequence[str] | None) -> tuple[
     return tuple(names), index
 
 
-def _members(text: str, word: str, present: Mapping[str, str], counts: Counter[str], *, merged: bool) -> list[str]:
+def _members(name: str, members: str, word: str, present: Mapping[str, str], counts: Counter[str]) -> list[str]:
     """The labels (normal form) behind one word; a label that is there under this very name wins over ``+`` as a separator."""
-    if not merged or normal_form(text) in present:
-        forms = [normal_form(text)]
-    else:
-        forms = [normal_form(part) for part in text.split("+")]
+    own, whole = normal_form(name), normal_form(members)
+    forms = [own] if not members else [whole] if whole in present else [normal_form(part) for part in members.split("+")]
+    if own in present and not any(form in present for form in forms):
+        return [own]
     for form in forms:
         if form not in present:
             known = ", ".join(f"{name} ({counts[key]})" for key, name in list(present.items())[:20]) or "none"

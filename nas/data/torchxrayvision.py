@@ -22,6 +22,7 @@ from nas.data.dataset import Dataset
 from nas.data.duplicates import look, near_duplicates
 from nas.data.listing import ArrayRow, Listing, Row, clean, normal_form
 from nas.data.preprocessing import Preprocessing
+from nas.data.readers.csvfile import MISSING
 from nas.data.selection import select
 from search_spaces.errors import InputError
 
@@ -80,7 +81,8 @@ def _row(dataset: Any, i: int, label: str, source: str) -> Row:
     def cell(*columns: str) -> str:
         table = getattr(dataset, "csv", None)
         column = next((name for name in columns if table is not None and name in getattr(table, "columns", ())), None)
-        return "" if column is None or table is None else clean(table[column].iloc[i])
+        text = "" if column is None or table is None else clean(table[column].iloc[i])
+        return "" if text in MISSING else text
 
     name = f"{source}/{i}"
     patient = cell("patientid", "patient_id", "PatientID")

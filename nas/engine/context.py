@@ -175,9 +175,11 @@ class Context:
 
 
 def resolve_device(asked: str) -> str:
-    """``auto`` → the best at hand; ``cuda`` where there is none raises ``InputError``."""
+    """``auto`` → the best at hand; ``cuda`` where there is none, and any other word, raises ``InputError``."""
     import torch
 
+    if asked not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device must be auto, cpu or cuda, but got {asked!r}")
     available = torch.cuda.is_available()
     if asked == "cuda" and not available:
         raise InputError("--device cuda, but torch sees no CUDA device; use --device cpu, or install a CUDA build of torch")

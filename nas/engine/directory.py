@@ -113,7 +113,7 @@ class RunDirectory:
 def read_record(kind: type[Kind], path: Path) -> Kind:
     """A record from its file; one that is damaged or of another version raises ``InputError`` that names the file."""
     try:
-        return kind.model_validate_json(json.dumps(read_json(path)))
+        return kind.model_validate(read_json(path))
     except ValidationError as error:
         raise InputError(f"{path} is damaged or of another version: {explain(error, 'key')}; restore it") from error
 

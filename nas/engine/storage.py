@@ -89,7 +89,8 @@ def _relational(url: str, patience: float) -> BaseStorage:
             opened = optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=options))
             return PatientStorage(opened, f"storage {shown!r}")
         except ImportError as error:
-            raise InputError(f"storage {shown!r} needs a driver ({error}); pip install 'pepx-nas[postgres]'") from error
+            driver = "'pepx-nas[postgres]'" if url.startswith("postgresql") else "mysqlclient"
+            raise InputError(f"storage {shown!r} needs a driver ({error}); pip install {driver}") from error
         except SQLAlchemyError as error:
             if time.monotonic() > limit:
                 detail = str(error).splitlines()[0]

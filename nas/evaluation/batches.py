@@ -57,16 +57,16 @@ def plan_epoch(
         labels: their classes, (n,).
         sources: codes of their sources, (n,): where given, the sources of a class share its draws equally.
 
-    With ``recipe.class_balanced`` every class fills the same share of each epoch, whatever its size; images of a class
-    come in random order, each as often as any other of its class (±1). Else every image comes once.
+    With ``recipe.class_balanced``, or with sources, every class fills the same share of each epoch, whatever its size; images
+    of a class (and source) come in random order, each as often as any other of it (±1). Else images come in random order, as
+    many as fill the steps.
     """
     generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
     batch, steps = batch_size_for(recipe, len(indices)), steps_per_epoch(recipe, len(indices))
-    if recipe.class_balanced:
-        columns = [labels] if sources is None else [labels, sources]
-        chosen = _balanced(columns, np.arange(len(indices)), steps * batch, generator)
-    else:
-        chosen = _cycle(len(indices), steps * batch, generator)
+    columns = [labels] if recipe.class_balanced else []
+    if sources is not None:
+        columns = [labels, sources]  # sources balanced by themselves would still tell of the class
+    chosen = _balanced(columns, np.arange(len(indices)), steps * batch, generator)
     changes = draw_changes(recipe.augmentation, steps * batch, generator)
     return EpochPlan(torch.from_numpy(np.asarray(indices)).to(torch.int64)[chosen].view(steps, batch), changes)
 

@@ -16,6 +16,7 @@ from nas.statistics.groups import Groups, codes, effective_groups, group_sums, g
 from search_spaces.errors import InputError
 
 Statistic = Callable[[Floats], Floats]
+RANGES = {"log_loss": (0.0, float("inf")), "mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # all others: 0 to 1
 
 
 def confusion_matrix(logits: ArrayLike, labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
@@ -62,6 +63,12 @@ def metrics(
     table = _Table(scores, truth, groups, tuple(classes), part, with_intervals, level, np.random.default_rng(seed), draws)
     found = [*table.overall(), *(m for c in range(len(classes)) for m in table.one_class(c))]
     return tuple(found + (table.further() if full else []))
+
+
+def within_range(name: str, interval: Interval) -> Interval:
+    """An interval cut to what the figure can be: for few groups Student's t, or a bootstrap's widening, leads out of it."""
+    least, most = RANGES.get(name, (0.0, 1.0))
+    return interval.model_copy(update={"low": max(interval.low, least), "high": min(interval.high, most)})
 
 
 def metric_names(classes: Sequence[str]) -> tuple[str, ...]:
@@ -153,7 +160,7 @@ class _Table:
         return Metric(
             name=name,
             value=value,
-            interval=found,
+            interval=None if found is None else within_range(name, found),
             n=self.n if n is None else n,
             groups=self.n_groups if groups is None else groups,
             part=self.part,
@@ -190,8 +197,11 @@ class _Table:
 
     def _correlation_interval(self) -> Interval | None:
         """Of Matthews' correlation; where all are right, balanced accuracy's with chance at 0 (the same for equal classes)."""
-        found, present = self._bootstrapped(counts.matthews), len(np.unique(self.truth))
-        if found is None or present < 2 or (self.predicted != self.truth).any():
+        present = len(np.unique(self.truth))
+        if present < 2:  # 0 by convention, whatever is predicted
+            return None
+        found = self._bootstrapped(counts.matthews)
+        if found is None or (self.predicted != self.truth).any():
             return found
         return found.model_copy(update={"low": (present * found.low - 1) / (present - 1)})
 

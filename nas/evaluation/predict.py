@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nas.evaluation.device import DeviceData, lies_on, mixed_precision, shared_tensor
+from nas.evaluation.errors import is_out_of_memory
 
 CPU_BATCH = 32  # larger batches leave the cache: measured no faster from 32 on
 CUDA_BATCH = 1024
@@ -58,8 +59,8 @@ def _in_batches(model: nn.Module, data: DeviceData, chosen: torch.Tensor, size: 
         try:
             with mixed_precision(data.device, data.precision):
                 logits = model(data.gather(chosen[start : start + size]).float().div_(255))
-        except torch.OutOfMemoryError:
-            if size == 1:
+        except (MemoryError, RuntimeError) as error:
+            if size == 1 or not is_out_of_memory(error):
                 raise
             size = max(1, size // 2)
             continue

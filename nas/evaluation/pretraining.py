@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nas.data import Dataset
+    from nas.evaluation.device import Precision
 
 PHANTOM_IMAGES = 2_000
 PHANTOM_EPOCHS = 8
@@ -40,17 +41,26 @@ def pretrain(
 
 
 def phantom_state(
-    model: nn.Module, classes: int, image_size: int, recipe: Recipe, *, seed: int, device: str, checkpoint: Path
+    model: nn.Module,
+    classes: int,
+    image_size: int,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Path,
+    precision: Precision | None = None,
 ) -> Mapping[str, Tensor]:
     """Train ``model`` on 2,000 phantom images for 8 epochs of ``recipe``; returns its weights."""
+    from nas.evaluation.checkpoint import remove_checkpoint
     from nas.evaluation.device import DeviceData
     from nas.evaluation.trainer import train
 
     data = _phantom(seed % 2**31, max(2, min(3, classes)), image_size)
     rows = np.arange(len(data))
     whole = recipe.model_copy(update={"epochs": PHANTOM_EPOCHS, "early_stopping": 0})
-    train(model, DeviceData(data, device), rows, rows[:0], whole, seed=seed, checkpoint=checkpoint)
-    checkpoint.unlink(missing_ok=True)
+    train(model, DeviceData(data, device, precision), rows, rows[:0], whole, seed=seed, checkpoint=checkpoint)
+    remove_checkpoint(checkpoint)
     return model.state_dict()
 
 

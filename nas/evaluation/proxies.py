@@ -7,7 +7,8 @@ here ranks networks by itself: the generator learns the weight that each deserve
   replaced by their magnitude, normalisation layers removed, in double precision (values overflow single precision in deep
   networks).
 * ``naswot`` (Mellor et al., ICML 2021): log-determinant of the kernel of agreement between the activation patterns of a batch,
-  divided by the number of images.
+  divided by the number of images. Agreement is the share of activations that agree; the paper's number of them adds the
+  logarithm of how many there are, by which wider networks score higher.
 * ``grad_norm`` (Abdelfattah et al., ICLR 2021): log of the summed norms of the gradients of one batch's cross-entropy.
 * ``parameters``: log of their number.
 """
@@ -60,24 +61,18 @@ def naswot(model: nn.Module, images: Tensor) -> float | None:
 
     def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal seen
-        active = (inputs[0].detach().reshape(n, -1) > 0).double()
+        active = (inputs[0].reshape(n, -1) > 0).double()
         kernel.add_(active @ active.T + (1 - active) @ (1 - active).T)
         seen += active.shape[1]
 
-    hooks = [module.register_forward_hook(watch) for module in model.modules() if isinstance(module, ACTIVATIONS)]
-    in_place = [module for module in model.modules() if getattr(module, "inplace", False)]
-    for module in in_place:  # the hook must see the input, not what has overwritten it
-        module.inplace = False  # type: ignore[assignment]  # a plain attribute of activation modules
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.train()(images)  # batch statistics: running ones mean nothing before training
-    finally:
-        model.train(training)
-        for hook in hooks:
-            hook.remove()
-        for module in in_place:
-            module.inplace = True  # type: ignore[assignment]
+    copied = deepcopy(model).train()  # batch statistics: running ones mean nothing before training
+    for module in copied.modules():
+        if getattr(module, "inplace", False):  # the hook must see the input, not what has overwritten it
+            module.inplace = False  # type: ignore[assignment]  # a plain attribute of activation modules
+        if isinstance(module, ACTIVATIONS):
+            module.register_forward_hook(watch)
+    with torch.no_grad():
+        copied(images)
     if not seen:
         return None
     shares = kernel / seen + 1e-6 * torch.eye(n, dtype=torch.float64)  # identical images would make it singular

@@ -22,7 +22,7 @@ from nas.evaluation.answers import Answers
 from nas.evaluation.augmentation import apply_changes
 from nas.evaluation.batches import EpochPlan, epoch_seed, plan_epoch, steps_per_epoch
 from nas.evaluation.device import DeviceData
-from nas.evaluation.errors import DivergedError, TrainingError
+from nas.evaluation.errors import DivergedError, TrainingError, is_out_of_memory
 from nas.evaluation.memory import keep_freed_memory
 from nas.evaluation.normalisation import IMAGES, reestimate
 from nas.evaluation.optimisation import freeze, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
@@ -108,7 +108,7 @@ def train(
             model.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
             loop = _Loop(model, data.at_size(image_size), train_indices, validation_indices, labels, recipe, seed, capture)
             return loop.run(on_epoch, checkpoint, min(max_epochs or recipe.epochs, recipe.epochs))
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         model.zero_grad(set_to_none=True)
@@ -230,11 +230,6 @@ class _Loop:
         if not np.isfinite(logits).all():
             raise DivergedError("the network's validation scores are no finite numbers; lower the learning rate")
         return logits, scores(logits, self.data.host_labels[self.validation_indices])
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; the CPU's allocator raises a plain ``RuntimeError``."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def scores(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:

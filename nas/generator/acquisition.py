@@ -7,11 +7,11 @@ from scipy.special import log_ndtr, ndtr
 
 from nas.generator.columns import Array
 
-FAR = -5.0  # standard deviations below the incumbent from which the asymptotic formula holds to better than 1 %
+FAR = -5.0  # standard deviations below the incumbent from which the asymptotic formula gives the logarithm to within 1 %
 
 
 def log_expected_improvement(mean: Array, deviation: Array, incumbent: float) -> Array:
-    """log E[max(g − incumbent, 0)] for g ~ N(mean, deviation²), float64 (n,); exact far into the tail."""
+    """log E[max(g − incumbent, 0)] for g ~ N(mean, deviation²), float64 (n,): exact above ``FAR``, and to within 1 % in the tail."""
     z = (mean - incumbent) / deviation
     near = np.maximum(z, FAR)
     density = np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi)

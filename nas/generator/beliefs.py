@@ -40,7 +40,7 @@ class Beliefs:
     def __init__(self, representation: Representation, options: GeneratorOptions) -> None:
         self.representation = representation
         self._options = options
-        self._fits: dict[str, tuple[tuple[str, ...], Surrogate]] = {}
+        self._fits: dict[str, tuple[tuple[Observation, ...], Surrogate]] = {}
         self._posteriors: dict[str, tuple[Surrogate, Inputs, tuple[str, ...], Posterior]] = {}
 
     def worth(self, history: History, points: Inputs, direction: Array) -> Array:
@@ -139,7 +139,7 @@ class Beliefs:
 
     def _fit(self, what: str, observations: Sequence[Observation], targets: Targets) -> Surrogate:
         """The surrogate fitted to the observations up to the last milestone; kept until the next."""
-        stamp = tuple(o.architecture.key for o in observations)
+        stamp = tuple(observations)
         several = len(observations[0].values) > 1  # then the scores change with the direction
         if what in self._fits and self._fits[what][0] == stamp and not several:
             return self._fits[what][1]

@@ -5,24 +5,23 @@ Nothing here is ever over the budget: a space's operators keep it, and a listed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.generator.columns import Array
 from nas.generator.costs import Costs, admits, has_edge
+from nas.generator.history import History, imposed
 from nas.generator.options import GeneratorOptions
 from nas.generator.representation import Representation
 from search_spaces.errors import ArchitectureError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from search_spaces import Architecture, Budget
     from search_spaces.space import SearchSpace
 
@@ -32,8 +31,6 @@ NEAR_EDGE = 0.85  # share of the budget from which on a network is near its edge
 ROUNDS = 4  # of evolution
 REFERENCE = 256  # random networks that set the scales of the representation where the set cannot be listed
 EDGE = 64  # networks near the edge that are drawn once beside them: to fill a budget is slow in large spaces
-
-_POOLS: WeakKeyDictionary[SearchSpace, dict[Any, Pool]] = WeakKeyDictionary()
 
 
 def enumerate_feasible(costs: Costs, limit: int) -> list[Architecture] | None:
@@ -74,9 +71,10 @@ class Pool:
         self.bank: list[Architecture] = []
         if listed is None:
             rng = np.random.default_rng(0)  # the same scales of columns whatever the seed of the search
-            self.bank = distinct_samples(space, budget, REFERENCE, rng, fill=False)
+            self.bank = distinct_samples(space, budget, REFERENCE, rng, fill=False, history=History((), (), frozenset()))
             if has_edge(budget):
-                self.bank += distinct_samples(space, budget, EDGE, rng, fill=True, exclude={a.key for a in self.bank})
+                known = History((), (), frozenset(a.key for a in self.bank))
+                self.bank += distinct_samples(space, budget, EDGE, rng, fill=True, history=known)
         reference = listed or self.bank[:REFERENCE]
         self.representation = Representation(self.costs, reference, options.parts)
         self.inputs = self.representation.encode(self.architectures)
@@ -86,32 +84,64 @@ class Pool:
     @classmethod
     def of(cls, space: SearchSpace, budget: Budget | None, options: GeneratorOptions) -> Pool:
         """A pool, shared by all generators that would list the same networks of the same space."""
-        shared = _POOLS.setdefault(space, {})
+        shared = space.__dict__.setdefault("_pools", {})  # which lives as long as the space does
         key = (budget, options.enumerate_up_to, options.parts)
         if key not in shared:
             shared[key] = cls(space, budget, options)
         return shared[key]
 
-    def fresh(self, seen: Collection[str]) -> NDArray[np.bool_]:
-        """bool (n,): which listed networks have not been proposed."""
+    def fresh(self, history: History) -> NDArray[np.bool_]:
+        """bool (n,): which listed networks have not been proposed and have the choices that the trial brings."""
         fresh = np.ones(len(self.architectures), dtype=bool)
-        fresh[[self._places[key] for key in seen if key in self._places]] = False
+        fresh[[self._places[key] for key in history.seen if key in self._places]] = False
+        if history.fixed:
+            fresh &= [imposed(network, history.fixed, self.costs.space) == network for network in self.architectures]
         return fresh
 
 
 def distinct_samples(
-    space: SearchSpace, budget: Budget | None, n: int, rng: np.random.Generator, *, fill: bool, exclude: Collection[str] = ()
+    space: SearchSpace, budget: Budget | None, n: int, rng: np.random.Generator, *, fill: bool, history: History
 ) -> list[Architecture]:
-    """Up to ``n`` random feasible networks, none twice, none excluded; fewer where 20 draws in a row bring nothing new."""
+    """Up to ``n`` random feasible networks with the choices ``history.fixed``, none twice, none seen before.
+
+    Fewer where 20 draws in a row (200 with fixed choices, which put many over the budget) bring nothing new.
+    """
     found: dict[str, Architecture] = {}
-    idle = 0
-    while len(found) < n and idle < 20:
-        architecture = space.sample(rng, budget, fill=fill)
+    idle, patience = 0, 200 if history.fixed else 20
+    while len(found) < n and idle < patience:
+        network = imposed(space.sample(rng, budget, fill=fill), history.fixed, space)
         idle += 1
-        if architecture.key not in found and architecture.key not in exclude and admits(space, budget, architecture):
-            found[architecture.key] = architecture
+        if network is not None and network.key not in found and is_new(space, budget, network, history):
+            found[network.key] = network
             idle = 0
     return list(found.values())
+
+
+def is_new(space: SearchSpace, budget: Budget | None, network: Architecture, history: History) -> bool:
+    """Whether it was not seen before, and is inside the budget."""
+    return network.key not in history.seen and admits(space, budget, network)
+
+
+def any_network(space: SearchSpace, budget: Budget | None, history: History, rng: np.random.Generator) -> Architecture:
+    """A random network that was not seen; where draws bring none, the nearest that single changes lead to.
+
+    One that was seen only where none is left, one over the budget only where it has none with the choices ``history.fixed``.
+    """
+    if fresh := distinct_samples(space, budget, 1, rng, fill=False, history=history):
+        return fresh[0]
+    anywhere = replace(history, seen=frozenset())
+    if not (met := distinct_samples(space, budget, 1, rng, fill=False, history=anywhere)):
+        network = space.sample(rng, budget)
+        return imposed(network, history.fixed, space) or network
+    keys = {met[0].key}
+    for network in met:  # which grows meanwhile: all that single changes lead to, the nearest first
+        if network.key not in history.seen:
+            return network
+        for near in space.neighbours(network, budget):
+            if near.key not in keys and imposed(near, history.fixed, space) == near:
+                keys.add(near.key)
+                met.append(near)
+    return met[0]
 
 
 def evolve(
@@ -121,7 +151,7 @@ def evolve(
     others: Sequence[Architecture],
     rng: np.random.Generator,
     *,
-    exclude: Collection[str],
+    history: History,
     weights: Mapping[str, float] | None = None,
     rounds: int = ROUNDS,
     survivors: int = 16,
@@ -133,7 +163,7 @@ def evolve(
         score: float64 (n,) for n networks; larger is better.
         parents: observed networks worth varying, best first.
         others: fresh candidates (random, near the edge, from the generator's distribution).
-        exclude: keys that must not be proposed.
+        history: says which networks must not be proposed, and which choices they must have.
         weights: decision → how often to mutate it.
 
     Returns:
@@ -144,7 +174,8 @@ def evolve(
     scores: dict[str, float] = {}
 
     def add(networks: Sequence[Architecture]) -> None:
-        fresh = {a.key: a for a in networks if a.key not in exclude and a.key not in pool}
+        allowed = [a for network in networks if (a := imposed(network, history.fixed, space)) is not None]
+        fresh = {a.key: a for a in allowed if a.key not in history.seen and a.key not in pool}
         fresh = {key: a for key, a in fresh.items() if costs.admits(a)}
         if fresh:
             pool.update(fresh)

@@ -16,6 +16,11 @@ def draw_independent(seed: int, number: int, name: str, distribution: BaseDistri
         return distribution.choices[int(rng.integers(len(distribution.choices)))]
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         raise TypeError(f"parameter {name!r} has distribution {distribution!r}; give a float, int or categorical one")
+    if (
+        isinstance(distribution, IntDistribution) and not distribution.log
+    ):  # as whole numbers: as floats, large ones are rounded
+        steps = (distribution.high - distribution.low) // distribution.step
+        return distribution.low + int(rng.integers(steps, endpoint=True, dtype=np.uint64)) * distribution.step
     low, high = float(distribution.low), float(distribution.high)
     if distribution.log:
         value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -25,4 +30,4 @@ def draw_independent(seed: int, number: int, name: str, distribution: BaseDistri
     else:
         value = float(rng.uniform(low, high))
     value = min(max(value, low), high)
-    return round(value) if isinstance(distribution, IntDistribution) else value
+    return min(round(value), distribution.high) if isinstance(distribution, IntDistribution) else value

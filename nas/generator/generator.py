@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.generator.beliefs import Beliefs, milestones
-from nas.generator.candidates import NEAR_EDGE, ROUNDS, Pool, distinct_samples, evolve
+from nas.generator.candidates import NEAR_EDGE, ROUNDS, Pool, any_network, distinct_samples, evolve, is_new
 from nas.generator.columns import Array
-from nas.generator.costs import admits, has_edge
+from nas.generator.costs import has_edge
 from nas.generator.history import History, Observation
 from nas.generator.options import GeneratorOptions
 from nas.generator.representation import Proxies
@@ -44,6 +44,7 @@ class Generator:
     Attributes:
         distribution: θ_G.
         log: one entry per round: what moved θ_G, and why.
+        stood_on: the observations of the last round.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Generator:
         self.proxies = proxies
         self.distribution = GeneratorDistribution(space, self.prototype)
         self.log: list[dict[str, Any]] = []
+        self.stood_on: tuple[Observation, ...] = ()
         self._lazy: tuple[Pool, Beliefs] | None = None
         self._proxied: tuple[int, Beliefs] | None = None
 
@@ -76,12 +78,12 @@ class Generator:
         """
         rng = np.random.default_rng([self.seed, index])
         first = self.prototype
-        if first is not None and first.key not in history.seen and admits(self.space, self.budget, first):
+        if first is not None and not history.fixed and is_new(self.space, self.budget, first, history):
             return first
         self.learn(history.observations)
         started = len(history.seen) >= self.options.initial and len(history.observations) >= 2
         found = self._best(history, rng) if started else self._start(history, rng)
-        return found if found is not None else self._any(history, rng)
+        return found if found is not None else any_network(self.space, self.budget, history, rng)
 
     def generate(self, n: int, history: History, budget: Budget | None = None) -> list[Architecture]:
         """``n`` further distinct networks, best first, none of them observed; fewer only where no more exist.
@@ -93,7 +95,7 @@ class Generator:
         if budget is not None and budget != self.budget:
             source = Generator(self.space, budget, self.seed, proxies=self.proxies, options=self.options)
             source.distribution.probabilities = dict(self.distribution.probabilities)
-            source.log = list(self.log)
+            source.log, source.stood_on = list(self.log), self.stood_on
         made: list[Architecture] = []
         for number in range(n):
             network = source.propose(history, 1_000_000 + number)
@@ -104,12 +106,18 @@ class Generator:
         return made
 
     def learn(self, observations: Sequence[Observation]) -> None:
-        """Update θ_G by the rounds that have become due, and log each: so a resumed search has the same θ_G."""
+        """Update θ_G by the rounds that have become due, and log each: so a resumed search has the same θ_G.
+
+        Where the observations do not begin with those of the last round, as those of another study, θ_G starts anew.
+        """
+        if tuple(observations[: len(self.stood_on)]) != self.stood_on:
+            self.distribution, self.log, self.stood_on = GeneratorDistribution(self.space, self.prototype), [], ()
         if len(observations) < self.options.initial:
             return
         rounds = milestones(len(observations), self.options)
         for due in rounds[len(self.log) :]:
             self._round(observations[:due], last=due == rounds[-1])
+        self.stood_on = tuple(observations[: rounds[-1]])
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -157,16 +165,11 @@ class Generator:
         """Up to ``n`` random networks, near the budget's edge or anywhere, none seen before."""
         edge = self.options.start != "uniform" and has_edge(self.budget)
         if not self._pool.listed:
-            return distinct_samples(self.space, self.budget, n, rng, fill=edge, exclude=history.seen)
-        fresh = self._pool.fresh(history.seen)
+            return distinct_samples(self.space, self.budget, n, rng, fill=edge, history=history)
+        fresh = self._pool.fresh(history)
         near = fresh & (self._pool.use >= NEAR_EDGE) if edge else fresh
         among = np.flatnonzero(near if near.any() else fresh)
         return [self._pool.architectures[i] for i in rng.choice(among, size=min(n, len(among)), replace=False)]
-
-    def _any(self, history: History, rng: np.random.Generator) -> Architecture:
-        """A random network, new if one that is new can be found."""
-        fresh = distinct_samples(self.space, self.budget, 1, rng, fill=False, exclude=history.seen)
-        return fresh[0] if fresh else self.space.sample(rng, self.budget)
 
     def _best(self, history: History, rng: np.random.Generator) -> Architecture | None:
         """The most promising network that was not seen before; ``None`` where no candidate is left."""
@@ -180,7 +183,7 @@ class Generator:
 
     def _listed(self, history: History, direction: Array, rng: np.random.Generator) -> list[Architecture]:
         """The best of the feasible set, best first."""
-        fresh = self._pool.fresh(history.seen)
+        fresh = self._pool.fresh(history)
         worth = self._beliefs.worth(history, self._pool.inputs, direction)
         worth = np.where(fresh, worth + 1e-9 * rng.random(len(worth)), -np.inf)  # ties are broken at random
         best = np.argsort(-worth, kind="stable")[: min(SHORTLIST, int(fresh.sum()))]
@@ -192,7 +195,7 @@ class Generator:
         As long as little is known nothing is evolved, random networks are ranked alone: a surrogate that knows so little has its
         optima beside the networks that it has seen, or where it errs most.
         """
-        observations, seen = history.observations, history.seen
+        observations = history.observations
         little = self._beliefs.little(history)
 
         def score(networks: Sequence[Architecture]) -> Array:
@@ -200,8 +203,8 @@ class Generator:
 
         others = [
             *self._pool.bank,
-            *distinct_samples(self.space, self.budget, FRESH_EDGE, rng, fill=has_edge(self.budget), exclude=seen),
-            *distinct_samples(self.space, self.budget, SCREENED if little else FRESH, rng, fill=False, exclude=seen),
+            *distinct_samples(self.space, self.budget, FRESH_EDGE, rng, fill=has_edge(self.budget), history=history),
+            *distinct_samples(self.space, self.budget, SCREENED if little else FRESH, rng, fill=False, history=history),
             *(self.distribution.draw(rng, self.budget) for _ in range(FRESH)),
         ]
         parents: list[Architecture] = []
@@ -211,7 +214,7 @@ class Generator:
             parents = [observations[i].architecture for i in np.argsort(-scores, kind="stable")[:PARENTS]]
             steering = self._steering(observations)[0] or None
         rounds = 0 if little else ROUNDS
-        found, _ = evolve(self._pool.costs, score, parents, others, rng, exclude=seen, weights=steering, rounds=rounds)
+        found, _ = evolve(self._pool.costs, score, parents, others, rng, history=history, weights=steering, rounds=rounds)
         return found[:SHORTLIST]
 
     def _beliefs_with(self, proxies: Proxies, history: History) -> Beliefs:

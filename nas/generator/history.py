@@ -42,13 +42,15 @@ class Observation:
 class History:
     """Observations in the order in which they were finished, pending networks, keys of all networks ever proposed.
 
-    ``unnamed`` counts running trials of whose proposal nothing is known yet.
+    ``unnamed`` counts running trials of whose proposal nothing is known yet; ``fixed`` are the choices that the asking trial
+    brings itself.
     """
 
     observations: tuple[Observation, ...]
     pending: tuple[Architecture, ...]
     seen: frozenset[str]
     unnamed: int = 0
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self) -> Array:
         """float64 (n, objectives)."""
@@ -67,8 +69,8 @@ class HistoryReader:
         self._use_audit = use_audit
         self._parsed: dict[tuple[Any, ...], tuple[Architecture | None, frozenset[str], Observation | None]] = {}
 
-    def read(self, study: Study, current: FrozenTrial | None = None) -> History:
-        """The history as the trial ``current`` may know it."""
+    def read(self, study: Study, current: FrozenTrial | None = None, hidden: Mapping[str, Any] | None = None) -> History:
+        """The history as the trial ``current`` may know it; ``hidden``: choices fixed beside those that it was enqueued with."""
         observations, pending, unnamed = [], [], 0
         seen: set[str] = set()
         for trial in sorted(study.get_trials(deepcopy=False), key=_order):
@@ -82,7 +84,8 @@ class HistoryReader:
                 pending.append(architecture)
             elif trial.state == TrialState.RUNNING and (current is None or trial.number < current.number):
                 unnamed += 1
-        return History(tuple(observations), tuple(pending), frozenset(seen), unnamed)
+        fixed = {} if current is None else {**(hidden or {}), **_choices(current, self._space)}
+        return History(tuple(observations), tuple(pending), frozenset(seen), unnamed, fixed)
 
     def _parse(self, study: Study, trial: FrozenTrial) -> tuple[Architecture | None, frozenset[str], Observation | None]:
         """Its network, the keys of all networks that it leaves as seen, and its scores."""
@@ -124,14 +127,18 @@ def _abandoned(trial: FrozenTrial) -> bool:
 def architecture_of(trial: FrozenTrial, space: SearchSpace) -> Architecture | None:
     """The network of a trial: as its user attribute says (what was trained), else its parameters, else what was proposed."""
     sources = (trial.user_attrs.get("architecture"), _choices(trial, space), trial.system_attrs.get(PROPOSAL))
-    return next((network for source in sources if (network := _read(source, space)) is not None), None)
+    return next((network for source in sources if (network := read_network(source, space)) is not None), None)
 
 
 def write_proposal(study: Study, trial: FrozenTrial, network: Architecture, space: SearchSpace) -> None:
     """Leave in a trial the network that it will train: what is proposed, but for the choices that an enqueued trial brings."""
-    own = _choices(trial, space)
-    network = (_read({**network.choices, **own}, space) if own else None) or network
+    network = imposed(network, _choices(trial, space), space) or network
     study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, network.to_json())
+
+
+def imposed(network: Architecture, fixed: Mapping[str, Any], space: SearchSpace) -> Architecture | None:
+    """The network with the choices ``fixed`` in place of its own; ``None``: the space has none such."""
+    return read_network({**network.choices, **fixed}, space) if fixed else network
 
 
 def _followed(trial: FrozenTrial, space: SearchSpace) -> Architecture | None:
@@ -140,10 +147,10 @@ def _followed(trial: FrozenTrial, space: SearchSpace) -> Architecture | None:
     Its key counts as seen even where another network was trained instead (one repaired to a budget, the nearest choices of a
     published point): proposed again, it would come to the same.
     """
-    return None if "fixed_params" in trial.system_attrs else _read(trial.system_attrs.get(PROPOSAL), space)
+    return None if "fixed_params" in trial.system_attrs else read_network(trial.system_attrs.get(PROPOSAL), space)
 
 
-def _read(source: Any, space: SearchSpace) -> Architecture | None:
+def read_network(source: Any, space: SearchSpace) -> Architecture | None:
     """A network from its JSON or its bare choices; ``None``: it is of another space, or not all choices are made yet."""
     if not isinstance(source, Mapping) or not source:
         return None

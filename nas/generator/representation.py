@@ -10,7 +10,7 @@ The parts, each with weights that are learnt (a part that says nothing about a s
   hypothesis about the space: the benefit is large where it is a cell, and elsewhere the weight goes to zero;
 * ``counts``: how often each choice occurs among decisions with the same choices: what matters where positions do not. Left
   out, also of ``joint``, where decisions are tied: the weights of roles say the same there with fewer columns;
-* ``cost``: shares of the budget, or the logarithms of the figures where no budget is set;
+* ``cost``: shares of the budget's upper bounds, or the logarithm of the FLOPs where there are none;
 * ``proxies``: named zero-cost scores, where a function that computes them is given; a weight for each.
 """
 
@@ -35,6 +35,7 @@ from nas.generator.columns import (
     one_hot,
 )
 from nas.generator.costs import REMEMBERED, Costs
+from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from search_spaces import Architecture
@@ -46,6 +47,7 @@ TIED_ABOVE = 96  # decisions; above, a decision's weight is its block's times it
 NOISE, NOISE_TIED = 0.01, 0.3  # prior median of the noise's variance, scores having variance one; what ties hide is noise, too
 ORDERED_FROM = 6  # numeric choices; with fewer, one-hot columns learn as much
 OWN_WEIGHTS = 24  # columns of a part; above, they share one weight
+FARTHEST = 1000.0  # standard deviations from the mean, of a column: beyond, a network is unlike all others anyway
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,9 @@ class Representation:
         costs: of the space and the budget under which the architectures live.
         reference: a feasible sample that sets the columns' scales (mean 0, standard deviation 1) and the known paths.
         parts: which parts to use; leaving out ``cost`` or ``counts`` leaves these columns out of ``joint``, too.
+
+    Raises:
+        InputError: none of the parts has a column in this space.
 
     Attributes:
         parts: the kernels' inputs.
@@ -116,6 +121,8 @@ class Representation:
         if "joint" in wanted:
             columns = [n for n in ("ordered", "counts", "cost") if widths[n] and (n == "ordered" or n in self._inputs)]
             self._inputs = {"joint": ("onehot", *columns), **self._inputs}
+        if not self._inputs:
+            raise InputError(f"generator option parts={tuple(parts)} sees nothing of space {space.name!r}; add 'joint'")
         self.parts = tuple(self._part(name, widths) for name in self._inputs)
 
     def encode(self, architectures: Sequence[Architecture]) -> tuple[Array, ...]:
@@ -124,17 +131,17 @@ class Representation:
         if self._proxies is not None:
             blocks["proxies"] = self._scores(architectures)
         for name in blocks:
-            if name != "onehot":
-                blocks[name] = np.nan_to_num(
-                    (blocks[name] - self._centre[name]) / self._scale[name]
-                )  # a missing score: the mean
+            if name != "onehot":  # a cost may be infinite, a score missing: then it is the mean
+                scaled = (blocks[name] - self._centre[name]) / self._scale[name]
+                blocks[name] = np.nan_to_num(np.clip(scaled, -FARTHEST, FARTHEST))
         return tuple(np.concatenate([blocks[name] for name in inputs], axis=1) for inputs in self._inputs.values())
 
     def with_proxies(self, proxies: Proxies, scored: Sequence[Architecture]) -> Representation:
         """The same with one part more, on scales that the networks ``scored`` set: each costs passes through a network."""
         other = copy(self)
         other._proxies = proxies
-        other._score_names = sorted({name for architecture in scored for name in proxies(architecture)})
+        finite = [name for architecture in scored for name, score in proxies(architecture).items() if np.isfinite(score)]
+        other._score_names = sorted(set(finite))
         if not other._score_names:
             return self
         scores = other._scores(scored)
@@ -158,11 +165,12 @@ class Representation:
         )
 
     def _scores(self, architectures: Sequence[Architecture]) -> Array:
-        """float64 (n, proxies); NaN where a network lacks one."""
+        """float64 (n, proxies); NaN where a network lacks one, or it is infinite."""
         assert self._proxies is not None
         found = [self._proxies(architecture) for architecture in architectures]
         table = [[scores.get(name, np.nan) for name in self._score_names] for scores in found]
-        return np.array(table, dtype=float).reshape(len(found), len(self._score_names))
+        scores = np.array(table, dtype=float).reshape(len(found), len(self._score_names))
+        return np.where(np.isfinite(scores), scores, np.nan)
 
     def _row(self, architecture: Architecture) -> tuple[list[int], list[float]]:
         try:

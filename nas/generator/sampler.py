@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler
 
+from nas.generator.asking import NetworkSampler
 from nas.generator.fallback import draw_independent
 from nas.generator.generator import Generator
-from nas.generator.history import ASKING, History, HistoryReader, write_proposal
+from nas.generator.history import History
 from nas.generator.options import GeneratorOptions
 from nas.generator.registry import register_sampler
 from nas.generator.representation import Proxies
 from nas.generator.state import dump_state, load_state
+from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @register_sampler("generator")
-class GeneratorSampler(BaseSampler):
+class GeneratorSampler(NetworkSampler):
     """Generative synthesis as an Optuna sampler: proposes networks inside a budget, none twice.
 
     Threads (``n_jobs``) take turns to ask, so that none repeats another's network; processes that share a study do not, and
@@ -37,8 +39,9 @@ class GeneratorSampler(BaseSampler):
     equations). Directions, several objectives (scalarised in random directions) and constraints come from the study.
 
     What it reads of a trial: its parameters named after the space's decisions, and the user attributes ``architecture``
-    (what was really trained), ``standard_error`` and ``block_importances``; each may be absent. Parameters that are no
-    decisions of the space are drawn independently, at random.
+    (what was really trained), ``standard_error`` and ``block_importances``; each may be absent. Choices that a trial brings
+    itself (enqueued, or fixed by ``PartialFixedSampler``) stay, and the others are proposed such that the budget holds, if it
+    can. Parameters that are no decisions of the space are drawn independently, at random.
 
     Args:
         space, budget: ``budget=None`` leaves the cost free.
@@ -60,35 +63,20 @@ class GeneratorSampler(BaseSampler):
         proxies: Proxies | None = None,
         **options: Any,
     ) -> None:
-        self.generator = Generator(
-            space, budget, seed, prototype=prototype, proxies=proxies, options=GeneratorOptions.of(options)
-        )
-        self._reader = HistoryReader(space, use_audit=self.generator.options.use_audit)
-        self._distributions = {name: CategoricalDistribution(choices) for name, choices in space.decisions.items()}
-        self._learnt = History((), (), frozenset())
+        known = GeneratorOptions.of(options)
+        super().__init__(space, budget, use_audit=known.use_audit)
+        self.generator = Generator(space, budget, seed, prototype=prototype, proxies=proxies, options=known)
+        self._learnt = self._carried = History((), (), frozenset())
 
     @property
     def log(self) -> list[dict[str, Any]]:
         """One JSON-able entry per update of θ_G: what moved, towards what, because of which networks."""
         return self.generator.log
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return dict(self._distributions)
-
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        if all(search_space.get(name) == distribution for name, distribution in self._distributions.items()):
-            with ASKING:
-                self._learnt = self._reader.read(study, trial)
-                index = len(self._learnt.seen) + self._learnt.unnamed
-                network = self.generator.propose(self._learnt, index)
-                write_proposal(study, trial, network, self.generator.space)
-            values = self._of_choices(network).choices
-        return values | {
-            name: self.sample_independent(study, trial, name, distribution)
-            for name, distribution in search_space.items()
-            if name not in values
-        }
+    def _network(self, study: Study, trial: FrozenTrial, history: History) -> Architecture:
+        history = self._joined(study, history)
+        self._learnt = replace(history, fixed={})
+        return self.generator.propose(history, len(history.seen) + history.unnamed)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -97,7 +85,7 @@ class GeneratorSampler(BaseSampler):
 
     def learn(self, study: Study) -> None:
         """Take in all finished trials of a study, as the next proposal would."""
-        self._learnt = self._reader.read(study)
+        self._learnt = self._joined(study, self._reader.read(study))
         self.generator.learn(self._learnt.observations)
 
     def generate(self, n: int, budget: Budget | None = None) -> list[Architecture]:
@@ -112,23 +100,35 @@ class GeneratorSampler(BaseSampler):
     def from_state(cls, state: Mapping[str, Any], space: SearchSpace, proxies: Proxies | None = None) -> GeneratorSampler:
         """A sampler that has learnt what ``state()`` wrote down.
 
+        In a study it goes on from there: where that study does not know the networks itself, their scores stand before its own.
+
         Raises:
-            InputError: the state is of another space or format.
+            InputError: the state is of another space or format; later, where a study has another number of objectives.
         """
         generator, learnt = load_state(state, space, proxies)
-        sampler = cls(space, generator.budget, generator.seed)
-        sampler.generator, sampler._learnt = generator, learnt
-        sampler._reader = HistoryReader(space, use_audit=generator.options.use_audit)
+        sampler = cls(space, generator.budget, generator.seed, use_audit=generator.options.use_audit)
+        sampler.generator, sampler._learnt, sampler._carried = generator, learnt, learnt
         return sampler
 
-    def _of_choices(self, network: Architecture) -> Architecture:
-        """What Optuna can be told: of a published point that lies between the choices, the nearest ones inside the budget."""
-        space, budget = self.generator.space, self.generator.budget
+    def _joined(self, study: Study, history: History) -> History:
+        """With what a saved state knows of networks that the study does not know."""
+        before, objectives = self._carried, len(study.directions)
+        if before.observations and len(before.observations[0].values) != objectives:
+            raise InputError(
+                f"generator state has {len(before.observations[0].values)} scores a network, but the study has {objectives} objectives; "
+                "give it a study like the one that it is of"
+            )
+        earlier = tuple(o for o in before.observations if o.architecture.key not in history.seen)
+        return replace(history, observations=(*earlier, *history.observations), seen=history.seen | before.seen)
+
+    def _told(self, network: Architecture) -> dict[str, Any]:
+        """Of a published point that lies between the choices, the nearest ones inside the budget."""
+        space, budget = self._space, self._budget
         if all(network[name] in choices for name, choices in space.decisions.items()):
-            return network
+            return network.choices
         near = {
             name: network[name] if network[name] in choices else choices[round(place * (len(choices) - 1))]
             for (name, choices), place in zip(space.decisions.items(), space.encode(network).tolist(), strict=True)
         }
         found = space.architecture(near)
-        return found if budget is None else space.repair(found, budget, np.random.default_rng(0))
+        return (found if budget is None else space.repair(found, budget, np.random.default_rng(0))).choices

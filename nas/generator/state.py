@@ -67,5 +67,6 @@ def load_state(state: Mapping[str, Any], space: SearchSpace, proxies: Proxies | 
         Observation(**{**o, "architecture": space.from_json(o["architecture"]), "values": tuple(o["values"])})
         for o in state["observations"]
     )
+    generator.stood_on = observations[: generator.log[-1]["observations"]] if generator.log else ()
     pending = tuple(space.from_json(a) for a in state["pending"])
     return generator, History(observations, pending, frozenset(state["seen"]))

@@ -6,22 +6,21 @@ back as pruned or infeasible, which would teach them that the budget's edge, whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from nas.generator.candidates import distinct_samples
-from nas.generator.costs import admits
+from nas.generator.asking import NetworkSampler
+from nas.generator.candidates import any_network, distinct_samples, is_new
 from nas.generator.fallback import draw_independent
-from nas.generator.history import ASKING, HistoryReader, write_proposal
+from nas.generator.history import History, imposed
 from nas.generator.registry import register_sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Sequence
 
+    from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial, TrialState
 
@@ -32,7 +31,7 @@ ATTEMPTS = 10
 STEPS = 50  # mutations away from a repeated proposal before a random network is taken
 
 
-class FeasibleSampler(BaseSampler):
+class FeasibleSampler(NetworkSampler):
     """Any Optuna sampler, made to propose networks inside a budget, none twice.
 
     Args:
@@ -44,24 +43,8 @@ class FeasibleSampler(BaseSampler):
     def __init__(
         self, inner: BaseSampler, space: SearchSpace, budget: Budget | None, seed: int, attempts: int = ATTEMPTS
     ) -> None:
-        space.bounded(budget)  # refuses a bound on a cost that it does not declare
-        self.inner = inner
-        self._space, self._budget, self._seed, self._attempts = space, budget, seed, attempts
-        self._reader = HistoryReader(space, use_audit=False)
-        self._distributions = {name: CategoricalDistribution(choices) for name, choices in space.decisions.items()}
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return dict(self._distributions)
-
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-        others = {n: d for n, d in search_space.items() if self._distributions.get(n) != d}
-        values = {name: self.sample_independent(study, trial, name, d) for name, d in others.items()}
-        if len(others) == len(search_space):
-            return values
-        with ASKING:
-            network = self._new_network(study, trial, self._reader.read(study, trial).seen)
-            write_proposal(study, trial, network, self._space)
-        return values | {name: network[name] for name in search_space if name not in others}
+        super().__init__(space, budget)
+        self.inner, self._seed, self._attempts = inner, seed, attempts
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -77,15 +60,16 @@ class FeasibleSampler(BaseSampler):
     def reseed_rng(self) -> None:
         self.inner.reseed_rng()
 
-    def _new_network(self, study: Study, trial: FrozenTrial, seen: Set[str]) -> Architecture:
+    def _network(self, study: Study, trial: FrozenTrial, history: History) -> Architecture:
         for _ in range(self._attempts):
-            network = self._space.architecture(self._ask(study, trial))
-            if network.key not in seen and admits(self._space, self._budget, network):
+            asked = self._space.architecture(self._ask(study, trial))
+            network = imposed(asked, history.fixed, self._space)
+            if network is not None and is_new(self._space, self._budget, network, history):
                 return network
-        rng = np.random.default_rng([self._seed, len(seen)])
+        rng = np.random.default_rng([self._seed, len(history.seen)])
         if self._budget is not None:
-            network = self._space.repair(network, self._budget, rng)
-        return self._move_away(network, seen, rng)
+            asked = self._space.repair(asked, self._budget, rng)
+        return self._move_away(asked, history, rng)
 
     def _ask(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """One proposal of the inner sampler: what it knows relatively, and the rest independently."""
@@ -97,13 +81,13 @@ class FeasibleSampler(BaseSampler):
             for name, distribution in self._distributions.items()
         }
 
-    def _move_away(self, network: Architecture, seen: Set[str], rng: np.random.Generator) -> Architecture:
+    def _move_away(self, start: Architecture, history: History, rng: np.random.Generator) -> Architecture:
         for _ in range(STEPS):
-            if network.key not in seen and admits(self._space, self._budget, network):
+            network = imposed(start, history.fixed, self._space)
+            if network is not None and is_new(self._space, self._budget, network, history):
                 return network
-            network = self._space.mutate(network, rng, self._budget)
-        fresh = distinct_samples(self._space, self._budget, 1, rng, fill=False, exclude=seen)
-        return fresh[0] if fresh else network
+            start = self._space.mutate(start, rng, self._budget)
+        return any_network(self._space, self._budget, history, rng)
 
 
 class RandomSearch(FeasibleSampler):
@@ -120,10 +104,10 @@ class RandomSearch(FeasibleSampler):
     ) -> Any:
         return draw_independent(self._seed, trial.number, param_name, param_distribution)
 
-    def _new_network(self, study: Study, trial: FrozenTrial, seen: Set[str]) -> Architecture:
-        rng = np.random.default_rng([self._seed, len(seen)])
-        found = distinct_samples(self._space, self._budget, 1, rng, fill=False, exclude=seen)
-        return found[0] if found else self._move_away(self._space.sample(rng, self._budget), seen, rng)
+    def _network(self, study: Study, trial: FrozenTrial, history: History) -> Architecture:
+        rng = np.random.default_rng([self._seed, len(history.seen)])
+        found = distinct_samples(self._space, self._budget, 1, rng, fill=False, history=history)
+        return found[0] if found else self._move_away(self._space.sample(rng, self._budget), history, rng)
 
 
 @register_sampler("random")
@@ -140,7 +124,7 @@ def tpe(space: SearchSpace, budget: Budget | None, seed: int = 0, **options: Any
 
 @register_sampler("gp")
 def gp(space: SearchSpace, budget: Budget | None, seed: int = 0, **options: Any) -> BaseSampler:
-    """Optuna's Gaussian process; it proposes the same point when asked again, so it is asked once."""
+    """Optuna's Gaussian process, as Optuna sets it."""  # which proposes the same point when asked again: asked once
     return FeasibleSampler(GPSampler(seed=seed, **options), space, budget, seed, attempts=1)
 
 

@@ -10,6 +10,12 @@ from nas.records import TestResult
 
 def answers_to(failed: Sequence[TestResult]) -> tuple[str, ...]:
     """Names of training options for the failed tests, the worst test's first, each once."""
-    fitting = {name: answer for name, answer in ANSWERS.items() if answer.fits([item.test for item in failed])}
-    names = [name for item in failed for name, answer in fitting.items() if item.test in answer.answers]
+    tests = [_answered_as(item) for item in failed]
+    fitting = {name: answer for name, answer in ANSWERS.items() if answer.fits(tests)}
+    names = [name for test in tests for name, answer in fitting.items() if test in answer.answers]
     return tuple(dict.fromkeys(names))
+
+
+def _answered_as(item: TestResult) -> str:
+    """The test whose answers fit: of the nuisances by which T9 fails, batches balance sources only, and markers are T4's."""
+    return {"source": item.test, "marker": "T4"}.get(item.details.get("nuisance", "source"), "")

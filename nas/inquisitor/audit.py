@@ -20,6 +20,7 @@ from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import hashes, in_data_order, open_case, versions
 from nas.inquisitor.tests.base import AUDIT_TESTS, AuditTest
 from nas.records import Finding, Gate, TestResult
+from search_spaces.errors import InputError
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the audit that is behind (0 … 1)."""
@@ -62,7 +63,8 @@ def audit_model(
         attribution: whether maps are made; by default at the full level where pictures are asked for.
 
     Raises:
-        InputError: the classes differ from the data's, the model's logits do not fit them, are not finite, or not the same twice.
+        InputError: the classes differ from the data's, the model's logits do not fit them, are not finite, or not the same
+            twice; a test of one's own that leaves out what the verdict needs.
     """
     margins = margins or Margins()
     rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)
@@ -113,11 +115,11 @@ def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress:
     for number, test in enumerate(chosen if case.auditable else []):
         if progress:
             progress(f"{test.name} {test.title}", number / len(chosen))
-        results.extend(test.run(case))
+        results.extend(_answered(test, case))
     realism = [gates.seams(case)] if results and _ON_SEAMS & {item.test for item in results} else []
     if realism and not realism[0].passed:
         results = [_voided(item) if item.test in _ON_SEAMS else item for item in results]
-    results = _with_regions(results)
+    results = _with_needs(case, _with_regions(results))
     standing = [*frame.gates, *able, *realism, *([gates.precision(tuple(results))] if results else [])]
     ruling = rule(
         results,
@@ -136,6 +138,17 @@ def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress:
             "tests": _with_adjusted(results, ruling), "answers": answers_to(ruling.failed),
         }
     )  # fmt: skip
+
+
+def _answered(test: AuditTest, case: Case) -> Sequence[TestResult]:
+    """The test's results, of which those that can fail a model bring what the correction for their number needs."""
+    found = test.run(case)
+    if test.can_fail and any(item.effect is not None and "p_fail" not in item.details for item in found):
+        raise InputError(
+            f"audit test {test.name} can fail a model, but has results without details['p_fail'], the one-sided p-value beyond "
+            "the fail margin; make them by nas.inquisitor.judge.result"
+        )
+    return found
 
 
 def _of_level(level: Level) -> list[AuditTest]:
@@ -159,10 +172,30 @@ def _with_regions(results: Sequence[TestResult]) -> list[TestResult]:
     ]
 
 
+def _with_needs(case: Case, results: Sequence[TestResult]) -> list[TestResult]:
+    """How many groups would settle a test, among all under audit; none where it would ask about no more images than it did."""
+    whole = len(np.unique(case.exhibits.groups))
+    spared = len(np.unique(case.design.recipient)) < len(case.exhibits)
+    full = {"T7"} | ({"T2"} if spared else set())  # these answer for their recipients alone, whose number is bounded
+    return [
+        item
+        if item.groups_needed is None
+        else item.model_copy(
+            update={
+                "groups_needed": None
+                if case.level == "screen" or item.test in full
+                else round(whole * item.groups_needed / item.groups)
+            }
+        )
+        for item in results
+    ]
+
+
 def _voided(item: TestResult) -> TestResult:
     """A result that the edit-realism gate takes away: it may measure the edit."""
     reason = "void: the gate on edit realism does not hold"
-    return item.model_copy(update={"verdict": "undecided", "reason": reason, "details": {**item.details, "p_fail": 1.0}})
+    details = {**item.details, "p_fail": 1.0}
+    return item.model_copy(update={"verdict": "undecided", "reason": reason, "groups_needed": None, "details": details})
 
 
 def _with_adjusted(results: Sequence[TestResult], ruling: Ruling) -> tuple[TestResult, ...]:

@@ -98,12 +98,12 @@ class Case:
 
     @cached_property
     def design(self) -> SwapDesign:
-        """Who gives to whom; one design for all swaps, so that their effects compare."""
+        """Who gives to whom; one design for all swaps, so that their effects compare. First asked for while all classes are auditable."""
         count = max(1, min(self.settings.recipients, len(self.exhibits)))
         each = max(1, min(self.settings.blocks_per_recipient, -(-self.settings.entries // count)))
         return build_design(
             self._roster(self.exhibits), self._roster(self.donors), classes=len(self.classes), count=count,
-            blocks_per_recipient=each, rng=self.rng("design"),
+            blocks_per_recipient=each, rng=self.rng("design"), needed=self.auditable or range(len(self.classes)),
         )  # fmt: skip
 
     def _roster(self, exhibits: Exhibits) -> Roster:

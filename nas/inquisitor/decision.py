@@ -157,11 +157,11 @@ def _questions(case: Case, target: int, shares: NDArray[np.float64]) -> tuple[di
         change = (test.responses(case, case.settings.fills[0])[:, :, target] - clean) / sigma  # (blocks, slots)
         flipped = test.decisions(case, case.settings.fills[0]) != target
         carried[test.title] = {
-            name: {
+            case.classes[index]: {
                 "change": rounded(float(change[:, slot].mean())), "spread": rounded(float(change[:, slot].std())),
                 "flips": rounded(float(flipped[:, slot].mean())), "donors": len(change),
             }
-            for slot, name in enumerate(case.classes)
+            for slot, index in enumerate(case.design.classes)
         }  # fmt: skip
         if flipped.any():
             worst = int(np.where(flipped, change, np.inf).argmin())

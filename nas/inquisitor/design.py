@@ -6,12 +6,14 @@ are exchangeable, so shuffling the class labels *within blocks* gives an exact t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+FEWEST = 10  # groups of a class that gives in an audit
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +40,19 @@ class SwapDesign:
     """A crossed design of recipients and donor blocks.
 
     Attributes:
-        donors: int64 (entries, classes), position of the donor of each class of each entry: an image of the block's group of
+        donors: int64 (entries, slots), position of the donor of each class of each entry: an image of the block's group of
             that class, its images in turn.
         recipient: int64 (entries,), position of the recipient of each entry.
         block: int64 (entries,), its donor block. No recipient shares a group with a donor of its block.
         blocks: how many blocks there are.
+        classes: the class of each slot: all but those that too few groups could give for.
     """
 
     donors: Integers
     recipient: Integers
     block: Integers
     blocks: int
+    classes: tuple[int, ...]
 
     @property
     def entries(self) -> int:
@@ -58,7 +62,11 @@ class SwapDesign:
     @property
     def slots(self) -> int:
         """Donors of an entry: one a class."""
-        return int(self.donors.shape[1])
+        return len(self.classes)
+
+    def slot(self, index: int) -> int:
+        """The slot of a class's donors."""
+        return self.classes.index(index)
 
     def pairs(self) -> tuple[Integers, Integers]:
         """Recipient and donor positions of every forward pass, entry by entry, slot by slot: int64 (entries · classes,)."""
@@ -68,42 +76,56 @@ class SwapDesign:
         """The part of the design with so many recipients, evenly spread, and one block each."""
         _, entry = np.unique(self.recipient, return_index=True)
         kept = entry[np.linspace(0, len(entry) - 1, min(recipients, len(entry))).astype(np.int64)]
-        return SwapDesign(self.donors[kept], self.recipient[kept], self.block[kept], self.blocks)
+        return replace(self, donors=self.donors[kept], recipient=self.recipient[kept], block=self.block[kept])
 
 
 def build_design(
-    recipients: Roster, donors: Roster, *, classes: int, count: int, blocks_per_recipient: int, rng: np.random.Generator
-) -> SwapDesign:
+    recipients: Roster, donors: Roster, *, classes: int, count: int, blocks_per_recipient: int, rng: np.random.Generator,
+    needed: Collection[int] = (),
+) -> SwapDesign:  # fmt: skip
     """Blocks of donors matched by rank of their geometry, and recipients near them in it.
 
-    One group a slot, so that blocks are independent; as many blocks as the rarest class has groups, so none where a class has
-    nobody to give, and no entries then. Recipients are drawn evenly over the classes as far as they reach. Their ranks and the
+    One group a slot, so that blocks are independent; as many blocks as the rarest class has groups. One that has fewer than
+    ``FEWEST`` and is not needed does not give, lest a handful of blocks be all that speak of the others; where it has nobody at
+    all, there are no blocks and no entries. Recipients are drawn evenly over the classes as far as they reach. Their ranks and the
     blocks' form a circle: every block is used alike, and for that recipients at either end take some donors from the other
     end. A single recipient has no rank and takes the blocks nearest to it.
 
     Args:
         count: how many images receive; blocks_per_recipient: how many blocks each (K donors of every class).
+        needed: classes that give however few groups they have.
     """
     found = []
-    strata = np.unique(recipients.strata)
+    strata, giving = np.unique(recipients.strata), _giving(donors, classes, needed)
     for stratum in strata:
         to, of = np.flatnonzero(recipients.strata == stratum), np.flatnonzero(donors.strata == stratum)
-        part = _within(recipients.take(to), donors.take(of), classes, -(-count // len(strata)), blocks_per_recipient, rng)
-        found.append(SwapDesign(of[part.donors], to[part.recipient], part.block, part.blocks))
+        part = _within(
+            recipients.take(to), donors.take(of), classes, giving, -(-count // len(strata)), blocks_per_recipient, rng
+        )
+        found.append(replace(part, donors=of[part.donors], recipient=to[part.recipient]))
     starts = np.cumsum([0, *(part.blocks for part in found)])
     return SwapDesign(
         np.concatenate([part.donors for part in found]),
         np.concatenate([part.recipient for part in found]),
         np.concatenate([part.block + start for part, start in zip(found, starts, strict=False)]),
         int(starts[-1]),
+        giving,
     )
 
 
+def _giving(donors: Roster, classes: int, needed: Collection[int]) -> tuple[int, ...]:
+    """The classes that give: those with enough groups, the two with most, and the needed ones; all where one has nobody."""
+    groups = [len(np.unique(donors.groups[donors.labels == index])) for index in range(classes)]
+    least = min(FEWEST, *sorted(groups)[-2:]) if min(groups) > 0 else 0
+    return tuple(index for index, count in enumerate(groups) if count >= least or index in needed)
+
+
 def _within(
-    recipients: Roster, donors: Roster, classes: int, count: int, blocks_per_recipient: int, rng: np.random.Generator
-) -> SwapDesign:
+    recipients: Roster, donors: Roster, classes: int, giving: tuple[int, ...], count: int, blocks_per_recipient: int,
+    rng: np.random.Generator,
+) -> SwapDesign:  # fmt: skip
     """The design of one stratum."""
-    blocks, members = _blocks(donors, classes, rng)
+    blocks, members = _blocks(donors, giving, rng)
     chosen = balanced(recipients.labels, count if len(blocks) else 0, classes, rng)
     chosen = chosen[np.argsort(recipients.geometry[chosen], kind="stable")]
     reach = max(4, len(blocks) // 4)
@@ -118,8 +140,8 @@ def _within(
         entries += [(int(recipient), int(block)) for block in unique[:blocks_per_recipient]]
     table = np.array(entries, np.int64).reshape(-1, 2)
     turn = _turns(table[:, 1])
-    giving = [[members[donor][k % len(members[donor])] for donor in blocks[b]] for b, k in zip(table[:, 1], turn, strict=True)]
-    return SwapDesign(np.array(giving, np.int64).reshape(-1, classes), table[:, 0], table[:, 1], len(blocks))
+    given = [[members[donor][k % len(members[donor])] for donor in blocks[b]] for b, k in zip(table[:, 1], turn, strict=True)]
+    return SwapDesign(np.array(given, np.int64).reshape(-1, len(giving)), table[:, 0], table[:, 1], len(blocks), giving)
 
 
 def _turns(block: Integers) -> Integers:
@@ -132,12 +154,12 @@ def _turns(block: Integers) -> Integers:
     return turns
 
 
-def _blocks(donors: Roster, classes: int, rng: np.random.Generator) -> tuple[Integers, dict[int, Integers]]:
-    """One image of each group of each block, int64 (blocks, classes), and for each of them all images of its group and class."""
+def _blocks(donors: Roster, giving: tuple[int, ...], rng: np.random.Generator) -> tuple[Integers, dict[int, Integers]]:
+    """One image of each group of each block, int64 (blocks, slots), and for each of them all images of its group and class."""
     order = rng.permutation(len(donors.labels))
     _, first = np.unique(donors.groups[order], return_index=True)  # one random image of each group
     pool = order[np.sort(first)]
-    columns = [pool[donors.labels[pool] == index] for index in range(classes)]
+    columns = [pool[donors.labels[pool] == index] for index in giving]
     count = min(len(column) for column in columns)
     kept = [column[:count] for column in columns]  # the pool is in random order already
     blocks = np.stack([column[np.argsort(donors.geometry[column], kind="stable")] for column in kept], axis=1)

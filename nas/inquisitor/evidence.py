@@ -157,11 +157,12 @@ def _flips_of(case: Case, test: SwapTest) -> list[tuple[float, int, int]]:
     responses, decisions = test.responses(case, fill), test.decisions(case, fill)
     labels, entry = case.exhibits.labels[design.recipient], np.arange(design.entries)
     right = case.logits.argmax(axis=1)[design.recipient] == labels
-    own = responses[entry, labels, labels]  # log-odds of the recipient's class with a donor of that class, (entries,)
-    stays = decisions[entry, labels] == labels  # else the edit as such changed the decision, not what it carried
+    slots = np.array([design.classes.index(c) if c in design.classes else -1 for c in range(len(case.classes))])[labels]
+    own = responses[entry, slots, labels]  # log-odds of the recipient's class with a donor of that class, (entries,)
+    stays = (slots >= 0) & (decisions[entry, slots] == labels)  # else the edit as such may have changed the decision
     found = []
     for slot in range(design.slots):
-        flipped = right & stays & (slot != labels) & (decisions[:, slot] != labels)
+        flipped = right & stays & (slot != slots) & (decisions[:, slot] != labels)
         fall = own - responses[entry, slot, labels]
         found += [
             (float(fall[k] / case.sigma[labels[k]]), int(k) * design.slots + slot, int(labels[k]))

@@ -10,7 +10,7 @@ from torch import Tensor
 from nas.edits import bounds, dilate, inner_warp
 from nas.inquisitor.context import Case
 from nas.inquisitor.engine import to_float
-from nas.inquisitor.judge import rounded
+from nas.inquisitor.judge import rounded, test_number
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.probing import probe_folds, probe_scores
 from nas.inquisitor.regions import chest_region
@@ -122,7 +122,7 @@ def _seam_bounds(case: Case) -> list[float]:
     features = _seam_features(case, recipients, np.array([number[int(donor)] for donor in donors], np.int64))
     bounds = []
     for index in case.auditable:
-        truth, groups = slot == index, case.donors.groups[donors]
+        truth, groups = slot == design.slot(index), case.donors.groups[donors]
         bounds.append(auc_interval(probe_scores(features, truth, probe_folds(truth, groups)), truth, groups).low)
     return bounds
 
@@ -154,18 +154,15 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
 
 
 def precision(results: tuple[TestResult, ...]) -> Gate:
-    """The minimum detectable effect of every test must be at most its pass margin; else that test cannot pass."""
-    blunt = [
-        item
+    """The minimum detectable effect of every test that found none must be at most its pass margin; else that test cannot pass."""
+    ratios = [
+        (item.minimum_detectable_effect / item.pass_margin, item.test)
         for item in results
-        if item.minimum_detectable_effect is not None
-        and item.pass_margin is not None
-        and item.minimum_detectable_effect > item.pass_margin
+        if item.verdict != "fail" and item.minimum_detectable_effect is not None and item.pass_margin is not None
     ]
-    worst = max(((item.minimum_detectable_effect or 0) / (item.pass_margin or 1) for item in results), default=0.0)
-    names = sorted({item.test for item in blunt})
+    names = sorted({test for ratio, test in ratios if ratio > 1}, key=test_number)
     return Gate(
-        name="precision", passed=not blunt, value=rounded(worst),
-        rule="minimum detectable effect at most the pass margin, in every test (value: the largest ratio)",
-        note=f"too few images for {', '.join(names)}" if blunt else "",
+        name="precision", passed=not names, value=rounded(max(ratios, default=(0.0, ""))[0]),
+        rule="minimum detectable effect at most the pass margin, in every test that does not fail (value: the largest ratio)",
+        note=f"too few images for {', '.join(names)}" if names else "",
     )  # fmt: skip

@@ -121,12 +121,22 @@ def hashes(model: nn.Module, dataset: Dataset, rows: Indices) -> dict[str, str]:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+        digest.update(_content(value))
     images, masks = hashlib.sha256(), hashlib.sha256()
     for row in rows:
         images.update(dataset.images[row].tobytes())
         masks.update(dataset.packed_masks[row].tobytes())
     return {"model": digest.hexdigest()[:16], "images": images.hexdigest()[:16], "masks": masks.hexdigest()[:16]}
+
+
+def _content(value: object) -> bytes:
+    """An entry of a state: a tensor's bytes (of a quantised one its values), all parts of a pair or list, else its text."""
+    if isinstance(value, tuple | list):
+        return b"".join(map(_content, value))
+    if not isinstance(value, Tensor):
+        return repr(value).encode()
+    plain = (value.dequantize() if value.is_quantized else value).detach().cpu().contiguous()
+    return plain.view(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
 
 
 @cache

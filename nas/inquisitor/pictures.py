@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +17,7 @@ from nas.records import Picture
 
 _OUTLINE = "#35b6ff"
 _REGION = "#ffb000"
+_HELD = "\x1f"  # a blank that no line is broken at
 Image = NDArray[np.float32]
 
 
@@ -54,15 +56,21 @@ def draw_flips(flips: Sequence[Flip], classes: Sequence[str], directory: Path) -
         ):
             axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.contour(flip.mask, levels=[0.5], colors=_OUTLINE, linewidths=0.8)
-            axis.set_title(head, fontsize=9)
-            axis.set_xlabel("  ".join(f"{name} {share:.2f}" for name, share in zip(classes, shares, strict=True)), fontsize=8)
+            axis.set_title(fill(head, 44), fontsize=9, parse_math=False)
+            axis.set_xlabel(_shares(classes, shares), fontsize=8, parse_math=False)
             axis.set_xticks([])
             axis.set_yticks([])
     _save(figure, directory / "flips.png")
     return Picture(
         path=f"{directory.name}/flips.png", title="Edits that changed the decision",
-        caption="The strongest edits outside the lungs (or of their shape) that changed a decision, with the probabilities; blue: lungs.",
+        caption="The strongest edits outside the lungs (or of their shape) that changed a decision, with the probabilities; blue: the lungs before the edit.",
     )  # fmt: skip
+
+
+def _shares(classes: Sequence[str], shares: NDArray[np.float64]) -> str:
+    """Every class with its probability, in lines that fit under a picture."""
+    words = (f"{name.replace(' ', _HELD)}{_HELD}{share:.2f}" for name, share in zip(classes, shares, strict=True))
+    return fill("  ".join(words), 48).replace(_HELD, " ")
 
 
 def draw_gallery(panels: Sequence[Panel], directory: Path) -> Picture:
@@ -75,7 +83,7 @@ def draw_gallery(panels: Sequence[Panel], directory: Path) -> Picture:
         row[0].imshow(panel.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         if panel.region.any() and not panel.region.all():
             row[0].contour(panel.region, levels=[0.5], colors=_REGION, linewidths=1.4)
-        row[0].set_title(panel.title, fontsize=8)
+        row[0].set_title(fill(panel.title, 30), fontsize=8, parse_math=False)
         for axis, name in zip(row[1:], names, strict=True):
             values, status = panel.maps[name]
             peak = float(np.quantile(np.abs(values), 0.995)) or 1.0

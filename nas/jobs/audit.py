@@ -48,7 +48,8 @@ def audit(
         model: any ``nn.Module`` from float (N, 1, H, W) in [0, 1] to logits (N, classes), a loaded candidate, or what
             ``nas audit`` takes: a run or candidate directory, an ONNX file, ``package.module:factory``.
         data: a data set or specs; none, for a run: the part of its own data that no model trained on and no test sealed.
-        classes: the model's classes in logit order; none: its own, else the data's.
+        classes: of an ``nn.Module``, its classes in logit order, by default the data's. Else which classes to make of the data's
+            labels, as ``nas.data.load`` takes them (``abnormal=covid+pneumonia``), by default those of the model's names.
         seed: of all random streams, 0 or more.
         out: where pictures, record and page go; none: no files. Not where a run, a benchmark or a model lies.
         cross_fit: train a candidate's architecture anew on so many folds and audit every image with the network that never
@@ -56,7 +57,8 @@ def audit(
         progress: called with what is being done and the share of it that is behind (0 … 1).
 
     Raises:
-        InputError: no such model or data, classes that differ from the data's, images that the model was trained on only.
+        InputError: no such model, data, level or device, classes or an image size that differ from the data's, images that the model was trained
+            on only.
     """
     from nas.data import summarise
     from nas.data.masking import with_masks
@@ -64,19 +66,18 @@ def audit(
     from nas.evaluation import metrics, predict_logits
     from nas.inquisitor import audit_model
     from nas.inquisitor.engine import evaluating
+    from nas.inquisitor.opening import in_data_order
     from nas.jobs.crossfit import cross_fit as cross_fitted
     from nas.jobs.crossfit import training_of
 
     started = time.time()
+    if level not in ("screen", "full"):
+        raise InputError(f"--level must be full or screen, but got {level!r}")
     check_seed(seed)
     _check_home(out)
     loaded = _as_loaded(model, classes, data, model_spec, weights)
-    dataset = data_for(loaded, model, data, data_root, pool=cross_fit is not None)
-    names = tuple(classes) if classes is not None else (loaded.classes or dataset.classes)
-    if names != dataset.classes:
-        raise InputError(
-            f"the model's classes {list(names)} differ from the data's {list(dataset.classes)}; choose and order them with --classes {','.join(names)}"
-        )
+    dataset = data_for(loaded, model, data, data_root, classes=classes, pool=cross_fit is not None)
+    ordered = in_data_order(loaded.model, loaded.classes, dataset)
     pictures = None if out is None else Path(out) / "pictures"
     if pictures is not None:
         make_folder(pictures)  # an audit takes long: a place that cannot be written to is said before it
@@ -84,15 +85,21 @@ def audit(
     dataset = with_masks(dataset, indices)
     where = resolve_device(device)
     if cross_fit is None:
-        network = loaded.model.to(where)
+        network, names = loaded.model.to(where), loaded.classes
         with evaluating(network):
-            logits = predict_logits(network, dataset.images[indices], where)
+            logits = predict_logits(ordered, dataset.images[indices], where)
     else:
+        if not isinstance(model, str | Path):
+            raise InputError(
+                f"--cross-fit trains an architecture anew, as it was trained, and {loaded.name} in memory has none of a search space or "
+                "does not say how; give a run or a candidate's directory"
+            )
+        names = dataset.classes
         network, logits = cross_fitted(
             loaded, dataset, training_of(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress
         )
     finding = audit_model(
-        network, dataset, indices, level=level, seed=seed, device=where, pictures_dir=pictures, progress=progress
+        network, dataset, indices, classes=names, level=level, seed=seed, device=where, pictures_dir=pictures, progress=progress
     )
     record = AuditRecord(
         toolkit=toolkit_version(),
@@ -170,23 +177,42 @@ def _as_loaded(
     return resolve_model(str(model), model_spec=model_spec, weights=weights)
 
 
-def data_for(loaded: LoadedModel, model: Any, data: Any, root: str | None, *, pool: bool = False) -> Dataset:
+def data_for(
+    loaded: LoadedModel,
+    model: Any,
+    data: Any,
+    root: str | None,
+    *,
+    classes: Sequence[str] | None = None,
+    pool: bool = False,
+) -> Dataset:
     """The images to audit on: the given data, or those of the run that the model belongs to.
 
-    With ``pool``, of a run all but its sealed test: no network that is audited on an image has trained on it.
+    Args:
+        classes: what to make of the labels of data that are loaded here; by default the model's own classes.
+        pool: of a run all but its sealed test: no network that is audited on an image has trained on it.
     """
     from nas.data import load
     from nas.data.dataset import Dataset
     from nas.jobs.crossfit import run_of, run_pool
 
-    if isinstance(data, Dataset):
-        return data
-    if data is not None:
-        how, names = loaded.preprocessing, loaded.selection or loaded.classes
+    how = loaded.preprocessing
+    if data is not None and not isinstance(data, Dataset):
+        names = classes or loaded.selection or loaded.classes
         return load(data, classes=names, image_size=how.image_size, crop=how.crop, root=None if root is None else Path(root))
-    run = run_of(str(model))
+    if classes is not None and tuple(classes) != loaded.classes:
+        raise InputError(
+            f"{loaded.name} tells {', '.join(loaded.classes)}, not {', '.join(classes)}; --classes says what to make of the labels of --data SPEC"
+        )
+    if data is not None:
+        if data.image_size != how.image_size:
+            raise InputError(
+                f"the images are {data.image_size} px, and {loaded.name} takes {how.image_size}; load them with image_size={how.image_size}"
+            )
+        return data
+    run = run_of(model) if isinstance(model, str | Path) else None
     if run is None:
-        raise InputError(f"{model} does not say on which images to audit it; add --data SPEC")
+        raise InputError(f"{loaded.name} does not say on which images to audit it; add --data SPEC")
     return run_pool(run) if pool else run_audit_data(run)
 
 

@@ -25,6 +25,7 @@ def audit_image(
     data: str | Sequence[str] | None = None,
     *,
     mask: Path | None = None,
+    classes: Sequence[str] | None = None,
     model_spec: Path | None = None,
     weights: Path | None = None,
     data_root: str | None = None,
@@ -36,6 +37,7 @@ def audit_image(
 
     Args:
         data: other images, as donors and as the spread that log-odds are measured in; none, for a run: its own audit images.
+        classes: what to make of these data's labels; none: the model's own classes.
         mask: the image's lung mask as a picture, lungs brighter; none: the shipped segmenter makes one if it trusts itself.
         out: where pictures go.
 
@@ -51,7 +53,7 @@ def audit_image(
 
     check_seed(seed)
     loaded = resolve_model(str(model), model_spec=model_spec, weights=weights)
-    dataset = data_for(loaded, model, data, data_root)
+    dataset = data_for(loaded, model, data, data_root, classes=classes)
     rows = unseen(dataset, loaded.training_hashes)
     pixels = prepare(image, loaded.preprocessing)
     rows = rows[~(dataset.images[rows] == pixels).all(axis=(1, 2, 3))]  # the image itself is no donor

@@ -141,7 +141,9 @@ def _score(arena: Arena, trained: dict[str, list[FoldResult]], progress: Any, co
     from nas.report.survey import PAIRS, survey
 
     settings = arena.settings
-    opened = openings(arena, f"test scores of the benchmark {arena.directory.name}, {RunDirectory(arena.directory).identity()}")
+    who = ", ".join(entrant.name for entrant in arena.entrants)  # a run that went on sends others
+    benchmark = f"the benchmark {arena.directory.name}, {RunDirectory(arena.directory).identity()}"
+    opened = openings(arena, f"test scores of {who} in {benchmark}")
     if notice := opening_notice(opened):
         progress.message(notice)
     sheet, plans = test_sheet(arena), left_out_folds(arena) if settings.leave_one_source_out else ()

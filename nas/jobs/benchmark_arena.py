@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +33,7 @@ class Arena:
     folds: tuple[Fold, ...]
     entrants: tuple[Entrant, ...]
     notes: tuple[str, ...]
+    runs: tuple[Path, ...] = ()  # whose split it is: their sealed test is the one that is opened
 
     @classmethod
     def open(cls, settings: BenchmarkSettings, directory: Path, dataset: Dataset | None = None) -> Arena:
@@ -51,11 +51,11 @@ class Arena:
                 settings.data, classes=settings.classes, image_size=settings.image_size, crop=settings.crop, root=root
             )
         who = entrants(settings, len(dataset.classes))
-        parts, notes = agreed_parts(settings, dataset)
+        parts, notes, runs = agreed_parts(settings, dataset)
         check_leaks(dataset, parts)
         folds = make_folds(dataset, parts, folds=settings.folds, seeds=settings.seeds, seed=settings.seed)
         notes = (*notes, *_differences(settings), *_left_out(dataset, parts), *check_copies(dataset, parts))
-        return cls(settings, directory, dataset, parts, folds, who, notes)
+        return cls(settings, directory, dataset, parts, folds, who, notes, runs)
 
     @cached_property
     def device(self) -> str:
@@ -84,33 +84,38 @@ class Arena:
         return self.directory / "models" / file_name(entrant.name)
 
 
-def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, tuple[str, ...]]:
+def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, tuple[str, ...], tuple[Path, ...]]:
     """The parts of the runs that compete, so that what a search has looked at is never sealed; else parts dealt afresh.
+
+    Returns:
+        The parts, notes, and the runs whose parts they are.
 
     Raises:
         InputError: two runs split the same images otherwise.
     """
-    found: dict[str, Parts] = {}
+    found: dict[Path, Parts] = {}
     notes: list[str] = []
     for model in settings.models:
         run = run_directory(Path(model))
         if run is None or not (run / "parts.json").exists():
             notes.append(f"{model} brings no split of its own; the images that its search looked at are not known")
             continue
-        parts = parts_by_file(read_json(run / "parts.json"), dataset)
+        searched = read_json(run / "settings.json")
+        alike = all(searched.get(key, getattr(settings, key)) == getattr(settings, key) for key in ("image_size", "crop"))
+        parts = parts_by_file(read_json(run / "parts.json"), dataset, pixels=alike)
         if parts is None:
             notes.append(f"{run} was searched on other images; the parts were dealt afresh")
         else:
-            found[str(run)] = parts
+            found[run] = parts
     if not found:
-        return make_parts(dataset, seed=settings.seed, keep_splits=settings.splits == "keep"), tuple(notes)
+        return make_parts(dataset, seed=settings.seed, keep_splits=settings.splits == "keep"), tuple(notes), ()
     first, *others = found.items()
     for name, parts in others:
         if any(
             not np.array_equal(np.sort(a), np.sort(b)) for (_, a), (_, b) in zip(first[1].items(), parts.items(), strict=True)
         ):
             raise InputError(f"{first[0]} and {name} split the same images otherwise; benchmark them apart")
-    return first[1], tuple(notes)
+    return first[1], tuple(notes), tuple(found)
 
 
 def _differences(settings: BenchmarkSettings) -> list[str]:
@@ -140,29 +145,37 @@ def run_directory(path: Path) -> Path | None:
     return next((p for p in (path, *path.absolute().parents) if (p / "settings.json").exists()), None)
 
 
-def parts_by_file(stored: Any, dataset: Dataset) -> Parts | None:
-    """A run's parts by file name (pixels differ between image sizes); None where the files are not the same."""
+def parts_by_file(stored: Any, dataset: Dataset, *, pixels: bool = False) -> Parts | None:
+    """A run's parts by file name; with ``pixels`` by these, too: other sets call files alike, but sizes and crops change pixels.
+
+    Of the run's images and the data set's, one must hold all of the other (images have come, or a class is left out).
+
+    Returns:
+        None where neither does, where a part is left empty, or where nothing tells images of one name apart.
+    """
+    width = 2 if pixels else 1
     try:
-        named = {part: [str(row[0]) for row in rows] for part, rows in stored["parts"].items()}
-    except (KeyError, TypeError, AttributeError, IndexError):
+        named = {part: [tuple(map(str, row))[:width] for row in rows] for part, rows in stored["parts"].items()}
+    except (KeyError, TypeError, AttributeError):
         return None
-    files = dataset.file.tolist()
-    position = {file: index for index, file in enumerate(files)}
-    if len(position) != len(files):  # joined sets call files alike: pixels tell them apart, at the image size of the search
+    keys = [key[:width] for key in zip(dataset.file.tolist(), dataset.image_hashes.tolist(), strict=True)]
+    position = {key: index for index, key in enumerate(keys)}
+    if len(position) != len(keys):  # joined sets call files alike: pixels tell them apart, at the image size of the search
         with suppress(InputError):
             return parts_from_json(dataset, stored)
         return None
-    if any(file not in position for names in named.values() for file in names):
+    known = {key for rows in named.values() for key in rows}
+    if not (known <= position.keys() or position.keys() <= known):
         return None
+    here = {part: [position[key] for key in rows if key in position] for part, rows in named.items()}
     try:
-        return Parts(**{part: np.array([position[file] for file in names], dtype=np.int64) for part, names in named.items()})
+        return Parts(**{part: np.array(rows, dtype=np.int64) for part, rows in here.items()}) if all(here.values()) else None
     except TypeError:
         return None
 
 
 def openings(arena: Arena, who: str) -> int:
-    """Log this look at the sealed test in the benchmark's directory and in every run's; the largest count."""
+    """Log this look at the sealed test in the benchmark's directory and in the runs whose test it is; the largest count."""
     from nas.engine.openings import record_opening
 
-    places: Sequence[Path] = [arena.directory, *{run for model in arena.settings.models if (run := run_directory(Path(model)))}]
-    return max(record_opening(place, who) for place in places)
+    return max(record_opening(place, who) for place in (arena.directory, *arena.runs))

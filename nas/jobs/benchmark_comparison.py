@@ -11,7 +11,8 @@ import numpy as np
 from nas.jobs.benchmark_scores import Panel
 from nas.records import Comparison
 from nas.statistics import bootstrap
-from nas.statistics.paired import Difference, conclude, holm, nadeau_bengio
+from nas.statistics.intervals import class_mean, implied_error
+from nas.statistics.paired import Difference, conclude, holm, nadeau_bengio, t_test
 
 METRICS = ("balanced_accuracy", "accuracy", "auroc")
 ALL_PAIRS = 6  # up to so many models without a candidate, everyone meets everyone
@@ -93,18 +94,30 @@ def above_chance(contestant: Contestant) -> bool:
 
 
 def difference(first: Panel, second: Panel, name: str) -> Difference | None:
-    """First − second of one figure on the sealed test; both share groups and trainings in every draw."""
+    """First − second of one figure on the sealed test; both share groups and trainings in every draw.
+
+    The p-value is Student's t by the draws' spread. (One counted among 1,000 draws is never below 0.001, which Holm's adjustment
+    for a hundred tests raises above 0.05: nothing could be called better.) Measured rejections of a true null at 0.05 and
+    0.005, 1,500 draws, 150 groups: 5 trainings that differ by 2, 7 and 13 points 0.019, 0.071, 0.073 and 0.001, 0.011, 0.020;
+    2 trainings that differ by 2 and 7 points 0.021, 0.127 and 0.001, 0.039.
+    """
     values, own, other = (first.value(name), second.value(name)), first.draws(name), second.draws(name)
     if values[0] is None or values[1] is None or own is None or other is None:
         return None
     observed, drawn = values[0] - values[1], own - other
-    defined = drawn[np.isfinite(drawn)]
-    if not len(defined):
+    method, groups = first.sheet.method, first.sheet.n_groups
+    interval = bootstrap.interval(drawn, groups, method=method)
+    if interval is None:
         return None
-    extreme = int((np.abs(defined - observed) >= abs(observed) - 1e-12).sum())
-    method = first.sheet.method
-    interval = bootstrap.interval(drawn, first.sheet.n_groups, method=method)
-    return Difference(observed, interval, (1 + extreme) / (1 + len(defined)), f"paired {method}")
+    error = float(np.nanstd(drawn, ddof=1))
+    if (
+        interval.low == interval.high
+    ):  # every draw agrees, which is no certainty: as sure as of a figure that all images agree on
+        slack = 1 - class_mean(np.ones(len(first.sheet.labels)), first.sheet.labels, first.sheet.code).low
+        ends = {"low": max(observed - slack, -1.0), "high": min(observed + slack, 1.0)}
+        interval = interval.model_copy(update=ends)
+        error = implied_error(interval)
+    return Difference(observed, interval, t_test(observed, error, groups - 1), f"paired {method}")
 
 
 def over_folds(first: Contestant, second: Contestant, folds: int) -> Difference | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from baselines import Recipe, baseline_names, get_baseline
+from nas.engine.settings import parse_settings
 from nas.files import read_json
 from nas.jobs.benchmark_settings import BenchmarkSettings
 from nas.records import CandidateRecord, CostRecord
@@ -112,8 +113,7 @@ def _candidates(path: Path, settings: BenchmarkSettings, classes: int) -> list[E
         from nas.engine.directory import read_search
 
         record = read_search(path)
-        run = Recipe.model_validate(record.settings.get("recipe", {}))
-        own = run.model_copy(update={"epochs": record.settings.get("final_epochs") or 2 * record.settings.get("epochs", 4)})
+        own = _searched(path, settings)
         titles: dict[str, list[str]] = {candidate.key: [] for candidate in record.front}
         for word, chosen in (("best", record.best), ("winner", record.winner)):
             if chosen is not None:
@@ -135,7 +135,18 @@ def _candidates(path: Path, settings: BenchmarkSettings, classes: int) -> list[E
     origin = read_json(path / "architecture.json")
     if "baseline" in origin:
         return [_baseline(origin["baseline"]["name"], settings, classes)]
-    return [_candidate(origin.get("architecture", origin), settings, classes, settings.shared, f"from {path.name}")]
+    return [_candidate(origin.get("architecture", origin), settings, classes, _searched(path, settings), f"from {path.name}")]
+
+
+def _searched(path: Path, settings: BenchmarkSettings) -> Recipe:
+    """What the search of a run or candidate trained its finalists by; the shared recipe for a candidate that lies in no run."""
+    from nas.jobs.benchmark_arena import run_directory
+
+    run = run_directory(path)
+    if run is None:
+        return settings.shared
+    stored = parse_settings(read_json(run / "settings.json"))
+    return stored.recipe.model_copy(update={"epochs": stored.full_epochs})
 
 
 def _without(candidate: CandidateRecord) -> str:

@@ -79,5 +79,6 @@ def _train_on_phantom(arena: Arena, entrant: Entrant, seed: int, path: Path) -> 
     if isinstance(model, Composed):  # the phantom's classes are not decomposed: train what stands under the composition
         model = model.net
     return phantom_state(
-        model, len(arena.dataset.classes), size, arena.settings.shared, seed=stream, device=arena.device, checkpoint=path.with_suffix(".checkpoint")
+        model, len(arena.dataset.classes), size, arena.settings.shared, seed=stream, device=arena.device,
+        checkpoint=path.with_suffix(".checkpoint"), precision=arena.device_data.precision,
     )  # fmt: skip

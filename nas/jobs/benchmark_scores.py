@@ -20,18 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.evaluation import calibration, counts
-from nas.evaluation.metrics import metrics
+from nas.evaluation.metrics import RANGES, metrics, within_range
 from nas.evaluation.quality import image_losses, probabilities
 from nas.records import Interval, Metric
 from nas.statistics import bootstrap
 from nas.statistics.groups import Floats, codes, group_sums
-from nas.statistics.intervals import class_mean, clopper_pearson
+from nas.statistics.intervals import proportion
 
 DRAWS = 1_000
 FEW_DRAWS = 200  # for figures that need a sort in every draw
 _CHUNK = 100
 Drawn = Callable[[Floats, Floats], Floats]
-_RANGES = {"log_loss": (0.0, float("inf")), "mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # all others: 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,24 +147,31 @@ class Panel:
         """The interval of one figure; None where it has no draws."""
         drawn = self.draws(name)
         found = None if drawn is None else bootstrap.interval(drawn, self.sheet.n_groups, method=self.sheet.method)
-        if found is not None:  # the widening for few groups may lead out of what the figure can be
-            least, most = _RANGES.get(name, (0.0, 1.0))
-            found = found.model_copy(update={"low": max(found.low, least), "high": min(found.high, most)})
-        if found is None or found.low < found.high or found.low not in (0.0, 1.0) or name in ("log_loss", "mcc", "brier"):
-            return found
-        return self._unanimous(name, found.low)
+        if found is None:
+            return None
+        found = within_range(name, found)
+        return found if found.low < found.high else self._unanimous(name, found)
 
-    def _unanimous(self, name: str, value: float) -> Interval:
-        """Every draw agrees on 0 or on 1, which is no certainty: the exact bound for as many groups all alike."""
-        sheet, own = self.sheet, self.sheet.code
-        if name in ("balanced_accuracy", "macro_sensitivity"):
-            return class_mean(np.full(len(sheet.labels), value), sheet.labels, sheet.code)
-        if name.startswith(("sensitivity", "f1")):
-            own = own[sheet.labels == sheet.classes.index(name.partition("[")[2][:-1])]
-        groups = max(len(np.unique(own)), 1)
-        return clopper_pearson(groups if value else 0, groups).model_copy(
-            update={"method": "clopper-pearson over groups, all alike"}
-        )
+    def _unanimous(self, name: str, found: Interval) -> Interval:
+        """Every draw agrees, which is no certainty: what one training alone is given, by the images that the figure rests on."""
+        alone = self._alone.get(name, found)
+        if alone.low < alone.high or found.low not in (0.0, 1.0) or name in RANGES:
+            return alone
+        base, _, rest = name.partition("[")
+        own = np.full(len(self.sheet.labels), True)
+        if rest and base != "accuracy":  # a share of the class's images
+            own = self.sheet.labels == self.sheet.classes.index(rest[:-1])
+        return proportion(np.full(own.sum(), found.low), self.sheet.code[own])
+
+    @cached_property
+    def _alone(self) -> dict[str, Interval]:
+        """The interval of each figure by the first training that has one."""
+        sheet, found = self.sheet, dict[str, Interval]()
+        for one in self.logits:
+            for metric in metrics(one, sheet.labels, sheet.groups, sheet.classes, sheet.part, full=True):
+                if metric.interval is not None:
+                    found.setdefault(metric.name, metric.interval)
+        return found
 
     def value(self, name: str) -> float | None:
         """The mean of one figure over the trainings."""

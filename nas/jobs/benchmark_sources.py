@@ -76,7 +76,10 @@ def _left_out(arena: Arena, source: str) -> LeftOut:
 
 
 def left_out_metrics(arena: Arena, entrant: Entrant, plans: Sequence[LeftOut], progress: Any) -> tuple[Metric, ...]:
-    """Train without each source in turn and score on it: sensitivities, balanced accuracy and AUROC of the estimable classes."""
+    """Train without each source in turn and score on it: accuracy, balanced accuracy and AUROC of the estimable classes.
+
+    A class with too few groups there takes no part, which the notes say.
+    """
     from nas.jobs.benchmark_training import train_fold
 
     found: list[Metric] = []
@@ -91,7 +94,12 @@ def left_out_metrics(arena: Arena, entrant: Entrant, plans: Sequence[LeftOut], p
                 Metric(name="accuracy", value=None, n=0, groups=0, part=part, note=f"training failed: {result.failed}")
             )
             continue
-        kept = np.isin(arena.dataset.labels[plan.fold.held_out], plan.classes)
-        rows = plan.fold.held_out[kept]
-        found += _scores(arena.dataset, rows, [result.held_out[kept]], part, arena.settings.seed)
+        labels = arena.dataset.labels[plan.fold.held_out]
+        kept = np.isin(labels, plan.classes)
+        few = ", ".join(arena.dataset.classes[c] for c in np.unique(labels[~kept]))
+        without = f"without {few}, of fewer than {FEWEST_GROUPS} groups there" if few else ""
+        found += [
+            metric.model_copy(update={"note": "; ".join(filter(None, (metric.note, without)))})
+            for metric in _scores(arena.dataset, plan.fold.held_out[kept], [result.held_out[kept]], part, arena.settings.seed)
+        ]
     return tuple(found)

@@ -6,6 +6,7 @@ Each (model, seed, fold) has a directory: a candidate that ``nas audit`` can rea
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -266,6 +267,12 @@ class FoldTraining:
         return self.validation_loss
 
 
+def _split(arena: Arena, fold: Fold) -> str:
+    """Hash of which images train, validate, are held out and sealed: the same images may be split otherwise by their table."""
+    parts = (fold.train, fold.validation, fold.held_out, arena.parts.test)
+    return hashlib.sha256(repr([part.tolist() for part in parts]).encode()).hexdigest()[:16]
+
+
 def write_fold(arena: Arena, result: FoldResult, pretraining: str) -> None:
     """Predictions first, the fold's own record last."""
     import torch
@@ -277,6 +284,7 @@ def write_fold(arena: Arena, result: FoldResult, pretraining: str) -> None:
         result.directory / "fold.json",
         {
             "fingerprint": arena.dataset.fingerprint,
+            "split": _split(arena, result.fold),
             "seed": result.fold.seed,
             "fold": result.fold.number,
             "seconds": result.seconds,
@@ -292,7 +300,7 @@ def read_fold(arena: Arena, fold: Fold, directory: Path) -> FoldResult | None:
     """What an earlier attempt finished, or None.
 
     Raises:
-        ToolkitError: it was trained on other images.
+        ToolkitError: it was trained on other images, or on another split of them.
     """
     from safetensors.torch import load_file
 
@@ -301,6 +309,8 @@ def read_fold(arena: Arena, fold: Fold, directory: Path) -> FoldResult | None:
     facts = read_json(directory / "fold.json")
     if facts["fingerprint"] != arena.dataset.fingerprint:
         raise ToolkitError(f"{directory} was trained on other images; the data changed since, so choose another --out")
+    if facts.get("split", _split(arena, fold)) != _split(arena, fold):
+        raise ToolkitError(f"{directory} was trained on another split of these images; restore it, or choose another --out")
     tensors = load_file(directory / "predictions.safetensors")
     return FoldResult(
         fold, directory, tensors["held_out"].numpy(), tensors["test"].numpy(), facts["seconds"], facts["epochs"],

@@ -38,7 +38,11 @@ def train_in_processes(arena: Arena, progress: Any) -> None:
     ]  # fmt: skip
     first = [(e, f) for e, f in tasks if f == 0]  # these pick the learning rates that the others need
     trials = [(e, f, rate) for e, f in first for rate in rates_to_try(arena, arena.entrants[e])]
-    for some in (trials, first, [task for task in tasks if task[1] != 0]):
+    shared = arena.settings.pretraining_kind == "shared"
+    starts = [
+        (e, f) for e, f in tasks if f and shared and not arena.folds[f].number
+    ]  # these pretrain the weights of their seed
+    for some in (trials, first, starts, [task for task in tasks if task[1] and task not in starts]):
         if some:
             _train_some(arena, some, progress)
 

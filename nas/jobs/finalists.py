@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.engine.directory import candidate_at, is_sealed, seal
 from nas.engine.objective import cost_record
@@ -138,7 +139,8 @@ def _examine(
     for part, indices in (("validation", parts.validation), ("audit", parts.audit), ("test", parts.test)):
         logits = predict_logits(model, data.images[indices], context.device)
         scores += metrics(logits, data.labels[indices], data.group[indices], data.classes, part=part)
-    scores += _seed_spread(context.settings.objective, [one[context.settings.objective] for one in figures])
+    chosen_by = context.settings.objective
+    scores += _seed_spread(chosen_by, [one[chosen_by] for one in figures], data.group[parts.validation])
     timed = context.latency(model)
     finding = audit_finalist(context, model, directory, progress)
     audited = tuple(m for m in scores if m.part == "audit")
@@ -158,8 +160,8 @@ def _examine(
     )
 
 
-def _seed_spread(name: str, found: Sequence[float | None]) -> list[Metric]:
-    """Mean over the seeds of the validation figure that they are chosen by, with their standard deviation in the note."""
+def _seed_spread(name: str, found: Sequence[float | None], groups: NDArray[np.str_]) -> list[Metric]:
+    """Mean over the seeds of the figure that they are chosen by, on validation's images of these groups; its spread in the note."""
     values = [value for value in found if value is not None]
     if len(values) < len(found):  # the figures themselves say why
         return []
@@ -169,8 +171,8 @@ def _seed_spread(name: str, found: Sequence[float | None]) -> list[Metric]:
         Metric(
             name=f"{name}_over_seeds",
             value=float(np.mean(values)),
-            n=len(values),
-            groups=len(values),
+            n=len(groups),
+            groups=len(np.unique(groups)),
             part="validation",
             note=spread,
         )

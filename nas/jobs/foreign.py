@@ -69,6 +69,7 @@ class OnnxModel(nn.Module):
             )
         entry = entries[0]
         self.session, self.entry, self.cast = session, entry.name, _FLOATS[entry.type]
+        self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         self.batch = next((size for size in entry.shape[:1] if isinstance(size, int)), None)
         self.register_buffer("files", _digest(map(Path.read_bytes, files)))
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, ValidationInfo, field_validator
 
 from nas.engine.settings import explain
-from nas.files import read_toml
+from nas.files import read_toml, understanding
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
+    from nas.data import Preprocessing
     from nas.evaluation import LoadedModel
 
 
@@ -24,6 +27,7 @@ class ModelSpec(BaseModel):
 
     classes: tuple[str, ...] = Field(min_length=2)  # in logit order
     image_size: int = Field(ge=8, le=2048)
+    crop: str = "none"  # how an image becomes square: the words of ``Preprocessing.parse``
     channels: int = Field(1, ge=1, le=3)
     mean: tuple[FiniteFloat, ...] = (0.0,)  # one number, or one a channel
     std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = (1.0,)
@@ -49,8 +53,8 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
     """The model called ``name``, ready to audit.
 
     Raises:
-        InputError: nothing of that name, a foreign model without a spec or that does not fit it, weights that are not
-            safetensors, a spec or weights for a model that has its own.
+        InputError: nothing of that name, a foreign model without a spec or that does not fit it, a spec that an export of ours
+            contradicts, weights that are not safetensors, a spec or weights for a model that has its own.
     """
     from nas.engine.context import import_plugins_of
     from nas.evaluation import load_candidate
@@ -92,15 +96,32 @@ def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> Loa
             f"{name} is not a model of ours; say what it expects by --model-spec FILE.toml (classes, image_size, channels, mean, std)"
         )
     spec = read_model_spec(model_spec)
+    preprocessing = Preprocessing.parse(spec.crop, spec.image_size)
+    _check_export(name, getattr(module, "metadata", {}), spec.classes, preprocessing, model_spec)
     return tried(
         LoadedModel(
             model=GreyAdapter(module, spec.channels, spec.mean, spec.std).eval(),
             classes=spec.classes,
-            preprocessing=Preprocessing(image_size=spec.image_size),
+            preprocessing=preprocessing,
             name=name,
             training_hashes=frozenset(),
         )
     )
+
+
+def _check_export(
+    name: str, metadata: Mapping[str, str], classes: tuple[str, ...], preprocessing: Preprocessing, spec: Path
+) -> None:
+    """An ONNX file that ``nas export`` wrote says what it expects: classes in another order, or another crop, would go unnoticed."""
+    if not metadata.get("made_by", "").startswith("pepx-nas"):
+        return
+    with understanding(Path(name)):
+        expected = tuple(json.loads(metadata["classes"])), preprocessing.model_validate_json(metadata["preprocessing"])
+    if expected != (classes, preprocessing):
+        raise InputError(
+            f"{name} was exported with classes = {json.dumps(expected[0], ensure_ascii=False)}, image_size = {expected[1].image_size}, "
+            f'crop = "{expected[1].crop}"; write that into {spec}'
+        )
 
 
 def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:

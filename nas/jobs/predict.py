@@ -48,14 +48,14 @@ class Predictions:
     thresholds: dict[str, float]  # class → threshold on its probability, chosen on validation; {} where none are stored
     checked: bool  # whether images were held against training's range
     notes: tuple[str, ...] = ()
-    failed: dict[str, str] = field(default_factory=dict)  # image → why it could not be read
+    failed: dict[str, str] = field(default_factory=dict)  # image → why it has no answer
 
     def to_json(self) -> str:
         """One JSON document."""
         return json.dumps(asdict(self), indent=1)
 
     def to_csv(self) -> str:
-        """One line an image, those that could not be read last."""
+        """One line an image, those without an answer last."""
         from nas.report.tables import as_csv
 
         classes = list(self.predictions[0].probabilities) if self.predictions else []
@@ -89,20 +89,23 @@ def predict(
         device: where to compute; a loaded model is moved there.
 
     Raises:
-        InputError: no such model, no image at all, or none that can be read. Single unreadable ones are named in ``failed``.
+        InputError: no such model, no image at all, or none that can be read and answered. Single ones are named in ``failed``.
     """
     from nas.jobs.models import resolve_model
 
     loaded = model if not isinstance(model, str | Path) else resolve_model(str(model), model_spec=model_spec, weights=weights)
     files = expand(images)
     pixels, failed = _read(files, loaded)
-    if not pixels:
-        first = next(iter(failed.items()))
-        raise InputError(f"none of {len(files)} images could be read; the first, {first[0]}: {first[1]}")
     reference = _reference(model, loaded)
-    answers = _answers(loaded, pixels, reference, None if evidence is None else Path(evidence), device)
+    answers = (
+        _answers(loaded, pixels, failed, reference, None if evidence is None else Path(evidence), device) if pixels else ()
+    )
+    if not answers:
+        first = next(iter(failed.items()))
+        raise InputError(f"none of {len(files)} images could be read and answered; the first, {first[0]}: {first[1]}")
     thresholds = {n: p.threshold for n, p in reference.record.operating_points.items()} if reference else {}
-    result = Predictions(loaded.name, answers, thresholds, reference is not None, tuple(_notes(reference)), failed)
+    notes = (*_notes(reference), *_inner_folders(images))
+    result = Predictions(loaded.name, answers, thresholds, reference is not None, notes, failed)
     if csv_file is not None:
         write_text(Path(csv_file), result.to_csv())
     return result
@@ -110,13 +113,23 @@ def predict(
 
 def expand(images: Sequence[str | Path]) -> list[Path]:
     """Files as given; a folder stands for the files in it, hidden ones apart, by name."""
+    from nas.data.readers.layout import entries
+
     found: list[Path] = []
-    for name in images:
-        path = Path(name)
-        found += sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if path.is_dir() else [path]
+    for path in map(Path, images):
+        found += [p for p in entries(path) if p.is_file() and not p.name.startswith(".")] if path.is_dir() else [path]
     if not found:
-        raise InputError("no image to predict; name at least one file, or a folder that holds some")
+        inner = "".join(f"; {text}" for text in _inner_folders(images))
+        raise InputError(f"no image to predict; name at least one file, or a folder that holds some{inner}")
     return found
+
+
+def _inner_folders(images: Sequence[str | Path]) -> list[str]:
+    """A note on the folders inside the named ones: whether they hold radiographs, or masks of them, only the caller knows."""
+    from nas.data.readers.layout import subfolders
+
+    inner = [folder for path in map(Path, images) if path.is_dir() for folder in subfolders(path)]
+    return [f"{len(inner)} folders inside those were not looked into, for example {inner[0]}; name them, too"] if inner else []
 
 
 def _read(files: Sequence[Path], loaded: LoadedModel) -> tuple[dict[str, NDArray[np.uint8]], dict[str, str]]:
@@ -164,18 +177,29 @@ def _notes(reference: Reference | None) -> list[str]:
 
 
 def _answers(
-    loaded: LoadedModel, pixels: dict[str, NDArray[np.uint8]], reference: Reference | None, evidence: Path | None, device: str
+    loaded: LoadedModel,
+    pixels: dict[str, NDArray[np.uint8]],
+    failed: dict[str, str],
+    reference: Reference | None,
+    evidence: Path | None,
+    device: str,
 ) -> tuple[Prediction, ...]:
+    """One prediction an image; where the model's answer is no number, the image joins ``failed``."""
     from nas.engine.context import resolve_device
     from nas.evaluation import predict_logits, probabilities
     from nas.jobs.reference import model_features
 
     images = np.stack(list(pixels.values()))
     where = resolve_device(device)
-    scores = probabilities(predict_logits(loaded.model, images, where))
+    logits = predict_logits(loaded.model, images, where)
+    finite = [bool(np.isfinite(row).all()) for row in logits]
+    scores = probabilities(np.where(np.isfinite(logits), logits, 0))
     features = model_features(loaded.model, images) if reference is not None else None
     answers = []
     for row, name in enumerate(pixels):
+        if not finite[row]:
+            failed[name] = "the model's answer is not finite"
+            continue
         own = {label: round(float(p), 6) for label, p in zip(loaded.classes, scores[row], strict=True)}
         points = reference.record.operating_points if reference else {}
         called = tuple(label for label, point in points.items() if scores[row][loaded.classes.index(label)] >= point.threshold)

@@ -236,9 +236,15 @@ def load(weights: str | Path = Path(__file__).parent / "weights.safetensors") ->
 def prepare(path: str | Path) -> Tensor:
     """A picture as the model expects it, float (1, 1, s, s); 8-bit greyscale or colour (16 bits and DICOM: convert them first)."""
     import numpy as np
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    image = Image.open(path).convert("L")
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file)  # upright
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{{path}} has more than 8 bits a pixel; convert it to 8-bit greyscale first")
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    image = image.convert("RGB").convert("L")
     width, height = image.size
     skip = int(height * TOP)
     left, upper, right, lower = 0, skip, width, height

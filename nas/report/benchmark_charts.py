@@ -127,7 +127,12 @@ def _line(index: int) -> str:
 def confusion_charts(record: BenchmarkRecord) -> list[Markup]:
     """One matrix a model."""
     return [
-        confusion(row.confusion, record.classes, row.name, "Sealed test part; percentages are of the true class.")
+        confusion(
+            row.confusion,
+            record.classes,
+            row.name,
+            "Sealed test part, all trainings together; percentages are of the true class.",
+        )
         for row in record.rows
         if row.confusion and len(row.confusion) == len(record.classes)
     ]

@@ -59,15 +59,15 @@ def lead(record: BenchmarkRecord) -> str:
     """What met whom, on what."""
     kinds = {kind: sum(row.kind == kind for row in record.rows) for kind in ("candidate", "baseline", "control")}
     met = ", ".join(f"{count} {fmt.plural(count, kind)}" for kind, count in kinds.items() if count)
-    data = record.data
+    data, audit = record.data, ", by the same audit" if any(row.finding for row in record.rows) else ""
     return (
-        f"{met} on the same folds, the same sealed test part and the same audit: {data.images} images of {data.groups} groups "
+        f"{met} on the same folds and the same sealed test part{audit}: {data.images} images of {data.groups} groups "
         f"at {data.image_size} px, {len(record.classes)} classes ({', '.join(record.classes)})."
     )
 
 
 def _pretraining_warning(record: BenchmarkRecord) -> list[str]:
-    kinds = {row.pretraining for row in record.rows if row.kind != "control"}
+    kinds = {row.pretraining for row in record.rows if row.kind != "control" and not row.failed}
     if len(kinds) < 2:
         return []
     return [f"Unequal pretraining ({', '.join(sorted(kinds))}): rows with more take no part in “better”."]

@@ -7,10 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from nas.report.terminal import default_console
+
 
 def print_cost(table: dict[str, Any], console: Console | None = None) -> None:
     """Totals, what was published beside them, and a row a layer; for a space, its range."""
-    out = console or Console()
+    out = console or default_console()
     name = table.get("name") or table.get("key") or table.get("space") or "module"
     if table["kind"] == "space":
         out.print(f"{name}: {table['decisions']} decisions, at {table['image_size']} px", highlight=False)
@@ -39,7 +41,9 @@ def print_cost(table: dict[str, Any], console: Console | None = None) -> None:
             highlight=False,
         )
     if table.get("layers"):
-        shown = Table("layer", "configuration", "output", "FLOPs", "parameters")
+        shown = Table()
+        for title in ("layer", "configuration", "output", "FLOPs", "parameters"):
+            shown.add_column(title, overflow="fold")  # a narrow terminal cuts no name and no figure
         for row in table["layers"]:
             size = "×".join(str(side) for side in row.get("output", ()))
             shown.add_row(row["name"], row["configuration"], size, f"{row['flops']:,}", f"{row['parameters']:,}")

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from nas.engine.settings import OBJECTIVE_NAMES
 from nas.records import CandidateRecord, Finding, Interval, Metric, SearchRecord, TrialRecord, Verdict
+from search_spaces.catalogue import OWN
 
 MINUS = "−"
 MISSING = "–"
@@ -23,7 +24,6 @@ TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "auroc": "AUROC",
-    "auroc_over_seeds": "AUROC over seeds",
     "mcc": "MCC",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
@@ -34,6 +34,7 @@ TITLES = {
     "brier": "Brier score",
     "one_vs_rest_accuracy": "Mean one-vs-rest accuracy",
 }
+_SEEDS = "_over_seeds"
 _PERCENT = frozenset({"accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "one_vs_rest_accuracy"})
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -113,13 +114,14 @@ def date(iso: str) -> str:
 
 def is_share(name: str) -> bool:
     """Whether a metric is a share that is printed in percent."""
-    return name.split("[")[0] in _PERCENT
+    return name.split("[")[0].removesuffix(_SEEDS) in _PERCENT
 
 
 def metric_title(name: str) -> str:
     """``sensitivity[covid]`` → ``Sensitivity, covid``."""
     base, _, rest = name.partition("[")
-    title = TITLES.get(base, base.replace("_", " ").capitalize())
+    plain = base.removesuffix(_SEEDS)
+    title = TITLES.get(plain, plain.replace("_", " ").capitalize()) + ("" if plain == base else " over seeds")
     return clean(f"{title}, {rest.rstrip(']')}" if rest else title)
 
 
@@ -222,7 +224,7 @@ def verdict_of(subject: CandidateRecord | TrialRecord) -> Verdict | None:
 
 def export_options(record: SearchRecord) -> str:
     """Options of ``nas export`` for plain source, which networks of a space of one's own do not have: ONNX for those."""
-    return "--format onnx --out FILE.onnx" if record.settings.get("imports") else "--format source --out DIR"
+    return "--format source --out DIR" if record.space in OWN else "--format onnx --out FILE.onnx"
 
 
 def answered_text(candidate: CandidateRecord) -> str | None:

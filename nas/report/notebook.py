@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from nas.records import AuditRecord, BenchmarkRecord, SearchRecord, Shown
+from nas.records import AuditRecord, BenchmarkRecord, SearchRecord
 from nas.report import formatting as fmt
 from nas.report.benchmark_page import lead as benchmark_lead
 from nas.report.benchmark_page import main_table
@@ -81,6 +81,3 @@ def _cell(cell: Cell, numeric: bool) -> Markup:
     text = cell.text if cell.verdict is None else fmt.verdict_text(None if cell.verdict == "none" else cell.verdict)
     sub = Markup("<br><small>{}</small>").format(fmt.clean(cell.sub)) if cell.sub else Markup("")
     return Markup("<td{}>{}{}</td>").format(Markup(" class='n'") if numeric else "", fmt.clean(text), sub)
-
-
-Shown.renderer = html  # from here on a record at the end of a notebook cell shows itself

@@ -267,9 +267,10 @@ def use(candidate: CandidateRecord, record: SearchRecord, directory: Path) -> li
     source = f"nas export {quoted} --format source --out exported   # model.py: plain torch, nothing of this toolkit\n"
     if "source" not in fmt.export_options(record):
         source = ""
+    data = " ".join(f"--data {shlex.quote(spec)}" for spec in record.data.spec) or "--data SPEC"
     shell = (
         f"nas predict {quoted} chest.png --csv predictions.csv\n"
         f"nas export {quoted} --format onnx --out {shlex.quote(candidate.key + '.onnx')}\n"
-        f"{source}nas audit {quoted} --data {shlex.quote(record.data.spec[0]) if record.data.spec else 'SPEC'}\n"
+        f"{source}nas audit {quoted} {data}\n"
     )
     return [("In Python", python), ("From the shell", shell)]

@@ -7,6 +7,7 @@ columns are of different images and are not to be subtracted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ CLASSES = {
     "pneumonia": ("pneumonia", "opacity", "viral"),
     "normal": ("normal", "healthy", "no finding", "negative"),
 }
+_DENIED = r"\b(no|non|not|without|negative)\b"
+_OTHER = {"covid": _DENIED, "pneumonia": rf"{_DENIED}|\bcovid", "normal": r"\b(non|not)\b"}  # what makes a class another one
 PAIRS = (("cnn_lstm", "cnn"), ("covidnet", "resnet50"), ("covidnet", "vgg19"), ("detrac", "resnet50"))
 _TEST_CNN = "915 images, copies of training images among them"
 _TEST_COVIDX = "COVIDx3, 300 images"
@@ -137,10 +140,11 @@ def _test_images(record: BenchmarkRecord) -> str:
 
 
 def matching_class(name: str, classes: Sequence[str]) -> str | None:
-    """The data's class that the survey's ``name`` means, by its words; None where there is none."""
+    """The data's class that the survey's ``name`` means, by its words (non-covid is not covid, abnormal not normal); None where there is none."""
     for word in CLASSES.get(name, ()):
         for own in classes:
-            if word in own.lower().replace("_", " ").replace("-", " "):
+            said = re.sub(r"[^a-z0-9]+", " ", own.lower())
+            if re.search(rf"\b{word}", said) and not re.search(_OTHER[name], said):
                 return own
     return None
 
@@ -222,7 +226,7 @@ def what_improves(record: BenchmarkRecord) -> str:
         ("covidnet", "vgg19"): "projection–expansion blocks (COVID-Net) over VGG-19",
     }
     found = [f"{what}: {_words(one)}" for pair, what in names.items() if (one := _comparison(record, *pair)) is not None]
-    kinds = {row.pretraining for row in record.rows if row.kind != "control"}
+    kinds = {row.pretraining for row in record.rows if row.kind != "control" and not row.failed}
     found.append(f"pretraining in this benchmark: {', '.join(sorted(kinds))}")
     return "; ".join(found) + "."
 

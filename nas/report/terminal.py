@@ -23,6 +23,7 @@ from nas.report.views import test_reason
 STYLES = {"pass": "green", "fail": "red", "undecided": "yellow"}
 _NAME_WIDTH = 26
 _FALLBACK_WIDTH = 140  # of a pipe or a file, which have none
+_ENDLESS = 100_000  # of a console on which nothing needs to break
 
 
 def default_console() -> Console:
@@ -35,10 +36,10 @@ def print_search(record: SearchRecord, *, profile: bool = False, console: Consol
     """The front, winner and best with their paths and verdicts, what is unmet, and the page."""
     out = console or default_console()
     _line(out, lead(record))
-    out.print(rich_table(front_table(record, paths=False), "Front"))
+    _show(out, rich_table(front_table(record, paths=False), "Front"))
     comparisons = comparisons_table(record.comparisons)
     if comparisons.rows:
-        out.print(rich_table(comparisons, "Paired comparisons"))
+        _show(out, rich_table(comparisons, "Paired comparisons"))
     rejected = rejected_table(record)
     if rejected.rows:
         counts = record.accounting
@@ -96,7 +97,7 @@ def _profile(out: Console, record: SearchRecord) -> None:
         rows.add_column(title, justify="left" if title == "Phase" else "right")
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         rows.add_row(Text(fmt.clean(name)), fmt.duration(spent), f"{100 * spent / total:.0f} %")
-    out.print(rows)
+    _show(out, rows)
 
 
 def print_audit(record: AuditRecord, *, console: Console | None = None) -> None:
@@ -106,10 +107,10 @@ def print_audit(record: AuditRecord, *, console: Console | None = None) -> None:
     _line(out, f"audit of {record.model}: {finding.level}, {fmt.asked_text(finding)}, seed {finding.seed}")
     for gate in finding.gates:
         sign, style = ("✓", "green") if gate.passed else ("✕", "red")
-        value = f" = {fmt.number(gate.value)}" if gate.value is not None else ""
+        value = f" = {fmt.plain(gate.value)}" if gate.value is not None else ""
         _line(out, f"{sign} gate {gate.name}{value} ({gate.rule}){'; ' + gate.note if gate.note else ''}", style)
     if finding.tests:
-        out.print(_tests(finding))
+        _show(out, _tests(finding))
         _line(out, LEGEND, "dim")
     for reason, count in finding.excluded.items():
         _line(out, f"excluded: {count} {fmt.plural(count, 'image')}, {reason}")
@@ -146,10 +147,10 @@ def _tests(finding: Finding) -> RichTable:
 def print_benchmark(record: BenchmarkRecord, *, console: Console | None = None) -> None:
     """The table with intervals and verdicts, the paired comparisons, the notes, the survey where it was asked for, the page."""
     out = console or default_console()
-    out.print(rich_table(main_table(record), "Sealed test"))
+    _show(out, rich_table(main_table(record), "Sealed test"))
     comparisons = comparisons_table(record.comparisons)
     if comparisons.rows:
-        out.print(rich_table(comparisons, "Paired comparisons"))
+        _show(out, rich_table(comparisons, "Paired comparisons"))
     if record.test_openings > 1:
         _line(out, f"opening {record.test_openings} of the sealed test: no longer unbiased", "yellow")
     for row in record.rows:
@@ -173,7 +174,7 @@ def print_data(data: DataSummary, *, console: Console | None = None) -> None:
     )
     for title, table in (("By source", sources_table(data)), ("By part", parts_table(data))):
         if table.rows:
-            out.print(rich_table(table, title))
+            _show(out, rich_table(table, title))
     if data.trivial_features is not None:
         trivial = data.trivial_features
         _line(out, f"seven trivial features alone: {fmt.metric_title(trivial.name)} {fmt.metric_text(trivial)}")
@@ -188,15 +189,32 @@ def print_data(data: DataSummary, *, console: Console | None = None) -> None:
 def rich_table(table: Table, title: str = "") -> RichTable:
     """Any table of the report for the terminal; second lines go below in grey."""
     shown = RichTable(title=title or None, title_justify="left", header_style="bold")
-    longest = max((len(row.cells[0].text) for row in table.rows if row.cells), default=0)
     for index, (name, numeric) in enumerate(table.columns):
-        narrowest = min(longest, _NAME_WIDTH) if index == 0 else None  # names stay in one piece
+        lines = [line for row in table.rows for line in (row.cells[index].text, *row.cells[index].sub.split("\n"))]
+        longest = max(map(len, lines), default=0)
+        narrowest = (
+            longest if numeric else min(longest, _NAME_WIDTH) if index == 0 else None
+        )  # figures and names stay in one piece
         shown.add_column(
             Text(fmt.clean(name)), justify="right" if numeric else "left", overflow="fold", min_width=narrowest
         )  # fmt: skip
     for row in table.rows:
         shown.add_row(*(_cell(cell.text, cell.sub, cell.verdict) for cell in row.cells), style="bold" if row.highlight else "")
     return shown
+
+
+def _show(out: Console, shown: RichTable) -> None:
+    """The table; where the console is too narrow for it, cells one below the other: half a figure is another figure."""
+    if out.measure(shown, options=out.options.update_width(_ENDLESS)).minimum <= out.width:
+        out.print(shown)
+        return
+    if shown.title:
+        out.print(shown.title, style="bold")
+    for cells in zip(*(column.cells for column in shown.columns), strict=True):
+        for number, (column, cell) in enumerate(zip(shown.columns, cells, strict=True)):
+            parts = Text(", ").join(Text.assemble(cell).split("\n"))
+            if parts.plain.strip():
+                out.print(Text.assemble("  " if number else "", str(column.header), ": ", parts), soft_wrap=True)
 
 
 def _cell(text: str, sub: str, verdict: str | None) -> Text:

@@ -56,7 +56,7 @@ def mean_difference(first: ArrayLike, second: ArrayLike, groups: Groups = None, 
     estimate = float(values.mean())
     error, freedom = standard_error(values, groups)
     method = "paired t, cluster-robust" if groups is not None else "paired t"
-    return Difference(estimate, t_interval(estimate, error, freedom, level, method), _t_test(estimate, error, freedom), method)
+    return Difference(estimate, t_interval(estimate, error, freedom, level, method), t_test(estimate, error, freedom), method)
 
 
 def bootstrap_difference(
@@ -130,7 +130,7 @@ def nadeau_bengio(differences: ArrayLike, test_share: float, level: float = 0.95
     estimate = float(values.mean())
     error = float(np.sqrt((1 / count + test_share) * values.var(ddof=1)))
     interval = t_interval(estimate, error, count - 1, level, "nadeau-bengio corrected t")
-    return Difference(estimate, interval, _t_test(estimate, error, count - 1), interval.method)
+    return Difference(estimate, interval, t_test(estimate, error, count - 1), interval.method)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -176,7 +176,8 @@ def conclude(
     return "within noise"
 
 
-def _t_test(estimate: float, error: float, freedom: float) -> float:
+def t_test(estimate: float, error: float, freedom: float) -> float:
+    """Two-sided p-value of an estimate with that standard error against 0."""
     if error == 0:
         return 1.0 if estimate == 0 else 0.0
     return float(2 * special.stdtr(freedom, -abs(estimate) / error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from baselines import Baseline, Recipe, baseline_names, get_baseline, leave_as_built, resolve
 from baselines.layers import last_layer, penultimate_features, seeded
+from nas.evaluation import DeviceData, quality, train
 from search_spaces.errors import InputError
 
 NAMES = baseline_names()
@@ -126,6 +128,22 @@ def test_declared_facts(name: str) -> None:
             assert abs(100 * figure.k / figure.n - figure.value) < 0.06
 
 
+@pytest.mark.parametrize("name", ["covidnet", "covidnet_small", "covidnet_cxr2", "vgg19", "resnet50", "sgdm_squeezenet"])
+def test_where_a_paper_picked_the_epoch_by_its_test_images_validation_does(name: str) -> None:
+    """Pictures of noise: validation is best early, whatever is trained."""
+    recipe = get_baseline(name).recipe
+    assert recipe.early_stopping == recipe.epochs  # as many as the paper's
+    images = torch.randint(0, 256, (60, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    data = DeviceData.from_tensors(images, torch.arange(60) % 2, 2)
+    model = seeded(0, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2)))
+    changes = {"epochs": 6, "learning_rate": 0.03}
+    result = train(model, data, np.arange(40), np.arange(40, 60), recipe.model_copy(update=changes), seed=0)
+    losses = [record.validation["log_loss"] for record in result.history]
+    assert len(losses) == 6
+    assert losses[-1] > min(losses)
+    assert quality(result.validation_logits, np.arange(40, 60) % 2)[0] == pytest.approx(min(losses))
+
+
 def test_features_before_the_last_layer() -> None:
     for name, width in (("detrac", 512), ("sgdm_squeezenet", 512), ("densenet169", 256)):
         assert penultimate_features(built(get_baseline(name)).eval(), pictures()).shape == (3, width)
@@ -138,6 +156,8 @@ def test_unknown_names_classes_channels_and_options() -> None:
         get_baseline("vgg19:depth=2")
     with pytest.raises(InputError, match="not of the form option=value"):
         get_baseline("detrac:depth")
+    with pytest.raises(InputError, match=r"given twice in 'detrac:k=2\+k=3'"):
+        get_baseline("detrac:k=2+k=3")
     with pytest.raises(InputError, match="in_channels must be 1 or 3, but got 2"):
         get_baseline("cnn").build(3, 2, 64)
     with pytest.raises(InputError, match="at least 2 classes"):

@@ -41,6 +41,15 @@ def test_a_class_with_fewer_images_than_clusters_leaves_numbers_unused() -> None
     assert decompose(np.ones((3, 2)), np.zeros(3, dtype=np.int64), 1).tolist() == [0, 0, 0]  # three times the same image
 
 
+def test_copies_of_an_image_are_one_image() -> None:
+    """Three pictures, 24 rows: no fourth cluster (of which k-means would warn), and no copy parted from another further down."""
+    rows = np.repeat(np.random.default_rng(0).normal(size=(3, 512)), [9, 8, 7], axis=0)
+    for k, depth in ((4, 1), (2, 3)):
+        found = decompose(rows, np.zeros(24, dtype=np.int64), 1, k=k, depth=depth)
+        assert [len(set(part)) for part in np.split(found, [9, 17])] == [1, 1, 1]
+        assert len(set(found)) == 3
+
+
 def test_components_keep_the_asked_share_of_the_variance() -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(200, 3)) * np.array([10.0, 10.0, 0.1])

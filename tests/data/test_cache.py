@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import time
 from pathlib import Path
@@ -131,6 +132,26 @@ def test_a_cache_that_cannot_be_written_is_said(table, tmp_path: Path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(ToolkitError, match=r"cannot write the cache.*PEPX_NAS_CACHE"):
         data.load(str(table(12)), image_size=32, cache=tmp_path / "cache")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(table, tmp_path: Path):
+    path = table(24)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # what is written beyond it fails like on a full disk
+    try:
+        with pytest.raises(ToolkitError, match=r"cannot write the cache.*PEPX_NAS_CACHE"):
+            data.load(str(path), image_size=64, cache=tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "cache/decoded").iterdir()) == []
+    assert len(data.load(str(path), image_size=64, cache=tmp_path / "cache")) == 24
+
+
+def test_an_entry_that_another_process_finishes_while_one_looks_is_no_error(table, tmp_path: Path):
+    gone = tmp_path / "cache/decoded/.building-gone"
+    gone.parent.mkdir(parents=True)
+    gone.symlink_to(tmp_path / "nowhere")  # listed, but not there any more
+    assert len(data.load(str(table(12)), image_size=32, cache=tmp_path / "cache")) == 12
 
 
 def test_unreadable_files_are_remembered(table, tmp_path: Path):

@@ -76,6 +76,9 @@ def test_more_bits_are_scaled_by_their_container(tmp_path: Path, bits: int, top:
 def test_floats_and_signed_values():
     assert eight_bits(np.array([[0.0, 0.5, 1.0]])).tolist() == [[0, 128, 255]]
     assert eight_bits(np.array([[-100, 155]], dtype=np.int32)).tolist() == [[0, 255]]
+    assert eight_bits(np.array([[-1.0, 0.0, 0.5, 1.0]])).tolist() == [[0, 128, 191, 255]]  # standardised: no 8 bits
+    assert eight_bits(np.array([[0.0, 1.0, 3.0]])).tolist() == [[0, 1, 3]]  # labels
+    assert eight_bits(np.array([[0.0, 99.5, 255.0]])).tolist() == [[0, 100, 255]]
     with pytest.raises(UnreadableError, match="not finite"):
         eight_bits(np.array([[np.nan]]))
 
@@ -227,6 +230,15 @@ def test_every_label_of_a_mask_is_lung(tmp_path: Path, dtype: type):
     labels = (lung() // 255).astype(dtype)
     labels[:, 24:] *= 2  # the other lung
     mask, _ = read_mask(save(tmp_path / "m.png", labels), (48, 40))
+    assert (np.asarray(mask) == lung()).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA"])
+def test_every_colour_of_a_mask_is_lung(tmp_path: Path, mode: str):
+    colours = np.zeros((40, 48, 3), np.uint8)
+    colours[:, :24], colours[:, 24:] = (255, 0, 0), (0, 0, 255)  # to an eye a third and a ninth of white
+    Image.fromarray(colours * (lung() > 0)[..., None].astype(np.uint8)).convert(mode).save(tmp_path / "m.png")
+    mask, _ = read_mask(tmp_path / "m.png", (48, 40))
     assert (np.asarray(mask) == lung()).all()
 
 

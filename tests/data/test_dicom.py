@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_layouts import save_dicom
-from data_samples import lung, picture
+from data_samples import lung, picture, save, write_csv
 from PIL import Image
 
 import nas.data as data
@@ -48,6 +48,18 @@ def test_a_photometric_column_beside_the_files_own_tag_inverts_once(tmp_path: Pa
 def test_twelve_bits_without_a_window_fill_their_container(tmp_path: Path):
     values = (GREY.astype(np.uint16) * 16) + 15
     assert np.abs(decoded(save_dicom(tmp_path / "a.dcm", values, BitsStored=12, HighBit=11)) - GREY).max() <= 1
+
+
+@pytest.mark.parametrize(("padding", "limit"), [(65535, None), (0, 100), (60000, 65535)])
+def test_padding_does_not_stretch_the_range(tmp_path: Path, padding: int, limit: int | None):
+    values = GREY.astype(np.uint16) * 12 + 1000
+    alone = decoded(save_dicom(tmp_path / "a.dcm", values))
+    values[:, :5], values[:5] = padding, limit or padding
+    more = {"PixelPaddingValue": padding} | ({"PixelPaddingRangeLimit": limit} if limit else {})
+    padded = decoded(save_dicom(tmp_path / "b.dcm", values, **more))
+    assert (padded[5:, 5:] == alone[5:, 5:]).all()
+    values[:] = padding
+    assert decoded(save_dicom(tmp_path / "c.dcm", values, PixelPaddingValue=padding)).shape == GREY.shape
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "SIGMOID"])
@@ -208,6 +220,44 @@ def test_labels_may_come_from_a_table(tmp_path: Path):
     found = data.load(f"dicom:{tmp_path / 'set'}", image_size=32)
     assert np.bincount(found.labels).tolist() == [4, 4]
     assert found.skipped == {"missing file": 1}
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+def test_a_table_says_more_than_labels_and_the_files_the_rest(tmp_path: Path, name: str):
+    base, rows = tmp_path / "set", []
+    for i in range(8):
+        save_dicom(
+            base / "files" / f"{i}.dcm", picture(i), PatientID=f"SECRET{i // 2}", Manufacturer="Maker", ViewPosition="PA"
+        )
+        save(base / "masks" / f"{i}.png", lung())
+        rows.append({"Path": f"files/{i}.dcm", "Diagnosis": "ab"[i % 2], "mask": f"masks/{i}.png" if i < 3 else "",
+                     "split": "train" if i < 4 else "test", "source": "ward" if i < 6 else "", "group": "SECRET" if i > 5 else ""})  # fmt: skip
+    write_csv(base / name, rows)
+    found = data.load(str(base), image_size=32)
+    assert found.notes[0].endswith(f"a tree of DICOM files with {name}")
+    assert np.bincount(found.labels).tolist() == [4, 4]
+    assert found.has_mask.tolist() == [i < 3 for i in range(8)]
+    assert found.split.tolist() == ["train"] * 4 + ["test"] * 4
+    assert found.source.tolist() == ["ward"] * 6 + ["Maker"] * 2
+    assert (len(set(found.patient)), set(found.view)) == (4, {"PA"})
+    assert "SECRET" not in " ".join([*found.patient, *found.group])
+
+
+def test_splits_above_the_class_folders_are_kept(tmp_path: Path):
+    for i in range(12):
+        save_dicom(tmp_path / ("Train", "test")[i % 2] / ("covid", "normal")[i // 2 % 2] / f"study{i}" / str(i), picture(i))
+    save_dicom(tmp_path / "extra" / "covid" / "x", picture(20))
+    found = data.load(str(tmp_path), image_size=32)
+    assert found.classes == ("normal", "covid")
+    assert found.split.tolist() == ["train"] * 6 + ["test"] * 6
+    assert found.skipped == {"file outside the class folders": 1}
+
+
+def test_a_tag_that_makes_no_sense_costs_one_file(tmp_path: Path):
+    for i in range(8):
+        save_dicom(tmp_path / "ab"[i % 2] / f"{i}.dcm", picture(i), **({"NumberOfFrames": [1, 2]} if i == 5 else {}))
+    found = data.load(str(tmp_path), image_size=32)
+    assert (len(found), found.skipped) == (7, {"not DICOM, or damaged": 1})
 
 
 def test_without_the_extra_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -200,7 +200,13 @@ def test_tables_of_spreadsheets_are_read(tmp_path: Path, delimiter: str):
 
 @pytest.mark.parametrize(
     ("first", "delimiter", "encoding"),
-    [("sep=;\r\n", ";", "utf-8"), ("SEP=|\n", "|", "utf-8-sig"), ("", "\t", "utf-16"), ("sep=;\n", ";", "utf-16")],
+    [
+        ("sep=;\r\n", ";", "utf-8"),
+        ("SEP=|\n", "|", "utf-8-sig"),
+        ("", "\t", "utf-16"),
+        ("sep=;\n", ";", "utf-16"),
+        ("", ";", "cp1252"),
+    ],
 )
 def test_what_excel_writes_is_read(tmp_path: Path, first: str, delimiter: str, encoding: str):
     rows = ["File,Label,Note"]
@@ -209,6 +215,17 @@ def test_what_excel_writes_is_read(tmp_path: Path, first: str, delimiter: str, e
         rows.append(f"{i}é.png,{'ab'[i % 2]},")
     (tmp_path / "t.csv").write_text(first + "\r\n".join(rows).replace(",", delimiter), encoding=encoding, newline="")
     assert len(data.load(str(tmp_path / "t.csv"), image_size=32)) == 8
+
+
+def test_bytes_that_are_no_utf8_keep_people_and_labels_apart(tmp_path: Path):
+    for i in range(8):
+        save(tmp_path / f"{i}.png", picture(i))
+    lines = [f"{i}.png;{('gesund', 'Lungenentzündung')[i % 2]};M{'aäöü'[i % 4]}ller" for i in range(8)]
+    encoded = [line.encode("utf-8" if i == 7 else "cp1252") for i, line in enumerate(lines)]  # two programs wrote one file
+    (tmp_path / "t.csv").write_bytes(b"\n".join([b"file;label;patient", *encoded]))
+    found = data.load(str(tmp_path / "t.csv"), image_size=32)
+    assert found.classes == ("gesund", "Lungenentzündung")
+    assert sorted(set(found.patient)) == ["Maller", "Mäller", "Möller", "Müller"]
 
 
 def test_files_are_found_by_the_names_that_the_table_writes(tmp_path: Path):

@@ -104,6 +104,37 @@ def test_classes_are_selected_ordered_and_merged(table):
         data.load(str(path), classes="flu,normal")
 
 
+def test_labels_that_look_alike_are_one_class(table):
+    labels = ("COVID-19", "COVID\u201119", "covid\u201319", "Covid\u00a019", "Opacit\u00e9", "opacite\u0301")
+    found = data.load(str(table(24, label=lambda i: labels[i % 6])), classes="covid,opacit\u00e9", image_size=32)
+    assert np.bincount(found.labels).tolist() == [16, 8]
+
+
+def test_columns_are_known_by_their_usual_spellings(table):
+    columns = {"Patient ID": lambda i: i // 2, "Lung-Mask": lambda i: f"images/{i:03}.png", "native_width": lambda i: "2048.0"}
+    found = data.load(str(table(24, native_height=lambda i: 2500, **columns)), image_size=32)
+    assert len(set(found.group)) == 12
+    assert found.has_mask.all()
+    assert found.native_size[0].tolist() == [2500, 2048]
+
+
+def test_any_labels_can_be_selected_again(table):
+    path = table(24, label=lambda i: ("normal", "Pneumonia, viral", "stage=2")[i % 3])
+    found = data.load(str(path), image_size=32)
+    assert data.load(str(path), classes=found.selection, image_size=32).fingerprint == found.fingerprint
+    merged = data.load(str(path), classes=("ill=pneumonia, viral+stage=2", "normal"), image_size=32)
+    assert np.bincount(merged.labels).tolist() == [16, 8]
+    assert data.load(str(path), classes=merged.selection, image_size=32).fingerprint == merged.fingerprint
+
+
+def test_a_set_that_was_merged_before_is_selected_by_the_words_that_merge(table):
+    path = table(24, label=lambda i: ("covid", "rest")[i % 2])
+    found = data.load(str(path), classes=("covid", "rest=normal+pneumonia"), image_size=32)
+    assert (found.classes, np.bincount(found.labels).tolist()) == (("covid", "rest"), [12, 12])
+    with pytest.raises(InputError, match="no label 'normal'"):
+        data.load(str(path), classes=("rest=normal+covid",), image_size=32)
+
+
 def test_several_specs_carry_their_readers_name(table, tmp_path: Path):
     path = table(12, patient=lambda i: f"p{i}", source=lambda i: "here")
     folder = tmp_path / "other"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from data_samples import lung, picture, save
 import nas.data as data
 from nas.data.readers import get_reader, reader_names
 from nas.data.readers.covidx import parse_line
-from nas.data.readers.folder import patient_of
+from nas.data.readers.folder import images_below, patient_of
 from nas.data.readers.ieee8023 import label_of
+from nas.data.readers.layout import entries
 from nas.data.readers.nih14 import label_of as nih_label
 from search_spaces.errors import InputError
 
@@ -113,6 +115,17 @@ def test_medmnist_arrays_that_are_no_images_are_an_error(tmp_path: Path):
         data.load(f"medmnist:{tmp_path / 'a.npz'}", image_size=28)
 
 
+def test_radiography_reads_no_mask_as_an_image_and_counts_other_folders(tmp_path: Path):
+    for i, name in enumerate(("COVID", "Normal", "Viral Pneumonia", "Tuberculosis")):
+        for k in range(3):
+            save(tmp_path / name / f"{k}.png", picture(10 * i + k))
+            save(tmp_path / name / "masks" / f"{k}.png", lung())
+    (tmp_path / "docs").mkdir()
+    found = data.load(f"radiography:{tmp_path}", image_size=32)
+    assert (len(found), int(found.has_mask.sum())) == (9, 9)
+    assert found.skipped == {"folder Tuberculosis is no class": 6}
+
+
 def test_kermany_patients_are_read_from_names():
     assert patient_of("person12_virus_4.jpeg", "train") == patient_of("person12_bacteria_9.jpeg", "train") == "train/person12"
     assert patient_of("IM-0115-0001.jpeg", "") == "im-0115"
@@ -167,6 +180,18 @@ def test_everything_in_a_folder_is_an_image_or_counted(tmp_path: Path):
     }  # fmt: skip
     assert len(found) == 16
     assert found.has_mask.sum() == 5
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path):
+    for i in range(3):
+        save(tmp_path / f"{i}" / "deep" / f"{i}.png", picture(i))
+    images = images_below(tmp_path)
+    assert next(images).name == "0.png"
+    shutil.rmtree(tmp_path / "2")
+    with pytest.raises(InputError, match=r"cannot list .*2: No such file"):
+        list(images)
+    with pytest.raises(InputError, match=r"cannot list .*2: No such file"):
+        entries(tmp_path / "2")
 
 
 def test_a_linked_class_folder_is_read(tmp_path: Path):

@@ -52,6 +52,16 @@ def test_one_finding_or_none_makes_a_class():
     data.check_leaks(found, data.Parts(*(np.array(i) for i in ([0, 1], [2], [3], [4, 5]))))
 
 
+def test_people_and_views_that_the_table_does_not_know_are_unknown():
+    collection = Fake()
+    nan = float("nan")
+    collection.csv = _Table(patientid=_Column([nan, nan, 2, nan, 4, nan, 6, 6]), view=_Column(["PA", nan] * 4))
+    found = data.from_torchxrayvision(collection, image_size=32)
+    assert found.patient.tolist() == ["", "", "2", "", "6", "6"]
+    assert len(set(found.group)) == 5
+    assert set(found.view) == {"PA", ""}
+
+
 def test_classes_are_selected_and_other_objects_refused():
     assert len(data.from_torchxrayvision(Fake(), classes="pneumonia,normal", image_size=32)) == 5
     with pytest.raises(InputError, match="no matching pathologies"):

@@ -3,8 +3,9 @@ import shutil
 
 import pytest
 
-from nas.engine.directory import RunDirectory, damaged_files, is_sealed, read_search, renew_sum, seal
+from nas.engine.directory import RunDirectory, damaged_files, is_sealed, read_record, read_search, renew_sum, seal
 from nas.files import write_json
+from nas.records import Picture
 from search_spaces.errors import InputError
 
 
@@ -87,3 +88,9 @@ def test_a_record_of_another_shape_names_its_file(run, value):
     write_json(run.record, value)
     with pytest.raises(InputError, match=r"run\.json is damaged or of another version"):
         read_search(run.path)
+
+
+def test_a_record_of_files_whose_names_are_no_utf8_is_read_again(tmp_path):
+    record = Picture(path="M\udcfcller.png", title="image", caption="")
+    write_json(tmp_path / "picture.json", record.model_dump(mode="json"))
+    assert read_record(Picture, tmp_path / "picture.json") == record

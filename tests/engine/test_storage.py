@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from nas.engine.directory import RunDirectory
@@ -30,6 +32,15 @@ def test_what_is_no_url_is_refused_without_its_password(tmp_path, url):
     with pytest.raises(InputError, match="is no URL") as refused:
         open_storage(url, tmp_path)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "package"), [("mysql://me@h/d", "MySQLdb", "mysqlclient"), ("postgresql://me@h/d", "psycopg", "postgres")]
+)
+def test_a_missing_driver_is_named_as_it_is_installed(tmp_path, monkeypatch, url, module, package):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf"needs a driver .*; pip install .*{package}"):
+        open_storage(url, tmp_path)
 
 
 def test_redact_keeps_everything_but_the_password():

@@ -1,6 +1,7 @@
 """Batches: every image in turn, classes in balance, the same epoch from the same seed."""
 
 import numpy as np
+import pytest
 
 from baselines.recipe import Recipe
 from nas.evaluation.batches import plan_epoch, steps_per_epoch
@@ -41,9 +42,11 @@ def test_fewer_images_than_a_batch():
     assert steps_per_epoch(Recipe(batch_size=32), 3000) == 94
 
 
-def test_sources_share_each_class_equally():
+@pytest.mark.parametrize("class_balanced", [True, False])  # an answer to a finding is not lost on a recipe without balance
+def test_sources_share_each_class_equally(class_balanced):
     sources = np.where(np.arange(90) % 10 == 0, 1, 0)
-    plan = plan_epoch(INDICES, LABELS, Recipe(batch_size=30), seed=0, epoch=0, sources=sources)
+    recipe = Recipe(batch_size=30, class_balanced=class_balanced)
+    plan = plan_epoch(INDICES, LABELS, recipe, seed=0, epoch=0, sources=sources)
     shown = plan.indices.numpy().ravel() - 100
     for name in range(3):
         own = sources[shown[LABELS[shown] == name]]

@@ -162,6 +162,18 @@ def test_everything_right_on_a_few_images_is_no_certainty():
         assert (interval.low, interval.high) == pytest.approx((low, 1.0), abs=1e-9), name
 
 
+@pytest.mark.parametrize("seed", [7, 8, 14, 18, 34])  # few images of some class: wide intervals; the last shows one class only
+def test_intervals_hold_their_figure_and_stay_within_what_it_can_be(seed):
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(2, 6))
+    labels = rng.choice(k, size=int(rng.integers(6, 60)), p=rng.dirichlet(np.ones(k) * 1.5))
+    logits = rng.normal(size=(len(labels), k)) * rng.choice([0.5, 2]) + rng.choice([0, 3, 6]) * np.eye(k)[labels]
+    for metric in metrics(logits, labels, None, [str(c) for c in range(k)], full=True, draws=50):
+        if metric.interval is not None:
+            least, most = {"log_loss": (0, np.inf), "mcc": (-1, 1), "brier": (0, 2)}.get(metric.name, (0, 1))
+            assert least <= metric.interval.low <= metric.value <= metric.interval.high <= most, metric
+
+
 def test_f1_follows_from_the_share_of_right_ones_among_those_that_are_or_are_called_so():
     labels, called = np.array([0] * 10 + [1] * 30), np.array([0] * 8 + [1] * 2 + [0] * 4 + [1] * 26)
     found = by_name(metrics(9 * np.eye(2)[called], labels, None, ("covid", "normal"), draws=50))["f1[covid]"]

@@ -26,13 +26,31 @@ def pretrained(checkpoint: Path, seed: int) -> dict[str, torch.Tensor]:
 
 def test_the_trunk_learns_and_the_last_layer_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pretraining, "PHANTOM_IMAGES", 48)
-    monkeypatch.setattr(pretraining, "PHANTOM_EPOCHS", 1)
+    monkeypatch.setattr(pretraining, "PHANTOM_EPOCHS", 2)
     before, after = small().state_dict(), pretrained(tmp_path / "c.safetensors", 1)
     assert not torch.equal(after["0.weight"], before["0.weight"])
     assert torch.equal(after["4.weight"], before["4.weight"])
     assert torch.equal(after["0.weight"], pretrained(tmp_path / "c.safetensors", 1)["0.weight"])
     assert not torch.equal(after["0.weight"], pretrained(tmp_path / "c.safetensors", 2)["0.weight"])
-    assert not (tmp_path / "c.safetensors").exists()
+    assert list(tmp_path.iterdir()) == []  # neither generation of the checkpoint
+
+
+def test_it_computes_in_the_precision_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pretraining, "PHANTOM_IMAGES", 16)
+    monkeypatch.setattr(pretraining, "PHANTOM_EPOCHS", 1)
+    seen = set()
+
+    class Watched(nn.Conv2d):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            maps = super().forward(images)
+            seen.add(maps.dtype)
+            return maps
+
+    model = nn.Sequential(Watched(1, 4, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    pretraining.phantom_state(
+        model, 3, 32, Recipe(), seed=0, device="cpu", checkpoint=tmp_path / "c.safetensors", precision="bfloat16"
+    )
+    assert seen == {torch.bfloat16}
 
 
 def test_weights_of_another_network_are_refused():

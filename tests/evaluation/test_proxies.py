@@ -49,11 +49,25 @@ def test_naswot_prefers_patterns_that_tell_images_apart() -> None:
     assert naswot(linear(1.0), images[:, :, :1, :1]) is None
 
 
-def test_grad_norm_leaves_the_model_without_gradients() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    value = grad_norm(model, torch.rand(3, 1, 2, 2), torch.tensor([0, 1, 1]))
+@pytest.mark.parametrize("proxy", ["synflow", "naswot", "grad_norm"])
+def test_a_proxy_leaves_the_model_as_it_was(proxy: str) -> None:
+    """Its weights, running statistics, gradients and the modes of its parts, of which one is frozen here."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(16, 2))
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    images, labels = torch.rand(3, 1, 4, 4), torch.tensor([0, 1, 1])
+    value = {
+        "synflow": lambda: synflow(model, (1, 4, 4)),
+        "naswot": lambda: naswot(model, images),
+        "grad_norm": lambda: grad_norm(model, images, labels),
+    }[proxy]()
+    assert value is not None
     assert np.isfinite(value)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+    assert [module.training for module in model] == [True, False, True, True, True]
+    assert model[2].inplace
+    assert not any(module._forward_hooks for module in model)
 
 
 def test_proxies_of_a_searched_network_are_reproducible_and_leave_the_global_generator_alone() -> None:

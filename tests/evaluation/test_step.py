@@ -133,14 +133,21 @@ def test_images_that_do_not_fit_stay_on_the_host(monkeypatch):
     assert fits(10**12, CPU)
 
 
-def test_prediction_halves_its_batch_when_memory_runs_out(striped):
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()],
+    ids=repr,
+)
+def test_prediction_halves_its_batch_when_memory_runs_out(striped, error):
     class Narrow(torch.nn.Module):
-        seen: list[int] = []  # noqa: RUF012
+        def __init__(self):
+            super().__init__()
+            self.seen = []
 
         def forward(self, images):
             self.seen.append(len(images))
             if len(images) > 8:
-                raise torch.OutOfMemoryError("out of memory")
+                raise error
             return images.mean(dim=(2, 3)).expand(-1, 3)
 
     model = Narrow()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import optuna
 import pytest
+from generator_small_space import small_space, smooth_score
 
 from nas.generator import make_sampler, register_sampler, sampler_descriptions, sampler_names
-from search_spaces import Budget, BudgetInfeasibleError, DecisionSpace, InputError
+from search_spaces import Budget, BudgetInfeasibleError, DecisionSpace, InputError, get_space
 
 BUDGET = Budget(flops=9)
 NAMES = ("generator", "random", "tpe", "gp", "nsga2", "evolution")
@@ -80,3 +84,57 @@ def test_a_space_that_is_used_up_is_searched_again_rather_than_hung(name: str) -
     study = optuna.create_study(sampler=make_sampler(name, tiny, Budget(flops=2), 0))
     study.optimize(lambda trial: float(tiny.suggest(trial)["a"]), n_trials=5)
     assert {tuple(trial.params.values()) for trial in study.trials} == {(0, 0), (0, 1), (1, 0)}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gp"])  # which takes seconds for each of so many
+def test_a_space_is_proposed_to_its_last_network(name: str) -> None:
+    space = DecisionSpace("few", {f"d{i}": (0, 1, 2) for i in range(4)}, flops=lambda choice: 1.0 + sum(choice.values()))
+    study = optuna.create_study(sampler=make_sampler(name, space, None, 0))
+    study.optimize(lambda trial: float(sum(space.suggest(trial).values())), n_trials=81)
+    assert len({space.architecture(trial.params).key for trial in study.trials}) == 81
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("how", ["enqueued", "fixed"])
+@pytest.mark.filterwarnings("ignore:PartialFixedSampler is experimental")
+def test_the_choices_that_a_trial_brings_are_kept_within_the_budget_and_none_is_repeated(name: str, how: str) -> None:
+    space = small_space(4)
+    sampler, budget = make_sampler(name, space, Budget(flops=6), 0), Budget(flops=6)
+    own = {"d0": 3, "d2": 1}  # which leave 1 to d1 and d3 together
+    if how == "fixed":
+        sampler = optuna.samplers.PartialFixedSampler(own, sampler)
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(4 if how == "enqueued" else 0):
+        study.enqueue_trial(own)
+    study.optimize(lambda trial: float(sum(space.suggest(trial).values())), n_trials=4)
+    networks = [space.architecture(trial.params) for trial in study.trials]
+    assert all(network["d0"] == 3 and network["d2"] == 1 for network in networks)
+    assert all(budget.admits(space.cost(network)) for network in networks)
+    assert len(set(networks)) == 3  # all that there are; only then is one trained again
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sampler_of_networks_that_was_used_can_be_pickled(name: str) -> None:
+    space, budget = get_space("fire", image_size=32), Budget(flops=2e6, image_size=32)
+    study = optuna.create_study(sampler=make_sampler(name, space, budget, 0))
+    study.optimize(lambda trial: float(len(space.suggest(trial))), n_trials=6)
+    study.sampler = pickle.loads(pickle.dumps(study.sampler))
+    study.optimize(lambda trial: float(len(space.suggest(trial))), n_trials=1)
+    assert len({space.architecture(trial.params).key for trial in study.trials}) == 7
+
+
+def test_a_space_that_nobody_uses_any_more_takes_no_memory() -> None:
+    space = small_space()
+    known = weakref.ref(space)
+    study = optuna.create_study(sampler=make_sampler("generator", space, BUDGET, 0))
+    space.suggest(study.ask())
+    del space, study
+    gc.collect()
+    assert known() is None
+
+
+def test_evolution_goes_by_each_of_several_objectives(space: DecisionSpace) -> None:
+    study = optuna.create_study(directions=["maximize", "maximize"], sampler=make_sampler("evolution", space, BUDGET, 0))
+    study.optimize(lambda trial: (0.0, smooth_score(space.suggest(trial))), n_trials=100)
+    second = [trial.values[1] for trial in study.trials]
+    assert np.mean(second[50:]) > np.mean(second[:25]) + 1.0  # of the first alone: 0.4 by chance

@@ -204,6 +204,13 @@ def test_unknown_option_names_the_known_ones() -> None:
         GeneratorSampler(small_space(), BUDGET, temperature=1.0)
 
 
+@pytest.mark.parametrize("parts", [(), ("paths",), ("counts",), ("proxies",)])
+def test_parts_that_see_nothing_of_a_space_are_refused_by_name(parts: tuple[str, ...]) -> None:
+    study = optuna.create_study(sampler=GeneratorSampler(small_space(2), BUDGET, parts=parts))
+    with pytest.raises(InputError, match="sees nothing of space 'small'; add 'joint'"):
+        small_space(2).suggest(study.ask())
+
+
 def test_parameters_that_are_no_decisions_are_drawn_beside_them() -> None:
     space = small_space()
     study = optuna.create_study(sampler=GeneratorSampler(space, BUDGET, seed=0))
@@ -212,6 +219,13 @@ def test_parameters_that_are_no_decisions_are_drawn_beside_them() -> None:
         for trial in (study.ask(), study.ask())
     ]
     assert rates[0] != rates[1]
+
+
+def test_whole_numbers_of_any_size_are_drawn() -> None:
+    study = optuna.create_study(sampler=GeneratorSampler(small_space(2), None, seed=0))
+    drawn = [study.ask().suggest_int("seed", 2**62, 2**64 - 1) for _ in range(20)]
+    assert len(set(drawn)) == 20
+    assert max(drawn) > 2**63
 
 
 SCRIPT = """

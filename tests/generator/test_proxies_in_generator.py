@@ -42,18 +42,18 @@ def test_a_proxy_that_tells_is_followed_and_a_constant_or_none_does_no_harm() ->
     assert proposals(lambda network: {}, GeneratorOptions()) == plain
 
 
-def test_proxies_are_standardised_and_a_missing_one_is_the_mean() -> None:
-    networks = SPACE.sample_many(4, np.random.default_rng(0), BUDGET)
-    scores = dict(zip((network.key for network in networks), (1.0, 3.0, 5.0, None), strict=True))
+def test_proxies_are_standardised_and_a_missing_or_infinite_one_is_the_mean() -> None:
+    networks = SPACE.sample_many(5, np.random.default_rng(0), BUDGET)
+    scores = dict(zip((network.key for network in networks), (1.0, 3.0, 5.0, None, -np.inf), strict=True))
 
     def proxies(network: Architecture) -> dict[str, float]:
         found = scores[network.key]
-        return {} if found is None else {"a": found, "b": -found}
+        return {} if found is None else {"a": found, "b": -found, "none": np.nan}
 
     plain = Representation(Costs(SPACE, BUDGET), networks)
-    seen = plain.with_proxies(proxies, networks[:3])
+    seen = plain.with_proxies(proxies, networks)
     assert [part.name for part in seen.parts] == [*(part.name for part in plain.parts), "proxies"]
-    column = np.array([-np.sqrt(1.5), 0.0, np.sqrt(1.5), 0.0])
+    column = np.array([-np.sqrt(1.5), 0.0, np.sqrt(1.5), 0.0, 0.0])
     assert seen.encode(networks)[-1] == pytest.approx(np.stack([column, -column], axis=1))
     for one, other in zip(plain.encode(networks), seen.encode(networks), strict=False):
         assert (one == other).all()

@@ -1,12 +1,17 @@
-"""What the representation of a space of many decisions believes before anything was observed."""
+"""What the representation of a space of many decisions believes before anything was observed; infinite costs in it."""
+
+from math import inf
 
 import numpy as np
+import optuna
 import pytest
+from generator_small_space import smooth_score
 
+from nas.generator import GeneratorSampler
 from nas.generator.costs import Costs
 from nas.generator.representation import TIED_ABOVE, Representation
 from nas.generator.surrogate import Posterior, Surrogate
-from search_spaces import Budget, get_space
+from search_spaces import Budget, DecisionSpace, get_space
 
 
 def test_each_role_weighs_alike_however_many_decisions_share_it_and_blocks_are_no_cell() -> None:
@@ -40,3 +45,16 @@ def test_where_decisions_are_tied_a_lucky_score_is_taken_for_noise_sooner() -> N
         posterior = Posterior(surrogate, [x[:1] for x in inputs]).observe(inputs, np.zeros(20))
         trusted[name] = float(posterior.predict(scores)[0][0])
     assert trusted["tied"] < 1.2 < 1.6 < trusted["free"]
+
+
+@pytest.mark.parametrize("budget", [None, Budget(flops=9.0)])
+@pytest.mark.parametrize("listed", [40_000, 0])
+def test_an_invalid_network_that_was_scored_does_not_silence_the_surrogate(budget: Budget | None, listed: int) -> None:
+    invalid = {"d0": 3, "d1": 3, "d2": 0, "d3": 0, "d4": 0}
+    decisions = dict.fromkeys(invalid, (0, 1, 2, 3))
+    space = DecisionSpace("holes", decisions, flops=lambda c: inf if c["d0"] == c["d1"] == 3 else 1.0 + sum(c.values()))
+    study = optuna.create_study(direction="maximize", sampler=GeneratorSampler(space, budget, seed=0, enumerate_up_to=listed))
+    study.enqueue_trial(invalid)
+    study.optimize(lambda trial: smooth_score(space.suggest(trial)), n_trials=30)
+    networks = space.sample_many(20_000, np.random.default_rng(0), budget)
+    assert study.best_value == max(map(smooth_score, networks))

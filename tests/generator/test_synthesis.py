@@ -7,7 +7,7 @@ import json
 import numpy as np
 import optuna
 import pytest
-from generator_small_space import BUDGET, small_space
+from generator_small_space import BUDGET, small_space, smooth_score
 
 from nas.generator import GeneratorSampler
 from nas.generator.history import Observation
@@ -93,6 +93,42 @@ def test_a_saved_generator_goes_on_generating(search) -> None:
     smaller = Budget(flops=8)
     assert all(smaller.admits(space.cost(n)) for n in restored.generate(3, smaller))
     assert restored.log == sampler.log
+
+
+@pytest.mark.parametrize("limit", [40_000, 0])
+def test_a_saved_generator_goes_on_in_another_study_and_in_its_own(search, limit: int) -> None:
+    space = small_space()
+    sampler = GeneratorSampler(space, BUDGET, seed=0, enumerate_up_to=limit)
+    study = search(sampler, 15)
+    sampler.learn(study)
+    state = json.loads(json.dumps(sampler.state()))
+    fresh = search(GeneratorSampler.from_state(state, space), 10)
+    assert len({space.architecture(trial.params).key for trial in [*study.trials, *fresh.trials]}) == 25
+    assert np.mean([trial.value for trial in fresh.trials]) > np.mean([trial.value for trial in study.trials[:10]])
+    whole = search(GeneratorSampler(space, BUDGET, seed=0, enumerate_up_to=limit), 16)
+    resumed = optuna.create_study(direction="maximize", sampler=GeneratorSampler.from_state(state, space))
+    resumed.add_trials(study.trials)
+    assert dict(space.suggest(resumed.ask())) == whole.trials[15].params
+    restored = GeneratorSampler.from_state(state, space)
+    restored.learn(whole)
+    assert restored.log == sampler.log
+    with pytest.raises(InputError, match="the study has 2 objectives"):
+        space.suggest(optuna.create_study(directions=["minimize"] * 2, sampler=restored).ask())
+
+
+@pytest.mark.parametrize("limit", [40_000, 0])
+def test_a_sampler_that_goes_on_to_another_study_starts_anew(limit: int) -> None:
+    space = small_space()
+
+    def proposals(sampler: GeneratorSampler) -> list[str]:
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.optimize(lambda trial: float(space.suggest(trial)["d5"]), n_trials=20)
+        return [space.architecture(trial.params).key for trial in study.trials]
+
+    used = GeneratorSampler(space, BUDGET, seed=0, enumerate_up_to=limit)
+    other = optuna.create_study(direction="maximize", sampler=used)
+    other.optimize(lambda trial: smooth_score(space.suggest(trial)), n_trials=8)
+    assert proposals(used) == proposals(GeneratorSampler(space, BUDGET, seed=0, enumerate_up_to=limit))
 
 
 def test_generating_stops_where_nothing_is_left() -> None:

@@ -53,32 +53,34 @@ def test_descriptions_cover_every_test():
     assert list(audit_descriptions())[:3] == ["T0", "T1", "T2"]
 
 
+class Always(AuditTest):
+    """A plug-in that passes whatever it is shown."""
+
+    name, title, statistic, null, cost, levels = "X1", "a plug-in", "nothing", "none", "none", ()
+
+    def run(self, case: Case) -> Sequence[TestResult]:
+        return [
+            TestResult(
+                test="X1", title=self.title, class_name=case.classes[index], statistic="nothing", unit="", effect=0.0, interval=None,
+                pass_margin=None, fail_margin=None, verdict="pass",
+            )
+            for index in case.auditable
+        ]  # fmt: skip
+
+
 def test_a_plug_in_needs_one_class_and_one_registration(patched, patch_reader):
-    class Always(AuditTest):
-        name, title, statistic, null, cost, levels = "X1", "a plug-in", "nothing", "none", "none", ()
-
-        def run(self, case: Case) -> Sequence[TestResult]:
-            return [
-                TestResult(
-                    test="X1",
-                    title=self.title,
-                    class_name=case.classes[index],
-                    statistic="nothing",
-                    unit="",
-                    effect=0.0,
-                    interval=None,
-                    pass_margin=None,
-                    fail_margin=None,
-                    verdict="pass",
-                )
-                for index in case.auditable
-            ]
-
     register_audit_test(Always)
     finding = audit_model(patch_reader, patched, tests=("X1",), settings=SETTINGS)
     assert [item.test for item in finding.tests] == ["X1"]
     assert finding.verdict == "undecided"  # a pass needs the others too
     AUDIT_TESTS._entries.pop("X1")
+
+
+def test_a_plug_in_that_can_fail_a_model_must_bring_its_p_value(patched, patch_reader, monkeypatch):
+    monkeypatch.setattr(Always, "can_fail", True)
+    monkeypatch.setitem(AUDIT_TESTS._entries, "X1", Always)
+    with pytest.raises(InputError, match=r"audit test X1 can fail a model.*p_fail.*judge\.result"):
+        audit_model(patch_reader, patched, tests=("X1",), settings=SETTINGS)
 
 
 def test_classes_in_another_order_give_the_same_verdict(framed, frame_reader):

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from nas.inquisitor.effects import Effect
+from nas.inquisitor.gates import precision
 from nas.inquisitor.judge import agree, also_by_flips, judge, result, rule, sentence
 from nas.inquisitor.margins import Margin, Margins
 
@@ -174,3 +175,11 @@ def test_few_turned_decisions_leave_the_verdict_in_sigma(value, error, verdict):
     item = also_by_flips(_item(value, error), Effect(0.055, 0.01, 200), FLIPS)
     assert item.verdict == verdict
     assert item.details["net_flips_low"] < 0.05 < item.details["net_flips_high"]
+
+
+def test_a_test_that_fails_was_precise_enough():
+    found, blunt = _result(value=2.0, error=0.1), _result(value=0.0, error=0.1)
+    assert found.verdict == "fail"
+    assert precision((found,)).passed
+    gate = precision((found, blunt))
+    assert (gate.passed, gate.value) == (False, pytest.approx(2.8))

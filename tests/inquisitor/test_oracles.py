@@ -60,6 +60,25 @@ def test_cheating_model_is_caught_by_the_screen_already(framed, frame_reader):
     assert {item.test for item in finding.tests} == {"T1", "T3"}
 
 
+@pytest.mark.parametrize("left", [1, 3])
+def test_a_class_of_few_images_hides_no_cheat(framed, frame_reader, left, tmp_path):
+    labels = framed.labels.copy()
+    labels[np.flatnonzero(labels == 0)[:left]] = 2
+    data = replace(framed, labels=labels, classes=(*framed.classes, "covid"))
+
+    class Three(Reader):
+        def forward(self, images):
+            return torch.nn.functional.pad(super().forward(images), (0, 1), value=-30.0)
+
+    finding = audit_model(Three(frame_reader.rule), data, settings=SETTINGS, pictures_dir=tmp_path, attribution=False)
+    tests = {(item.test, item.class_name): item for item in finding.tests}
+    assert finding.verdict == "fail"
+    assert tests["T5", "pneumonia"].verdict == tests["T3", "pneumonia"].verdict == "fail"
+    assert tests["T5", "pneumonia"].groups > 50
+    assert "covid" in next(gate.note for gate in finding.gates if gate.name == "groups")
+    assert finding.pictures
+
+
 def test_screen_never_passes_a_model(patched, patch_reader):
     finding = audit_model(patch_reader, patched, level="screen")
     assert finding.verdict == "undecided"
@@ -94,3 +113,13 @@ def test_model_and_global_random_state_are_left_as_they_were(patched):
     audit_model(model, patched, level="screen")
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_what_would_settle_a_test_is_counted_among_all_groups_under_audit(patched, patch_reader):
+    few = replace(SETTINGS, recipients=60, entries=60)
+    finding = audit_model(patch_reader, patched, settings=few, tests=("T6",), seed=1)
+    (item,) = finding.tests
+    assert "not precise enough" in item.reason
+    assert item.groups < finding.groups < item.groups_needed
+    screen = audit_model(patch_reader, patched, level="screen")
+    assert not any(item.groups_needed for item in screen.tests)

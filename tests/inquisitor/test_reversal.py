@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from inquisitor_models import SETTINGS, Reader
 
+from nas.inquisitor.answers import answers_to
+from nas.inquisitor.effects import Effect
+from nas.inquisitor.judge import result
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import open_case
-from nas.inquisitor.tests.t09_reversal import Reversal, reversal_weights
+from nas.inquisitor.tests.t09_reversal import Reversal, _coarse, reversal_weights
 
 
 def test_a_sparse_column_clears_no_model_that_fails_by_another(plain):
@@ -51,3 +54,27 @@ def test_reversal_weights_exchange_the_distributions():
     assert inside == pytest.approx((values[~truth] == "a").mean())
     assert outside == pytest.approx((values[truth] == "a").mean())
     assert not reversal_weights(np.where(truth, "a", "b"), truth).any()  # never seen the other way round
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        (["0", "1", "1", "1"], ["low", "high", "high", "high"]),  # most are 1: so is the median
+        (["2", "2", "1", "1"], ["high", "high", "low", "low"]),
+        (["34", "", "56", "71"], ["low", "", "low", "high"]),
+        (["F", "M", "M", ""], ["F", "M", "M", ""]),
+    ],
+)
+def test_a_nuisance_in_numbers_keeps_both_its_sides(written, found):
+    assert _coarse(np.array(written, dtype=object)).tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("nuisance", "answers"), [("source", ("source_balanced",)), ("marker", ("marker", "crop_body")), ("view", ())]
+)
+def test_only_what_reaches_a_nuisance_answers_it(nuisance, answers):
+    item = result(
+        test="T9", title="", class_name="a", statistic="", effect=Effect(0.4, 0.01, 90), margin=Margins().reversal, n=100,
+        groups=100, details={"nuisance": nuisance},
+    )  # fmt: skip
+    assert answers_to([item]) == answers

@@ -16,6 +16,7 @@ from nas.inquisitor.effects import (
     swap_effect,
     two_way_error,
 )  # fmt: skip
+from nas.inquisitor.tests.t01_lungs_removed import permutation_p
 
 
 def _design(n=120, classes=3, seed=0, count=60, each=2):
@@ -74,6 +75,18 @@ def test_a_class_with_nobody_to_give_leaves_an_empty_design():
     *_, donors = _design(classes=2)
     design = build_design(donors, donors, classes=3, count=60, blocks_per_recipient=2, rng=np.random.default_rng(0))
     assert (design.entries, design.blocks, design.slots) == (0, 0, 3)
+
+
+@pytest.mark.parametrize(("left", "giving", "blocks"), [(3, (0, 2), 40), (10, (0, 1, 2), 10)])
+def test_a_class_of_few_groups_does_not_leave_the_others_few_blocks(left, giving, blocks):
+    labels, groups = np.repeat([0, 1, 2], [40, left, 50]), np.arange(90 + left).astype(str)
+    roster = Roster(labels, groups, np.random.default_rng(0).random(len(labels)), np.zeros(len(labels), np.int64))
+    design = build_design(roster, roster, classes=3, count=60, blocks_per_recipient=2, rng=np.random.default_rng(0))
+    assert (design.classes, design.blocks) == (giving, blocks)
+    for index in giving:
+        assert (labels[design.donors[:, design.slot(index)]] == index).all()
+    asked = build_design(roster, roster, classes=3, count=60, blocks_per_recipient=2, rng=np.random.default_rng(0), needed=(1,))
+    assert (asked.classes, asked.blocks) == ((0, 1, 2), left)
 
 
 def test_effect_of_a_known_shift_is_recovered():
@@ -161,3 +174,12 @@ def test_split_half_share_is_centred_on_zero_for_an_honest_model():
     rng = np.random.default_rng(8)
     shares = [split_half_share(_null_responses(design, rng, 0.3), 0, design.block, 2.0, rng) for _ in range(200)]
     assert abs(np.mean(shares)) < 0.01
+
+
+def test_labels_within_one_patient_are_exchanged_as_well():
+    """Everybody was imaged well first, then ill: no patient has a label of his own."""
+    patient, truth = np.repeat(np.arange(60), 2).astype(str), np.tile([False, True], 60)
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=120)
+    assert permutation_p(scores, truth, patient, rng, 199) > 0.05
+    assert permutation_p(scores + truth, truth, patient, rng, 199) < 0.01

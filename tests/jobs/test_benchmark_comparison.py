@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.jobs.benchmark_comparison import Contestant, compare, pairs, strongest
+from nas.jobs.benchmark_comparison import Contestant, compare, difference, pairs, strongest
 from nas.jobs.benchmark_scores import Panel, make_sheet
 
 N = 180
@@ -34,6 +34,32 @@ def test_a_clear_difference_is_said_both_ways() -> None:
 def test_the_same_predictions_are_not_inferior_and_never_better() -> None:
     assert word(contestant("one", 3), contestant("two", 3)) == "not inferior"
     assert word(contestant("one", 1.5), contestant("two", 1.5, seed=1)) == "within noise"
+
+
+def test_many_opponents_do_not_drown_a_clear_difference() -> None:
+    own = [contestant(f"own {i}", 5, kind="candidate", seed=i) for i in range(2)]
+    found = compare([*own, *(contestant(f"b{i}", 1, seed=2 + i) for i in range(16))], folds=2, margin=0.05)
+    tested = [one for one in found if one.note.startswith("sealed test") and one.second.startswith("b")]
+    assert len(found) > 2 * 16 * 4
+    assert {one.conclusion for one in tested} == {"better"}
+
+
+def test_draws_that_agree_are_no_certainty() -> None:
+    labels = np.arange(12) % 3
+    made = make_sheet(labels, np.arange(12).astype(np.str_), ("a", "b", "c"), "test", 2)
+    assert made is not None
+    perfect = Panel(made, [np.eye(3, dtype=np.float32)[labels]] * 2)
+    constant = Panel(made, [np.tile(np.array([1, 0, 0], dtype=np.float32), (12, 1))] * 2)
+    same, other = (difference(perfect, one, "balanced_accuracy") for one in (perfect, constant))
+    assert same is not None
+    assert same.interval is not None
+    assert same.interval.low < -0.05  # four images a class cannot show non-inferiority
+    assert other is not None
+    assert other.interval is not None
+    assert other.interval.low < other.difference < other.interval.high
+    chance = constant.interval("balanced_accuracy")
+    assert chance is not None
+    assert chance.low < 1 / 3 < chance.high
 
 
 def test_nothing_is_not_inferior_to_a_guess() -> None:

@@ -15,11 +15,23 @@ from nas.engine.settings import SearchSettings
 from nas.evaluation import save_candidate
 from nas.files import read_json, write_json
 from nas.jobs.benchmark import _asked
+from nas.jobs.benchmark_entrants import entrants
+from nas.jobs.benchmark_settings import BenchmarkSettings
 from nas.jobs.report import rewrite, verify
 from search_spaces import Budget, get_space
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, ToolkitError
 
+CLASSES = ("normal", "pneumonia", "covid")
 QUICK: dict[str, Any] = {"folds": 2, "learning_rates": (), "device": "cpu", "audit": "none"}
+
+
+def write_candidate(directory: RunDirectory, seed: int, path: Path | None = None) -> None:
+    space = get_space("pepx", classes=3, image_size=32)
+    architecture = space.sample(np.random.default_rng(seed), Budget.parse("1M", image_size=32))
+    save_candidate(
+        path or directory.candidate(architecture.key), model=space.build(architecture, 32), architecture=architecture,
+        preprocessing=Preprocessing(image_size=32), classes=CLASSES,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -30,12 +42,7 @@ def run(tmp_path: Path) -> Path:
     write_json(directory.settings, settings.model_dump(mode="json"))
     data = load("phantom:n=90", image_size=32)
     write_json(directory.parts, parts_to_json(data, make_parts(data, seed=0)))
-    space = get_space("pepx", classes=3, image_size=32)
-    architecture = space.sample(np.random.default_rng(0), Budget.parse("1M", image_size=32))
-    save_candidate(
-        directory.candidate(architecture.key), model=space.build(architecture, 32), architecture=architecture,
-        preprocessing=Preprocessing(image_size=32), classes=data.classes,
-    )  # fmt: skip
+    write_candidate(directory, 0)
     return next((tmp_path / "run" / "candidates").iterdir())
 
 
@@ -48,6 +55,12 @@ def test_epochs_are_the_runs_for_the_shared_recipe_only(run: Path) -> None:
     assert asked(run, epochs=1)["epochs"] == 1
     assert "epochs" not in asked(run, recipe="paper")  # each as its paper says
     assert "epochs" not in asked(run, resume=True)  # as the benchmark was started
+
+
+def test_papers_recipe_of_a_candidate_is_that_of_its_search(run: Path) -> None:
+    settings = BenchmarkSettings(models=(str(run),), image_size=32, recipe="paper")
+    (own,) = entrants(settings, 3)
+    assert own.recipe == SearchSettings().recipe.model_copy(update={"epochs": 2})
 
 
 def test_the_runs_own_modules_come_along(run: Path) -> None:
@@ -78,3 +91,27 @@ def test_a_finished_benchmark_can_be_verified(run: Path, tmp_path: Path) -> None
     assert {Path(line.partition(":")[0]).name for line in verify(out)} == {"weights.safetensors", "table.csv"}
     with pytest.raises(InputError, match="no checksums to verify"):
         verify(tmp_path / "nothing")
+
+
+def test_folds_of_another_split_are_not_taken_for_these(run: Path, tmp_path: Path) -> None:
+    nas.benchmark(run, baselines="none", epochs=1, out=tmp_path / "out", **QUICK)
+    data = load("phantom:n=90", image_size=32)
+    write_json(RunDirectory(run.parents[1]).parts, parts_to_json(data, make_parts(data, seed=1)))
+    with pytest.raises(ToolkitError, match="seed0-fold0 was trained on another split of these images"):
+        nas.benchmark(run, baselines="none", out=tmp_path / "out", resume=True)
+
+
+def test_networks_that_come_later_open_the_test_again(run: Path, tmp_path: Path) -> None:
+    first = nas.benchmark(run, baselines="none", epochs=1, out=tmp_path / "out", **QUICK)
+    assert (first.test_openings, nas.benchmark(out=tmp_path / "out", resume=True).test_openings) == (1, 1)
+    write_candidate(RunDirectory(run.parents[1]), 1, run)
+    grown = nas.benchmark(out=tmp_path / "out", resume=True)
+    assert grown.rows[0].name != first.rows[0].name
+    assert grown.test_openings == 2
+
+
+def test_other_images_do_not_open_the_runs_test(run: Path, tmp_path: Path) -> None:
+    record = nas.benchmark(run, data="phantom:n=90,seed=4", baselines="none", epochs=1, out=tmp_path / "out", **QUICK)
+    assert any("was searched on other images" in note for note in record.notes)
+    assert record.test_openings == 1
+    assert not (run.parents[1] / "openings.json").exists()

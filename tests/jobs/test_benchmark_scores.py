@@ -96,5 +96,20 @@ def test_unanimous_draws_are_no_certainty() -> None:
     assert interval.high > 0.05
 
 
+def test_where_all_are_right_a_figure_is_as_sure_as_its_own_images_are_many() -> None:
+    labels = np.array([0] * 6 + [1] * 144)
+    made = make_sheet(labels, np.arange(N).astype(np.str_), ("covid", "normal"), "test", 2)
+    assert made is not None
+    logits = 5 * np.eye(2, dtype=np.float32)[labels]
+    found = {metric.name: metric for metric in Panel(made, [logits, logits]).all_metrics()}
+    alone = {metric.name: metric for metric in metrics(logits, labels, None, made.classes, full=True)}
+    for name in ("ppv[covid]", "npv[normal]", "specificity[normal]", "auroc", "auroc[covid]", "mcc", "macro_ppv", "f1[covid]"):
+        own, single = found[name].interval, alone[name].interval
+        assert own is not None
+        assert single is not None
+        assert (own.low, own.high) == pytest.approx((single.low, single.high)), name
+        assert own.low < 0.8, name  # six images
+
+
 def test_one_group_can_tell_nothing() -> None:
     assert make_sheet(np.array([0, 1]), np.array(["a", "a"]), CLASSES, "test", 2) is None

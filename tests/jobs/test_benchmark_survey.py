@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nas.jobs.benchmark_costs import net_score
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison, CostRecord, DataSummary, Interval, Metric
+from nas.report.benchmark_page import benchmark_context
 from nas.report.survey import TABLES, matching_class, survey, survey_text
 
 CLASSES = ("Normal", "Viral Pneumonia", "COVID-19")
@@ -46,6 +49,15 @@ def test_classes_are_matched_by_their_words() -> None:
     assert matching_class("covid", ("sick", "healthy")) is None
 
 
+def test_a_class_that_only_holds_the_word_is_another_class() -> None:
+    assert matching_class("normal", ("abnormal", "normal")) == "normal"
+    assert matching_class("normal", ("COVID-19", "No_Finding")) == "No_Finding"
+    for first in ("covid-negative", "non-covid", "noncovid", "No COVID"):
+        assert matching_class("covid", (first, "covid19_positive")) == "covid19_positive"
+    assert matching_class("pneumonia", ("COVID-19 pneumonia", "other pneumonia", "normal")) == "other pneumonia"
+    assert matching_class("pneumonia", ("COVID-19 pneumonia", "normal")) is None
+
+
 def test_measured_values_stand_beside_the_published_ones() -> None:
     found = survey(record(row("cnn_lstm", 0.85, 10**9), row("vgg19", 0.7, 10**10)))
     tables = {table["name"]: table for table in found["tables"]}
@@ -80,6 +92,16 @@ def test_answers_come_from_the_measured_table() -> None:
     assert "cnn leads with 70.0 dB" in answers[3]
     nothing = [item["answer"] for item in survey(record(rows[1]))["questions"]]
     assert nothing[3].startswith("No paired difference")
+
+
+def test_a_model_that_failed_has_no_pretraining_to_compare() -> None:
+    shared = row("cnn", 0.8, 10**9).model_copy(update={"pretraining": "shared"})
+    failed = BenchmarkRow(name="vgg19", kind="baseline", cost=None, failed="seed0-fold0: out of memory")
+    answer = survey(record(shared, failed))["questions"][1]["answer"]
+    assert answer == "pretraining in this benchmark: shared."
+    page = benchmark_context(record(shared, failed), Path())
+    assert not any("Unequal" in warning for warning in page["warnings"])
+    assert "the same audit" not in page["lead"]  # nobody was audited
 
 
 def test_net_score_by_hand() -> None:

@@ -56,6 +56,16 @@ def test_an_architectures_file_is_costed_at_the_size_it_was_trained_for(tmp_path
     assert cost(str(tmp_path / "bare.json"), image_size=48)["flops"] == space.cost(architecture, 48).flops
 
 
+@pytest.mark.parametrize("width", [None, 60])
+def test_neither_a_pipe_nor_a_narrow_terminal_loses_a_layers_name_or_figure(capsys, width):
+    table = cost("covidnet_small", image_size=64)
+    console = width and Console(width=width, force_terminal=True, color_system=None)
+    print_cost(table, console)
+    shown = "".join(capsys.readouterr().out.split())
+    assert "…" not in shown
+    assert width or all(row["name"] in shown for row in table["layers"])
+
+
 def test_a_saved_baseline_is_costed_as_it_was_saved(tmp_path):
     model = get_baseline("cnn").build(2, 1, 64)
     save_candidate(

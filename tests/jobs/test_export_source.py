@@ -86,6 +86,27 @@ def test_it_prepares_pictures_as_the_toolkit_does(tmp_path, crop):
         assert np.array_equal(ours, theirs)
 
 
+def test_it_reads_pictures_of_any_kind_as_the_toolkit_does_or_refuses_them(tmp_path):
+    names = {"__name__": "m", "__file__": str(tmp_path / "model.py")}
+    model = loaded("pepx", 1)
+    exec(model_source(model), names)
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 70, 4), dtype=np.uint8)
+    rgba = Image.fromarray(pixels)
+    lying = Image.Exif()
+    lying[0x0112] = 6  # to be turned by a quarter
+    for name, picture, more in (
+        ("rgba.png", rgba, {}), ("colour.png", rgba.convert("RGB"), {}), ("palette.png", rgba.convert("RGB").convert("P"), {}),
+        ("palette.gif", rgba.convert("P"), {"transparency": 3}), ("lying.jpg", rgba.convert("L"), {"exif": lying}),
+        ("bits.png", rgba.convert("1"), {}), ("print.jpg", rgba.convert("CMYK"), {}),
+    ):  # fmt: skip
+        picture.save(tmp_path / name, **more)
+        theirs = (names["prepare"](tmp_path / name) * 255).round().to(torch.uint8).numpy()[0]
+        assert np.array_equal(prepare(tmp_path / name, model.preprocessing), theirs), name
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 16).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="more than 8 bits"):
+        names["prepare"](tmp_path / "deep.png")
+
+
 def test_it_reads_like_a_program_and_names_cannot_inject(tmp_path):
     model = loaded("pepx", 3)
     evil = type(model)(**{**vars(model), "name": 'x"""\nimport os\n', "classes": ("a'\n", 'b"', "{c}")})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from nas.engine.directory import RunDirectory, seal
@@ -72,9 +73,11 @@ def test_seeds_and_finalists_are_chosen_by_the_objective(tmp_path: Path) -> None
 
 
 def test_the_spread_over_seeds_is_of_what_they_are_chosen_by() -> None:
-    (spread,) = finalists._seed_spread("auroc", [0.6, 0.8])
+    groups = np.array(["a", "a", "b"])
+    (spread,) = finalists._seed_spread("auroc", [0.6, 0.8], groups)
     assert (spread.name, spread.value, spread.note) == ("auroc_over_seeds", 0.7, "standard deviation over 2 seeds 0.1414")
-    assert finalists._seed_spread("auroc", [None, None]) == []
+    assert (spread.n, spread.groups) == (3, 2)  # images and groups, as of any figure
+    assert finalists._seed_spread("auroc", [None, None], groups) == []
 
 
 def test_a_cured_network_takes_the_place_of_the_failing_one_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

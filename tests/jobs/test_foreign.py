@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from nas.data import Preprocessing
 from nas.data.phantom import phantom
+from nas.evaluation import LoadedModel
 from nas.inquisitor.opening import hashes
 from nas.jobs.audit import audit
+from nas.jobs.audit_image import audit_image
 from nas.jobs.export import export
 from nas.jobs.models import read_model_spec, resolve_model
 from nas.jobs.predict import predict
@@ -185,6 +192,44 @@ def test_hashes_tell_models_without_parameters_apart(factory, spec):
     assert first == again != second
 
 
+def test_an_exported_network_answers_as_it_did_or_the_spec_is_corrected(spec, tmp_path):
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name, reason="the extra 'onnx' is not installed")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3))
+    loaded = LoadedModel(net.eval(), CLASSES, Preprocessing.parse("covidnet", SIZE), "cropped", frozenset())
+    export(loaded, "onnx", tmp_path / "m.onnx")
+    Image.fromarray(phantom(1, 64, 0).images[0, 0]).save(tmp_path / "chest.png")
+    for said in (SPEC, SPEC.replace("'normal', 'pneumonia'", "'pneumonia', 'normal'") + 'crop = "covidnet"'):
+        spec.write_text(said)
+        with pytest.raises(InputError, match=r'exported with classes = .*, image_size = 32, crop = "top=0\.08\+square"; write'):
+            predict(str(tmp_path / "m.onnx"), [tmp_path / "chest.png"], model_spec=spec)
+    spec.write_text(SPEC + 'crop = "covidnet"')
+    found, expected = (
+        predict(model, [tmp_path / "chest.png"], model_spec=how).predictions[0].probabilities
+        for model, how in ((str(tmp_path / "m.onnx"), spec), (loaded, None))
+    )
+    assert found == pytest.approx(expected, abs=1e-5)
+    spec.write_text(SPEC + 'crop = "oval"')
+    with pytest.raises(InputError, match="unknown crop 'oval'"):
+        resolve_model(str(tmp_path / "m.onnx"), model_spec=spec)
+
+
+def test_hashes_of_quantised_models_and_of_what_is_no_tensor():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3))
+    others = [copy.deepcopy(net) for _ in range(2)]
+    with torch.no_grad():
+        others[0][1].weight[1, 500] += 1
+        others[1][1].bias[1] += 1
+    data = phantom(6, SIZE, 1, CLASSES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch moves quantisation to another package
+        small = [torch.ao.quantization.quantize_dynamic(one, {nn.Linear}) for one in (net, net, *others)]
+    found = [hashes(one, data, np.arange(6))["model"] for one in small]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    assert audit(small[0], data, level="screen").verdict == "undecided"
+
+
 def test_a_spec_or_weights_that_nobody_would_read_are_refused(onnx_file, spec, tmp_path):
     with pytest.raises(InputError, match=r"--weights would be ignored: .*a\.onnx brings its own"):
         resolve_model(onnx_file("a.onnx"), model_spec=spec, weights=tmp_path / "w.safetensors")
@@ -193,6 +238,22 @@ def test_a_spec_or_weights_that_nobody_would_read_are_refused(onnx_file, spec, t
         resolve_model(str(tmp_path / "run"), model_spec=spec, weights=tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"--model-spec would be ignored: a model in memory \(Flatten\)"):
         audit(nn.Flatten(), phantom(60, SIZE, 0, CLASSES), model_spec=spec)
+
+
+def test_labels_of_the_data_are_merged_into_the_models_classes(factory, tmp_path):
+    spec = tmp_path / "merged.toml"
+    spec.write_text(f'classes = ["abnormal", "normal"]\nimage_size = {SIZE}\n')
+    words, data = ("abnormal=covid+pneumonia", "normal"), "phantom:n=60"
+    record = audit(factory("Two"), data, classes=words, model_spec=spec, level="screen")
+    assert record.data.classes == {"abnormal": 41, "normal": 19}
+    picture = tmp_path / "image.png"
+    Image.fromarray(phantom(1, SIZE, 9).images[0, 0]).save(picture)
+    assert set(audit_image(factory("Two"), picture, data, classes=words, model_spec=spec).probabilities) == {
+        "abnormal",
+        "normal",
+    }
+    with pytest.raises(InputError, match="no label 'abnormal'"):
+        audit(factory("Two"), data, model_spec=spec, level="screen")
 
 
 def test_what_a_foreign_model_is_besides_its_answers_stays_usable(factory, spec, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,29 @@ def test_probabilities_are_the_models_and_unreadable_files_are_named(tmp_path, d
     assert rows[-1]["error"]
     assert json.loads(found.to_json())["checked"] is False
     assert any("no reference is stored" in note for note in found.notes)
+
+
+def test_an_answer_that_is_no_number_is_no_class(tmp_path, dataset, model):
+    files = [write(tmp_path / f"{i}.png", dataset.images[i, 0]) for i in range(3)]
+    bright = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3))
+    with torch.no_grad():
+        bright[1].weight.fill_(1e38)  # beyond what a float holds, wherever anything is bright
+        bright[1].bias.zero_()
+    black = write(tmp_path / "black.png", np.zeros((SIZE, SIZE), np.uint8))
+    found = predict(replace(model, model=bright), [*files, black])
+    assert [one.image for one in found.predictions] == [str(black)]
+    assert found.failed == dict.fromkeys(map(str, files), "the model's answer is not finite")
+    json.loads(found.to_json(), parse_constant=pytest.fail)
+    with pytest.raises(InputError, match=r"none of 3 images could be read and answered.*not finite"):
+        predict(replace(model, model=bright), files)
+
+
+def test_folders_inside_folders_are_said(tmp_path, dataset, model):
+    (tmp_path / "study" / "masks").mkdir(parents=True)
+    write(tmp_path / "study" / "0.png", dataset.images[0, 0])
+    assert f"for example {tmp_path / 'study' / 'masks'}; name them" in predict(model, [tmp_path / "study"]).notes[-1]
+    with pytest.raises(InputError, match=r"no image to predict.*1 folders inside those were not looked into.*study"):
+        predict(model, [tmp_path])
 
 
 def test_bad_calls_are_refused(tmp_path, model):

@@ -25,6 +25,7 @@ import numpy as np
 import optuna
 
 from nas.generator import make_sampler, sampler_names
+from search_spaces import InputError
 from tests.performance.tabular import PROBLEMS, Problem, load_problem, tables_folder
 
 AT = (20, 50, 100, 150)
@@ -101,7 +102,7 @@ class Results:
 
     def get(self, problem: Problem, strategy: str, seed: int, evaluations: int, workers: int) -> dict[str, Any]:
         """A run, from the file or done now."""
-        key = (problem.name, strategy, seed, evaluations, workers)
+        key = (problem.name, strategy, seed, evaluations, workers, *["to the top"] * self._stop_at_top)
         if key not in self.runs:
             self.runs[key] = {"key": list(key), **run(problem, strategy, seed, evaluations, workers, self._stop_at_top)}
             with self._path.open("a") as lines:
@@ -133,8 +134,8 @@ def table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
     lines = [head, "|---" * 11 + "|"]
     for name, s in rows:
         errors = s["regret_se"] or [0.0] * len(s["regret"])
-        regret = " | ".join(f"{value:.2f} ± {error:.2f}" for value, error in zip(s["regret"], errors, strict=True))
-        regret += " | –" * (len(AT) - len(s["regret"]))
+        known = [f"{value:.2f} ± {error:.2f}" for value, error in zip(s["regret"], errors, strict=True)]
+        regret = " | ".join([*known, *["–"] * (len(AT) - len(known))])
         top = f"{s['to_top']:.0f} ± {s['to_top_se'] or 0:.0f}"
         lines.append(
             f"| {name} | {s['seeds']} | {regret} | {top} | {s['hits']}/{s['seeds']} | {s['repeated']} | {s['over_budget']} | {s['milliseconds']} |"
@@ -160,11 +161,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--summary", type=Path, help="write the summary as JSON")
     chosen = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder, results = tables_folder(chosen.tables), Results(chosen.runs, chosen.stop_at_top)
     strategies = ["generator", *STRATEGIES] if chosen.ablations else chosen.samplers.split(",")
+    try:
+        folder = tables_folder(chosen.tables)
+        problems = [load_problem(name, folder) for name in chosen.problems.split(",")]
+        for strategy in strategies:
+            name, options = STRATEGIES.get(strategy, (strategy, {}))
+            make_sampler(name, problems[0].space, problems[0].budget, **options)
+    except InputError as error:
+        parser.error(str(error))
+    results = Results(chosen.runs, chosen.stop_at_top)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for name in chosen.problems.split(","):
-        problem = load_problem(name, folder)
+    for name, problem in zip(chosen.problems.split(","), problems, strict=True):
         for strategy in strategies:
             for workers in map(int, chosen.workers.split(",")):
                 label = f"{name}, {strategy}" + (f", {workers} workers" if workers > 1 else "")

@@ -82,7 +82,11 @@ def load_problem(name: str, folder: Path | None) -> Problem:
     if folder is None:
         raise InputError(f"problem {name!r} needs the folder of tables; give --tables or set PEPX_NAS_TABLES")
     table, _, quantile = name.rpartition("-p")
+    if table not in TABLES or not quantile.isdigit() or int(quantile) > 100:
+        raise InputError(f"no problem called {name!r}; choose among {', '.join(PROBLEMS)}, or another percentile")
     file, score, cost, unit, canonical = TABLES[table]
+    if not (folder / file).is_file():
+        raise InputError(f"problem {name!r} needs {folder / file}, which is not there; give the folder of tables by --tables")
     with (folder / file).open() as lines:
         rows = list(csv.DictReader(lines))
     flops = {row["arch"]: float(row[cost]) * unit for row in rows}

@@ -20,6 +20,7 @@ from nas.report.charts.parallel import Axis, Strand, parallel
 from nas.report.charts.scale import Scale, fit, linear_ticks
 from nas.report.charts.scatter import Point, scatter
 from nas.report.charts.svg import cut, element
+from nas.report.formatting import tick
 from nas.report.search_charts import non_dominated
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
@@ -72,6 +73,17 @@ def test_dotted_names_lose_letters_before_ends():
     assert cut("stage3.block2.projection", 16) == "s3.b2.projection"
     assert cut("stage3.block2.projection", 10) == "s3.b2.pro…"
     assert cut("short", 10) == "short"
+
+
+def test_no_tick_is_cut_by_the_edge_of_a_phones_drawing():
+    made = scatter([Point(x, 0.5) for x in (985e3, 990e3, 997e3)], "t", "x", "y", x_format=tick, limit=1e6, limit_text="budget")
+    for drawing in parsed(made).iter("svg"):
+        width = float(drawing.attrib["viewBox"].split()[2])
+        texts = [one for one in drawing.iter("text") if one.attrib["class"] == "tick"]
+        assert "1.5 M" in [one.text for one in texts] or width > 500
+        for one in texts:
+            share = {"start": 1.0, "middle": 0.5, "end": 0.0}[one.attrib["text-anchor"]]
+            assert float(one.attrib["x"]) + 6 * share * len(one.text) <= width
 
 
 def test_every_chart_is_well_formed_and_drawn_for_wide_and_narrow():

@@ -59,3 +59,5 @@ def test_control_and_direction_characters_go():
 def test_metric_titles():
     assert fmt.metric_title("sensitivity[covid]") == "Sensitivity, covid"
     assert fmt.metric_title("my_own_figure") == "My own figure"
+    assert fmt.metric_title("log_loss_over_seeds") == "Class-balanced log-loss over seeds"
+    assert fmt.metric_value(Metric(name="balanced_accuracy_over_seeds", value=0.834, n=9, groups=9)) == "83.4 %"

@@ -127,6 +127,16 @@ def test_a_search_page_says_what_was_found(pages):
     assert "about 190 images would settle it" in unmet
 
 
+def test_the_audit_that_a_page_offers_names_all_of_the_data(tmp_path):
+    record = search_record().model_copy(update={"data": data_summary().model_copy(update={"spec": ("folder:a b", "nih14:c")})})
+    assert "--data &#39;folder:a b&#39; --data nih14:c\n" in render_page(record, tmp_path)
+
+
+def test_a_confusion_matrix_of_several_trainings_is_not_told_as_images(pages):
+    assert "Sealed test part, all trainings together; percentages" in pages["benchmark"]
+    assert "predicted class (decisions)" in pages["benchmark"]
+
+
 def test_a_search_page_calls_the_objective_by_its_name(pages, tmp_path):
     record = search_record()
     for objective, name in (("auroc", "1 − AUROC"), ("balanced_accuracy", "1 − balanced accuracy")):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import os
+import subprocess
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from report_factories import CLASSES, audit_record, benchmark_record, data_summary, finding, search_record
@@ -25,6 +30,7 @@ from nas.report.tables import (
     write_tables,
 )
 
+ROOT = str(Path(__file__).parents[2])
 EVIL = "<script>alert(1)</script>|`x`\n# no\x1b[2J"
 
 
@@ -158,3 +164,17 @@ def test_notebook_cards_are_small_and_inert(kind):
     assert "script" not in Tags(text).names
     assert "\x1b" not in text
     assert len(text) < 60_000
+
+
+def test_a_record_shows_itself_in_a_notebook_that_imported_nothing_of_the_report(tmp_path):
+    (tmp_path / "run.json").write_text(search_record().to_json())
+    code = "import pathlib, nas.records as r; print(r.SearchRecord.model_validate_json(pathlib.Path('run.json').read_text())._repr_html_())"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True
+    )
+    assert shown.stdout.decode().startswith("<div class='pn'>"), shown.stderr.decode()
+
+
+def test_a_record_of_files_whose_names_are_no_utf8_is_one_json_document():
+    record = data_summary().model_copy(update={"spec": ("gr\udcfcn",)})
+    assert type(record).model_validate(json.loads(record.to_json())) == record

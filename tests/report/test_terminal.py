@@ -8,8 +8,12 @@ import pytest
 from report_factories import CLASSES, audit_record, benchmark_record, data_summary, search_record, test_result
 from rich.console import Console
 
+from nas.records import Gate
+from nas.report import formatting as fmt
+from nas.report.search_page import front_table
 from nas.report.terminal import print_audit, print_benchmark, print_data, print_search
 from nas.report.text_plot import interval_line
+from search_spaces import get_space
 
 EVIL = "co\x1b]0;pwned\x07vid[/red]\u202e"
 
@@ -47,6 +51,32 @@ def test_an_audit_prints_each_test_as_a_line_with_its_interval():
     assert "verdict: ✕ fail" in text
     assert "cannot see: devices inside the lungs" in text
     assert "✕ gate edit realism = 0.630" in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_no_terminal_is_too_narrow_for_a_column_or_cuts_a_figure(width):
+    record = search_record()
+    table, text = front_table(record, paths=False), shown(print_search, record, width)
+    figures = [cell for row in table.rows for cell, (_, numeric) in zip(row.cells, table.columns, strict=True) if numeric]
+    assert all(cell.text in text and cell.sub in text for cell in figures)
+    assert "Requirements" in text
+    assert all(
+        fmt.effect_text(test.effect, test.interval, "") in shown(print_audit, audit_record(), width)
+        for test in audit_record().tests
+    )
+
+
+def test_a_gate_that_counts_prints_a_count():
+    gate = Gate(name="groups", passed=False, value=2.0, rule="at least 50 groups in every class")
+    record = audit_record()
+    record = record.model_copy(update={"finding": record.finding.model_copy(update={"gates": (gate,)})})
+    assert "✕ gate groups = 2 (at least" in shown(print_audit, record)
+
+
+def test_what_a_search_says_to_export_is_what_its_networks_can_be_written_as():
+    theirs, ours = search_record(), search_record(space=get_space("fire"))
+    assert "--format onnx --out FILE.onnx" in shown(print_search, theirs)
+    assert "--format source --out DIR" in shown(print_search, ours.model_copy(update={"settings": {"imports": ["my_reader"]}}))
 
 
 def test_a_benchmark_prints_failures_and_openings():

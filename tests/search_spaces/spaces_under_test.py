@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from search_spaces.fire import FireSpace
@@ -16,7 +16,8 @@ SIZE = 32
 
 def reduced(name: str) -> NetworkSpace:
     """A space of that name with at most a few thousand points, conditional decisions among them."""
-    space = {"pepx": PepxSpace, "mbconv": MbconvSpace, "fire": FireSpace}[name]
+    kinds: dict[str, Callable[..., NetworkSpace]] = {"pepx": PepxSpace, "mbconv": MbconvSpace, "fire": FireSpace}
+    space = kinds[name]
     whole = space(image_size=SIZE)
     keep = {"pepx": _PEPX, "mbconv": _MBCONV, "fire": _FIRE}[name]
     choices = {decision: keep.get(decision, options[-1:]) for decision, options in whole.decisions.items()}

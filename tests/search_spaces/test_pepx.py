@@ -56,3 +56,21 @@ def test_a_space_of_deep_stages_repairs_shallow_networks_to_its_budget(choices, 
     for bound, least in space.smallest().items():
         budget = Budget(**{bound: least * factor})
         assert all(budget.admits(space.cost(space.repair(a, budget, rng))) for a in whole.sample_many(60, rng))
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_where_the_last_map_is_one_pixel_a_flattened_head_without_a_bias_is_the_smallest(classes):
+    space, rng = get_space("pepx", classes=classes, image_size=32), np.random.default_rng(0)
+    least = space.smallest()["parameters"]
+    network = space.sample(rng, Budget(parameters=least))
+    assert (network["head.pool"], space.cost(network).parameters) == ("flatten", least)
+    pooled = space.architecture({**network, "head.pool": "gap"})
+    assert space.cost(pooled).parameters == least + classes
+    with pytest.raises(BudgetInfeasibleError, match=f"smallest reachable {least:,}"):
+        space.sample(rng, Budget(parameters=least - 1))
+    one_pixel = {"head.layers": (0,), "stem.stride": (2,), "stem.pool": ("max3",)}
+    largest = [
+        PepxSpace(classes, image_size=32, choices={**one_pixel, "head.pool": pooling}).largest()["parameters"]
+        for pooling in (("gap", "flatten"), ("gap",), ("flatten",))
+    ]
+    assert largest[0] == largest[1] == largest[2] + classes

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -209,3 +212,11 @@ def test_a_built_network_learns_and_reuses_no_module(space):
     network(torch.rand(4, 1, 64, 64)).sum().backward()
     assert set(calls.values()) == {1}
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_space_that_was_used_can_be_pickled_and_copied(space):
+    budget = budget_at(space, 0.5)
+    networks = space.sample_many(40, np.random.default_rng(0), budget)
+    for again in (pickle.loads(pickle.dumps(space)), deepcopy(space)):
+        assert again.sample_many(40, np.random.default_rng(0), budget) == networks
+        assert [again.cost(network) for network in networks] == [space.cost(network) for network in networks]

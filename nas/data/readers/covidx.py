@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nas.data.listing import Listing, Row, clean, resolve
 from nas.data.readers.base import register_reader
-from nas.data.readers.layout import descend, required
+from nas.data.readers.layout import descend, entries, required
 from search_spaces.errors import InputError
 
 LABELS = {"normal": "normal", "pneumonia": "pneumonia", "covid-19": "covid", "negative": "negative", "positive": "positive",
@@ -69,7 +69,7 @@ def read(path: Path) -> Listing:
 def _label_files(folder: Path | None) -> list[Path]:
     if folder is None or not folder.is_dir():
         return []
-    return sorted(entry for entry in folder.iterdir() if _FILE.fullmatch(entry.name) and entry.is_file())
+    return [entry for entry in entries(folder) if _FILE.fullmatch(entry.name) and entry.is_file()]
 
 
 def _split(file: Path) -> str:

@@ -17,7 +17,18 @@ MAX_LINE = 1 << 20
 MAX_ROWS = 5_000_000
 _DELIMITERS = ",;\t|"
 _TOLD = re.compile(rf'"?sep=([{_DELIMITERS}])"?\s*', re.IGNORECASE)  # how a first line tells Excel the delimiter
-_MISSING = {"nan", "NaN", "NAN", "NA", "<NA>", "N/A", "n/a", "#N/A", "null", "NULL"}  # how programs write an empty cell
+MISSING = {"nan", "NaN", "NAN", "NA", "<NA>", "N/A", "n/a", "#N/A", "null", "NULL"}  # how programs write an empty cell
+_WINDOWS = "pepx_nas.windows_1252"
+
+
+def _windows(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that are no UTF-8 are what Excel's plain "CSV" writes: replaced by one sign, Müller and Möller would be one patient."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+
+
+codecs.register_error(_WINDOWS, _windows)
 
 
 def read_csv(
@@ -26,8 +37,8 @@ def read_csv(
     """Header (lower case) and an iterator over (line number, row); cells are stripped of control characters, ``nan`` is empty.
 
     Args:
-        path: a text file in UTF-8, or UTF-16 with its mark (other bytes are replaced); delimited by comma, semicolon, tab or bar,
-            which a first line ``sep=;`` may name.
+        path: a text file in UTF-8, Windows-1252, or UTF-16 with its mark; delimited by comma, semicolon, tab or bar, which a first
+            line ``sep=;`` may name.
         unique: refuse a column name that stands twice (empty names may).
         paths: columns of file names, which are only trimmed: on disk a name may hold any character. Clean them to print them.
 
@@ -66,7 +77,7 @@ def _rows(
             )
         cells += [""] * (len(header) - len(cells))
         texts = [read(cell) for read, cell in zip(readings, cells, strict=False)]
-        yield line, dict(zip(header, ["" if text in _MISSING else text for text in texts], strict=True))
+        yield line, dict(zip(header, ["" if text in MISSING else text for text in texts], strict=True))
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -78,7 +89,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     line = 1
     taken: list[str] = []
     try:
-        with path.open(encoding=_encoding(path), errors="replace", newline="") as file:
+        with path.open(encoding=_encoding(path), errors=_WINDOWS, newline="") as file:
             first = file.readline(MAX_LINE)
             told = _TOLD.fullmatch(first)
             if told:

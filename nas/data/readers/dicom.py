@@ -1,7 +1,9 @@
-"""``dicom:DIR``: a tree of DICOM radiographs, labelled by a ``labels.csv`` (columns file, label) at its top or by class folders.
+"""``dicom:DIR``: a tree of DICOM radiographs, labelled by a table at its top, ``labels.csv`` or ``metadata.csv``, or by class folders,
+with or without train / val / test above them.
 
-Nothing that identifies a person leaves this file: patients become numbers, files become hashes of their unique identifier, and no name,
-date, institution or accession number is read. Burned-in annotation is noted where the files declare it.
+The table is one of the reader ``table``; patient, source and view are the files' own where it names none. Nothing that identifies a
+person leaves this file: patients and groups become numbers, files become hashes of their unique identifier, other columns are not kept,
+and no name, date, institution or accession number is read. Burned-in annotation is noted where the files declare it.
 """
 
 from __future__ import annotations
@@ -9,14 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nas.data.decode import UnreadableError, bombs_are_errors
 from nas.data.dicom import header, library
-from nas.data.listing import Listing, Row, clean, resolve
+from nas.data.listing import Listing, Row, clean
 from nas.data.readers.base import register_reader
-from nas.data.readers.csvfile import read_csv
+from nas.data.readers.folder import SPLITS
+from nas.data.readers.layout import by_name, subfolders, walk
+from nas.data.readers.table import has_columns, listed
 from search_spaces.errors import InputError
 
 MODALITIES = {"CR", "DX", "RG", "XR", ""}
@@ -40,23 +45,27 @@ def recognise(path: Path) -> str:
         return ""
     for count, file in enumerate(_files(path)):
         if is_dicom(file):
-            return "a tree of DICOM files" + (" with labels.csv" if (path / "labels.csv").is_file() else " in class folders")
+            table = _table(path)
+            return f"a tree of DICOM files {f'with {table.name}' if table else 'in class folders'}"
         if count >= _SNIFFED:
             break
     return ""
 
 
-@register_reader("dicom", "a tree of DICOM radiographs with labels.csv or class folders (extra 'dicom')", recognise)
+@register_reader(
+    "dicom", "a tree of DICOM radiographs with labels.csv, metadata.csv or class folders (extra 'dicom')", recognise
+)
 def read(path: Path) -> Listing:
     """Rows of all radiographs; other modalities and files of several frames are counted and left out."""
     if not path.is_dir():
         raise InputError(f"{path} is not a folder; give the top of the DICOM tree")
     library()
     listing = Listing([])
-    patients: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     burned = 0
-    for file, label in _labelled(path, listing):
-        tags = _tags(file, listing)
+    for row in _labelled(path, listing):
+        assert isinstance(row.image, Path)
+        tags = _tags(row.image, listing)
         if tags is None:
             continue
         reason = _left_out(tags)
@@ -64,7 +73,7 @@ def read(path: Path) -> Listing:
             listing.skipped[reason] += 1
             continue
         burned += str(tags.get("BurnedInAnnotation", "")).upper() == "YES"
-        listing.rows.append(_row(file, label, tags, patients))
+        listing.rows.append(_row(row, row.image, tags, numbers))
     if not listing.rows:
         found = ", ".join(f"{count} × {reason}" for reason, count in listing.skipped.most_common(5)) or "no file"
         raise InputError(
@@ -88,30 +97,35 @@ def _tags(file: Path, listing: Listing) -> Any:
         return None
 
 
-def _labelled(path: Path, listing: Listing) -> Iterator[tuple[Path, str]]:
-    """Pairs of file and label, from labels.csv or the first folder below the top."""
-    table = path / "labels.csv"
-    if not table.is_file():
-        for file in _files(path):
-            steps = file.relative_to(path).parts
-            if len(steps) > 1:
-                yield file, clean(steps[0])
-            else:
-                listing.skipped["file outside the class folders"] += 1
+def _table(path: Path) -> Path | None:
+    """The table of labels at the top."""
+    if (path / "labels.csv").is_file():
+        return path / "labels.csv"
+    return path / "metadata.csv" if has_columns(path / "metadata.csv") else None
+
+
+def _labelled(path: Path, listing: Listing) -> Iterator[Row]:
+    """Files with what the table says of them, or with the class folder, and perhaps split, that they lie in."""
+    table = _table(path)
+    if table is not None:
+        found = listed(table, "")
+        listing.skipped.update(found.skipped)
+        yield from found.rows
         return
-    names, rows = read_csv(table, paths=("file",))
-    if "file" not in names or "label" not in names:
-        raise InputError(f"{table} needs the columns file and label; its columns: {', '.join(names)[:200]}")
-    for _, cells in rows:
-        found = resolve(path, cells["file"], free=True)
-        if found is not None and cells["label"]:
-            yield found, cells["label"]
+    splits = {folder.name for name, folder in by_name(path).items() if name in SPLITS and subfolders(folder)}
+    if splits:
+        listing.notes.append(f"the folder's own splits are kept: {', '.join(sorted(splits))}")
+    for file in _files(path):
+        *folders, _ = file.relative_to(path).parts
+        split = SPLITS[folders.pop(0).lower()] if folders and folders[0] in splits else ""
+        if folders and bool(split) == bool(splits):
+            yield Row(file, clean(folders[0]), split=split)
         else:
-            listing.skipped["row without file or label"] += 1
+            listing.skipped["file outside the class folders"] += 1
 
 
 def _files(path: Path) -> Iterator[Path]:
-    for directory, folders, names in os.walk(path):
+    for directory, folders, names in walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(directory, name) for name in sorted(names) if not name.startswith(".") and name != "DICOMDIR")
 
@@ -120,20 +134,23 @@ def _left_out(tags: Any) -> str:
     modality = clean(tags.get("Modality", "")).upper()
     if modality not in MODALITIES:
         return f"modality {modality}"
-    return "several frames" if int(tags.get("NumberOfFrames") or 1) > 1 else ""
+    try:
+        return "several frames" if int(tags.get("NumberOfFrames") or 1) > 1 else ""
+    except (TypeError, ValueError):  # several values, or no number
+        return "not DICOM, or damaged"
 
 
-def _row(file: Path, label: str, tags: Any, patients: dict[str, str]) -> Row:
-    patient = str(tags.get("PatientID", "") or "")
-    if patient:
-        patient = patients.setdefault(patient, f"patient {len(patients) + 1}")
+def _row(row: Row, file: Path, tags: Any, numbers: dict[str, str]) -> Row:
+    def number(kind: str, identity: str) -> str:
+        return numbers.setdefault(f"{kind} {identity}", f"{kind} {len(numbers) + 1}") if identity else ""
+
     identity = f"{tags.get('SOPInstanceUID', '')}|{file.name}"
-    return Row(
-        image=file,
-        label=label,
-        patient=patient,
-        source=clean(tags.get("Manufacturer", "")) or "dicom",
-        view=clean(tags.get("ViewPosition", "")),
+    return replace(
+        row,
+        patient=number("patient", row.patient or str(tags.get("PatientID", "") or "")),
+        group=number("group", row.group),
+        source=row.source or clean(tags.get("Manufacturer", "")) or "dicom",
+        view=row.view or clean(tags.get("ViewPosition", "")),
         file=f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.dcm",
         metadata={"burned_in_annotation": clean(tags.get("BurnedInAnnotation", ""))},
     )

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from nas.data.listing import Listing, Row, clean
 from nas.data.readers.base import register_reader
-from nas.data.readers.layout import IMAGE_SUFFIXES, by_name, files_by_name, subfolders
+from nas.data.readers.layout import IMAGE_SUFFIXES, by_name, files_by_name, subfolders, walk
 from search_spaces.errors import InputError
 
-_SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
-           "audit": "audit", "test": "test", "testing": "test"}  # fmt: skip
+SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
+          "audit": "audit", "test": "test", "testing": "test"}  # fmt: skip
 _PATIENT = re.compile(
     r"(person\d+)_(?:virus|bacteria)|((?:NORMAL\d?-)?IM-\d+)-|((?:VIRUS|BACTERIA|NORMAL)-\d+)-", re.IGNORECASE
 )
@@ -89,9 +89,9 @@ def _layout(top: _Place, depth: int = 2) -> tuple[_Place, list[str], list[tuple[
     Archives unpack into wrapping folders: a lone one, without images of its own, is looked into if it holds splits or several classes.
     """
     places = top.below()
-    splits = [place for place in places if place.name.lower() in _SPLITS and place.below()]
+    splits = [place for place in places if place.name.lower() in SPLITS and place.below()]
     if splits:
-        pairs = [(_SPLITS[split.name.lower()], place) for split in splits for place in split.below()]
+        pairs = [(SPLITS[split.name.lower()], place) for split in splits for place in split.below()]
         return top, [split.name for split in splits], pairs
     if len(places) == 1 and depth and not files_by_name([places[0].images]):
         found = _layout(places[0], depth - 1)
@@ -140,7 +140,7 @@ def images_below(folder: Path, listing: Listing | None = None, but: Collection[P
 
     Linked folders are counted, too, not followed: they may lead anywhere, or in a circle.
     """
-    for directory, folders, files in os.walk(folder):
+    for directory, folders, files in walk(folder):
         seen = [name for name in folders if not name.startswith((".", "__MACOSX")) and Path(directory, name) not in but]
         folders[:] = sorted(name for name in seen if not os.path.islink(os.path.join(directory, name)))
         if listing is not None and len(seen) > len(folders):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from search_spaces.errors import InputError
 
@@ -19,7 +20,24 @@ def subfolders(path: Path) -> list[Path]:
         with os.scandir(path) as entries:  # knows folders without asking for each of 100,000 images
             return sorted(Path(entry.path) for entry in entries if not entry.name.startswith((".", "__")) and entry.is_dir())
     except OSError as error:
-        raise InputError(f"cannot list {path}: {error.strerror or error}; check its permissions") from error
+        _unlisted(error)
+
+
+def entries(path: Path) -> list[Path]:
+    """All that is in a folder, sorted; one that cannot be listed raises ``InputError``."""
+    try:
+        return sorted(path.iterdir())
+    except OSError as error:
+        _unlisted(error)
+
+
+def walk(path: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """``os.walk`` that raises ``InputError`` at a folder that cannot be listed, instead of leaving it out in silence."""
+    return os.walk(path, onerror=_unlisted)
+
+
+def _unlisted(error: OSError) -> NoReturn:
+    raise InputError(f"cannot list {error.filename}: {error.strerror or error}; check its permissions") from error
 
 
 def by_name(path: Path) -> dict[str, Path]:
@@ -54,6 +72,6 @@ def files_by_name(folders: list[Path]) -> dict[str, Path]:
         entry.name: entry
         for folder in folders
         if folder.is_dir()
-        for entry in sorted(folder.iterdir())
+        for entry in entries(folder)
         if entry.suffix.lower() in IMAGE_SUFFIXES
     }

@@ -41,7 +41,7 @@ def read(path: Path) -> Listing:
         inside = by_name(folder)
         masks = files_by_name([inside["masks"]]) if "masks" in inside else {}
         stems = {mask.rsplit(".", 1)[0].lower(): file for mask, file in masks.items()}
-        for image in images_below(inside.get("images", folder), listing):
+        for image in images_below(inside.get("images", folder), listing, (inside.get("masks"),)):
             row = Row(
                 image=image,
                 label=LABELS[name],
@@ -50,6 +50,10 @@ def read(path: Path) -> Listing:
                 file=clean(image.relative_to(base)),
             )
             listing.rows.append(row)
+    for name, folder in by_name(base).items():
+        others = 0 if name in LABELS else sum(1 for _ in images_below(folder))
+        if others:
+            listing.skipped[f"folder {clean(folder.name)} is no class"] += others
     listing.notes.append(
         "no patient ids: viral pneumonia shows children, and images overlap other collections; joined sets are de-duplicated by look"
     )

@@ -7,6 +7,7 @@ all others are kept as metadata. A patient is one person in all sources of the t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -29,10 +30,11 @@ def recognise(path: Path) -> str:
     """A CSV file, or a folder whose metadata.csv has the two columns."""
     if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         return f"a table of images ({clean(path.name)})"
-    return "a table of images (metadata.csv)" if path.is_dir() and _has_columns(path / "metadata.csv") else ""
+    return "a table of images (metadata.csv)" if path.is_dir() and has_columns(path / "metadata.csv") else ""
 
 
-def _has_columns(path: Path) -> bool:
+def has_columns(path: Path) -> bool:
+    """Whether a file is a CSV with a column of files and one of labels."""
     try:
         return bool(_columns(path, read_csv(path)[0]))
     except InputError:
@@ -42,13 +44,17 @@ def _has_columns(path: Path) -> bool:
 @register_reader("table", "a CSV with columns file, label and optionally mask, patient, group, source, view, split", recognise)
 def read(path: Path) -> Listing:
     """Rows of the CSV (a folder is searched for its metadata.csv)."""
-    if path.is_dir():
-        path = path / "metadata.csv"
+    path = path / "metadata.csv" if path.is_dir() else path
+    return listed(path, path.stem)
+
+
+def listed(path: Path, source: str) -> Listing:
+    """Rows of the CSV; ``source`` where it names none."""
     columns = _columns(path, read_csv(path)[0])
     _, rows = read_csv(path, paths=[columns[name] for name in ("file", "mask") if name in columns])
     listing = Listing([])
     for line, cells in rows:
-        row = _row(path, line, cells, columns)
+        row = _row(path, line, cells, columns, source)
         if row is None:
             listing.skipped["row without file or label"] += 1
         else:
@@ -60,19 +66,20 @@ def read(path: Path) -> Listing:
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, str]:
-    """Our name → the CSV's column."""
+    """Our name → the CSV's column, in which blanks and hyphens are as good as ``_`` ("Patient ID")."""
+    spelled = {re.sub(r"[ -]", "_", column): column for column in reversed(header)}
     found = {}
     for name in ("file", "label", *_OPTIONAL):
-        column = next((alias for alias in _ALIASES.get(name, (name,)) if alias in header), None)
-        if column is not None:
-            found[name] = column
+        alias = next((alias for alias in _ALIASES.get(name, (name,)) if alias in spelled), None)
+        if alias is not None:
+            found[name] = spelled[alias]
     for name in ("file", "label"):
         if name not in found:
             raise InputError(f"{path} has no column {name!r}; its columns: {', '.join(filter(None, header))[:200]}")
     return found
 
 
-def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) -> Row | None:
+def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str], source: str) -> Row | None:
     def cell(name: str) -> str:
         text = cells[columns[name]] if name in columns else ""
         return "" if name in _OPTIONAL and text.casefold() in _UNKNOWN else text
@@ -88,7 +95,7 @@ def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) 
         mask=mask,
         patient=cell("patient"),
         group=cell("group"),
-        source=cell("source") or path.stem,
+        source=cell("source") or source,
         view=cell("view"),
         split=split_name(cell("split"), f"{path}, line {line}"),
         invert=normal_form(cell("photometric")) == "monochrome1",
@@ -99,9 +106,10 @@ def _row(path: Path, line: int, cells: dict[str, str], columns: dict[str, str]) 
 
 
 def _size(height: str, width: str) -> tuple[int, int] | None:
-    """Two positive whole numbers, or None."""
-    if height.isascii() and width.isascii() and height.isdigit() and width.isdigit() and len(height) < 7 and len(width) < 7:
-        return (int(height), int(width)) if int(height) and int(width) else None
+    """Two positive whole numbers, perhaps written as ``2048.0``, or None."""
+    sides = [text.removesuffix(".0") for text in (height, width)]
+    if all(side.isascii() and side.isdigit() and len(side) < 7 and int(side) for side in sides):
+        return int(sides[0]), int(sides[1])
     return None
 
 

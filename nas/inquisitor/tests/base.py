@@ -36,7 +36,7 @@ class AuditTest(ABC):
 
     @abstractmethod
     def run(self, case: Case) -> Sequence[TestResult]:
-        """One result for every auditable class."""
+        """One result for every auditable class, as ``nas.inquisitor.judge.result`` makes them from an effect and a margin."""
 
 
 AUDIT_TESTS: Registry[type[AuditTest]] = Registry("audit test", "pepx_nas.audits", lambda: _load())
@@ -110,7 +110,7 @@ class SwapTest(AuditTest):
         """The class's signed effect in units of σ."""
         design, codes = case.design, case.exhibits.group_codes
         return swap_effect(
-            self.responses(case, fill)[:, :, index], index, codes[design.recipient], design.block, design.blocks,
+            self.responses(case, fill)[:, :, index], design.slot(index), codes[design.recipient], design.block, design.blocks,
             case.rng(self.name, index, fill, "permutation"), case.settings.permutations,
         ).scaled(float(case.sigma[index]))  # fmt: skip
 
@@ -118,7 +118,7 @@ class SwapTest(AuditTest):
         """Decisions for the class with its own donors minus those with the others': −1 … 1, 0 where donors decide nothing."""
         design, codes = case.design, case.exhibits.group_codes
         decided = (self.decisions(case, fill) == index).astype(np.float64)
-        turned = contrasts(decided, index)
+        turned = contrasts(decided, design.slot(index))
         return Effect(float(turned.mean()), *two_way_error(turned, codes[design.recipient], design.block))
 
     def _judged(self, case: Case, index: int, fill: str) -> TestResult:
@@ -142,7 +142,7 @@ class SwapTest(AuditTest):
             "lungs": rounded(lung_effect(case, responses, index)),
             "share": rounded(
                 split_half_share(
-                    responses, index, design.block, lung_effect(case, responses, index) * float(case.sigma[index]),
+                    responses, design.slot(index), design.block, lung_effect(case, responses, index) * float(case.sigma[index]),
                     case.rng(self.name, index, "halves"),
                 )
             ),

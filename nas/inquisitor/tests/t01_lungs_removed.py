@@ -78,11 +78,11 @@ def permutation_p(
 ) -> float:
     """Two-sided p-value of an AUC against 0.5, labels exchanged between whole groups: by rank sums of scores (n,).
 
-    A group's label is its first image's; the observed labelling is counted among the draws.
+    The images of each side of a group that holds both are exchanged as a group of their own; the observed labelling is counted
+    among the draws.
     """
-    code, count = codes(groups, len(scores))
-    own = np.zeros(count, dtype=bool)
-    own[code[::-1]] = truth[::-1]
+    sides, code = np.unique(2 * codes(groups, len(scores))[0] + truth, return_inverse=True)
+    own, count = sides % 2 == 1, len(sides)
     sizes, ranks = np.bincount(code, minlength=count), np.bincount(code, weights=rankdata(scores), minlength=count)
     drawn = np.concatenate([own[None], rng.permuted(np.tile(own, (draws, 1)), axis=1)]).astype(np.float64)
     distance = np.abs((drawn @ ranks) / (drawn @ sizes) - (len(scores) + 1) / 2)

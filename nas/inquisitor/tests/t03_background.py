@@ -50,8 +50,8 @@ class BackgroundSwap(SwapTest):
         own = case.exhibits.labels[case.design.recipient] == index
         if own.all() or not own.any():
             return {}
-        with_own = responses[:, index]
-        with_others = responses[:, (index + 1) % responses.shape[1]]
+        slot = case.design.slot(index)
+        with_own, with_others = responses[:, slot], responses[:, (slot + 1) % responses.shape[1]]
         conflict = auc([*with_others[own], *with_own[~own]], [*own[own], *own[~own]])
         agreeing = auc([*with_own[own], *with_others[~own]], [*own[own], *own[~own]])
         return {"auc_conflict": round(conflict, 6), "auc_agreeing": round(agreeing, 6)}

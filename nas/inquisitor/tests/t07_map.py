@@ -45,11 +45,11 @@ class RegionalMap(AuditTest):
     def _judged(self, case: Case, index: int) -> TestResult:
         design, responses = self._responses(case)
         sigma, codes = float(case.sigma[index]), case.exhibits.group_codes[design.recipient]
-        cells = len(responses)
+        cells, slot = len(responses), design.slot(index)
         tables = np.stack([block_table(cell[:, :, index], design.block, design.blocks) for cell in responses])
-        observed, null = permute_within_blocks(tables, index, case.rng(self.name, index), case.settings.permutations)
+        observed, null = permute_within_blocks(tables, slot, case.rng(self.name, index), case.settings.permutations)
         p_values = max_t_p_values(observed, null)
-        errors = [two_way_error(contrasts(cell[:, :, index], index), codes, design.block) for cell in responses]
+        errors = [two_way_error(contrasts(cell[:, :, index], slot), codes, design.block) for cell in responses]
         worst = int(np.argmin(p_values - 1e-6 * np.abs(observed)))
         effect = Effect(float(observed[worst]), *errors[worst], float(p_values[worst])).scaled(sigma)
         details = {

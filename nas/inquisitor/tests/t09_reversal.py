@@ -90,13 +90,18 @@ def _nuisances(case: Case) -> dict[str, NDArray[np.str_]]:
 
 
 def _coarse(values: NDArray) -> NDArray[np.str_]:
-    """Numbers as below or above their median, other values as they are; unreadable ones are \"\"."""
+    """Numbers as below or above their median, other values as they are; unreadable ones are \"\".
+
+    Where nothing lies above the median, as with a sex of 0 and 1 that is mostly 1, the median itself is high.
+    """
     try:
         numbers = np.array([float(value) if str(value) != "" else np.nan for value in values])
     except ValueError:
         return values.astype(np.str_)
-    middle = np.nanmedian(numbers) if np.isfinite(numbers).any() else 0.0
-    return np.where(np.isfinite(numbers), np.where(numbers <= middle, "low", "high"), "").astype(np.str_)
+    known = np.isfinite(numbers)
+    middle = np.median(numbers[known]) if known.any() else 0.0
+    high = numbers > middle if (numbers[known] > middle).any() else numbers >= middle
+    return np.where(known, np.where(high, "high", "low"), "").astype(np.str_)
 
 
 def _marked(case: Case) -> NDArray[np.str_]:

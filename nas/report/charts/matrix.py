@@ -26,9 +26,9 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
                 parts.append(_cell(left + column * edge, y, edge, cell, value, value / total, row == column))
         for column, name in enumerate(classes):
             parts.append(text(left + (column + 0.5) * edge, top + size * cell + 16, cut(name, 10), "tick", "middle"))
-        parts.append(text(left + size * edge / 2, top + size * cell + 38, "predicted class (images)", "lab", "middle"))
+        parts.append(text(left + size * edge / 2, top + size * cell + 38, "predicted class (decisions)", "lab", "middle"))
         middle = top + size * cell / 2
-        parts.append(text(13, middle, "true class (images)", "lab", "middle", transform=f"rotate(-90 13 {middle:g})"))
+        parts.append(text(13, middle, "true class (decisions)", "lab", "middle", transform=f"rotate(-90 13 {middle:g})"))
         return Markup("").join(parts)
 
     return figure(draw, title, caption, height=cell * size + 60, wide=400)

@@ -111,7 +111,9 @@ def axes(
     if x is not None:
         for tick in x.ticks(4 if frame.narrow else 7):
             parts.append(line(x(tick), frame.top, x(tick), frame.y1, "grid"))
-            parts.append(text(x(tick), frame.y1 + 17, (x_format or x.plain)(tick), "tick", "middle"))
+            label = (x_format or x.plain)(tick)
+            over = x(tick) + 3.4 * len(label) > frame.width  # beyond the drawing's right edge
+            parts.append(text(frame.width if over else x(tick), frame.y1 + 17, label, "tick", "end" if over else "middle"))
     parts.append(line(frame.left, frame.y1, frame.x1, frame.y1, "axis"))
     parts.append(line(frame.left, frame.top, frame.left, frame.y1, "axis"))
     middle = (frame.top + frame.y1) / 2
