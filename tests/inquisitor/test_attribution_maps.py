@@ -199,14 +199,14 @@ def test_the_search_finds_the_spot_without_gradients(spotted):
 def test_impact_counts_changes_and_weakenings_and_subtracts_the_control(spotted):
     engine = Engine(Spot())
     regions, _ = critical_regions(engine, spotted, ONES)
-    found = impact(engine, spotted, ONES, regions, "laplace")
+    found = impact(engine, spotted, ONES, regions, "ring")
     assert found.weakened.all()
     assert (found.drop > 1).all()
-    scores = impact_scores(engine, spotted, ONES, regions, fill="laplace")
+    scores = impact_scores(engine, spotted, ONES, regions, fill="ring")
     assert scores["impact"]["score"] == 1.0
     assert scores["impact"]["excess"] == scores["impact"]["score"] - scores["impact"]["random"]
     assert scores["drop"]["low"] > 0
-    nothing = impact_scores(engine, spotted, ONES, torch.zeros_like(regions), fill="laplace")
+    nothing = impact_scores(engine, spotted, ONES, torch.zeros_like(regions), fill="ring")
     assert nothing["empty"] == 6  # counted, not averaged in
 
 

@@ -40,7 +40,7 @@ from nas.statistics.intervals import mean
 from tests.performance.audit_real import STRENGTH, candidate, real_images, with_letters
 
 RESULTS = Path(__file__).parent / "results" / "audit_inquire.json"
-FILL = "laplace"  # the search fills with a plane and with a blur
+FILL = "ring"  # the search fills with laplace and blur
 EPOCHS = 30
 FOLDS = 3
 OURS = "critical region"

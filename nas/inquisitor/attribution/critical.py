@@ -2,15 +2,16 @@
 
 Not read off a gradient: connected regions are removed through the perturbation engine, and the one whose removal costs the
 decision most is kept, grown and mended, forward passes only. Each is removed in two ways, and their mean counts: a search that
-sees one alone finds regions that this fill turns into evidence for another class. The published method projects a generator's
-proposed parameter change into the image by an unpublished transformation; this is a stated substitute with the same question.
+sees one alone finds regions that this fill turns into evidence for another class. One meets the surroundings without an edge, the
+other keeps the broad shading; what they lead to is to be scored with neither. The published method projects a generator's proposed
+parameter change into the image by an unpublished transformation; this is a stated substitute with the same question.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
+from torch.nn.functional import avg_pool2d
 
 from nas.edits import get_fill
 from nas.inquisitor.attribution.grid import CELLS, cells_in, connected, enlarge, neighbours, start_windows
@@ -50,34 +51,23 @@ class _Search:
 
     def __init__(self, engine: Engine, images: Tensor, targets: Tensor, cells: int) -> None:
         self.engine, self.images, self.targets, self.cells = engine, images, targets, cells
-        self.means = adaptive_avg_pool2d(images, cells)[:, 0]  # (n, g, g): what surrounds a region
         self.soft = get_fill("blur")(images, torch.ones_like(images, dtype=torch.bool), torch.Generator())
-        self.pixels = _plane_terms(images.shape[-1], images.device)
 
     def odds(self, owner: Tensor, regions: Tensor) -> Tensor:
-        """Log-odds (m,) of each candidate's image without its region: the mean over a plane and a blur in its place."""
-        count, planes = len(owner), self._planes(owner, regions)
+        """Log-odds (m,) of each candidate's image without its region: the mean over both ways of removing it."""
+        count, smooth, unused = len(owner), get_fill("laplace"), torch.Generator()
 
         def edit(numbers: Tensor) -> Tensor:
             row = numbers % count
             image = owner[row]
-            plane = torch.einsum("mk,kij->mij", planes[row], self.pixels)[:, None].clamp(0, 1)
-            fill = torch.where((numbers < count)[:, None, None, None], plane, self.soft[image])
-            return torch.where(enlarge(regions[row], self.images.shape[-1]), fill, self.images[image])
+            shown, where, first = self.images[image], enlarge(regions[row], self.images.shape[-1]), numbers < count
+            edited = torch.where(where, self.soft[image], shown)
+            edited[first] = smooth(shown[first], where[first], unused)
+            return edited
 
         z = torch.from_numpy(margins(self.engine.logits(edit, 2 * count, self.images.shape[-1])))
         targets = self.targets[owner].cpu().repeat(2)
         return z.gather(1, targets[:, None])[:, 0].view(2, count).mean(dim=0).float()
-
-    def _planes(self, owner: Tensor, regions: Tensor) -> Tensor:
-        """Level and slopes (m, 3) of the plane through the cells around each region, by least squares.
-
-        A ridge far below a cell's weight keeps a ring on one line solvable.
-        """
-        terms = _plane_terms(self.cells, regions.device).double()
-        ring = neighbours(regions).double()
-        normal = torch.einsum("mij,aij,bij->mab", ring, terms, terms) + 1e-6 * torch.eye(3, device=regions.device).double()
-        return torch.linalg.solve(normal, torch.einsum("mij,aij,mij->ma", ring, terms, self.means[owner].double())).float()
 
     def scan(self) -> tuple[Tensor, Tensor, Tensor]:
         """Every start window on every image; the best few, of which no two overlap by much."""
@@ -118,12 +108,6 @@ class _Search:
         hits = torch.nonzero(found == best[parent])[:, 0].flip(0)  # of equals, the first
         chosen[parent[hits]] = hits
         return owner, offered[chosen], best
-
-
-def _plane_terms(size: int, device: torch.device) -> Tensor:
-    """The constant, down and across, float (3, size, size), over the picture from −0.5 to 0.5."""
-    line = (torch.arange(size, device=device) + 0.5) / size - 0.5
-    return torch.stack([torch.ones(size, size, device=device), line[:, None].expand(size, size), line.expand(size, size)])
 
 
 def _with(regions: Tensor, cell: Tensor, value: bool) -> Tensor:
