@@ -78,7 +78,9 @@ def _class_warnings(dataset: Dataset) -> list[str]:
     found = []
     for name, groups in _groups_per_class(dataset).items():
         if groups < TINY_GROUPS:
-            found.append(f"class {clean(name)!r} has {groups} independent groups; under {TINY_GROUPS} it cannot be audited")
+            found.append(
+                f"class {clean(name)!r} has {groups} independent groups; a full audit of these images needs {TINY_GROUPS}"
+            )
     counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
     if counts.min(initial=0) and counts.max() > 10 * counts.min():
         found.append(f"classes are unbalanced ({counts.max()} to {counts.min()}); accuracy misleads, read balanced accuracy")

@@ -71,10 +71,11 @@ def audit_model(
     usable, excluded = gates.usable_masks(dataset.masks(rows), dataset.has_mask[rows])
     masked = rows[usable]
     least = margins.groups_per_class if level == "full" else min(margins.groups_per_class, _SCREEN_GROUPS)
-    auditable = gates.auditable_classes(dataset.labels[masked], dataset.group[masked], len(dataset.classes), least)
+    counts = gates.groups_of(dataset.labels[masked], dataset.group[masked], len(dataset.classes))
+    auditable = gates.auditable_classes(counts, least)
     standing = [
         gates.masks_gate(usable, margins),
-        gates.enough_groups(auditable, dataset.classes, least),
+        gates.enough_groups(counts, dataset.classes, least),
     ]
     frame = Finding(
         verdict="undecided", binding_reason="", gates=tuple(standing), level=level, seed=seed, n=len(rows),

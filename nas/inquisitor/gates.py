@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,11 +23,16 @@ Floats = NDArray[np.float64]
 COMPETENCE = "competence"  # names of its gates: with the class in brackets
 
 
-def auditable_classes(labels: NDArray[np.int64], groups: NDArray[np.str_], classes: int, least: int) -> tuple[int, ...]:
-    """Classes with at least ``least`` groups of their own and as many outside."""
+def groups_of(labels: NDArray[np.int64], groups: NDArray[np.str_], classes: int) -> list[int]:
+    """By class, its groups or those outside it, whichever are fewer."""
     inside = [len(np.unique(groups[labels == index])) for index in range(classes)]
     outside = [len(np.unique(groups[labels != index])) for index in range(classes)]
-    return tuple(index for index in range(classes) if min(inside[index], outside[index]) >= least)
+    return [min(pair) for pair in zip(inside, outside, strict=True)]
+
+
+def auditable_classes(counts: Sequence[int], least: int) -> tuple[int, ...]:
+    """Classes with at least ``least`` groups of their own and as many outside."""
+    return tuple(index for index, count in enumerate(counts) if count >= least)
 
 
 def competence(
@@ -56,11 +63,12 @@ def hardly_told(finding: Finding) -> set[str]:
     return {name.removeprefix(f"{COMPETENCE}[").removesuffix("]") for name in failed}
 
 
-def enough_groups(auditable: tuple[int, ...], names: tuple[str, ...], least: int) -> Gate:
+def enough_groups(counts: Sequence[int], names: tuple[str, ...], least: int) -> Gate:
     """Every class needs so many groups; the others are not auditable."""
-    missing = [name for index, name in enumerate(names) if index not in auditable]
+    able = auditable_classes(counts, least)
+    missing = [name for index, name in enumerate(names) if index not in able]
     return Gate(
-        name="groups", passed=not missing, value=float(len(auditable)), rule=f"at least {least} groups in every class",
+        name="groups", passed=not missing, value=float(min(counts)), rule=f"at least {least} groups in every class",
         note=f"not auditable: {', '.join(missing)}; audit on images of more patients (or a run by --cross-fit)" if missing else "",
     )  # fmt: skip
 

@@ -138,13 +138,16 @@ def _of_baseline(
     scale = {"M": 1e6, "G": 1e9}
     sizes = {figure: value for figure, value in baseline.published.items() if figure in ("parameters", "flops")}
     published = {figure: size.value * scale[size.unit] for figure, size in sizes.items()}
+    at = "" if side == baseline.paper_size else f"published at {baseline.paper_size} px"
     described = {
         "name": name,
         "title": baseline.title,
         **table,
         "in_channels": channels,
         "published": published,
-        "published_notes": {figure: size.note for figure, size in sizes.items() if size.note},
+        "published_notes": {
+            figure: "; ".join(filter(None, (size.note, at))) for figure, size in sizes.items() if size.note or at
+        },
         "difference": {figure: table[figure] / value - 1 for figure, value in published.items() if value},
     }
     return described, lambda: model

@@ -13,7 +13,7 @@ from inquisitor_models import SETTINGS, Reader, small_net
 from torch import nn
 
 from nas.inquisitor import AUDIT_TESTS, AuditTest, Case, audit_descriptions, audit_model, explain_decision, register_audit_test
-from nas.inquisitor.gates import auditable_classes, usable_masks
+from nas.inquisitor.gates import auditable_classes, enough_groups, groups_of, usable_masks
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import open_case
 from nas.inquisitor.weighted import weighted_auc
@@ -223,7 +223,10 @@ def test_masks_of_implausible_size_are_excluded_and_counted():
 def test_auditable_classes_need_groups_not_images():
     labels = np.repeat([0, 1, 2], 100)
     groups = np.array([f"{label}-{k % (60 if label < 2 else 10)}" for k, label in enumerate(labels)])
-    assert auditable_classes(labels, groups, 3, 50) == (0, 1)
+    counts = groups_of(labels, groups, 3)
+    assert auditable_classes(counts, 50) == (0, 1)
+    gate = enough_groups(counts, ("a", "b", "c"), 50)
+    assert gate.value == len(np.unique(groups[labels == 2])) < 50, "the fewest, beside the rule"
 
 
 def test_weighted_auc_equals_the_plain_one_and_repeats():
