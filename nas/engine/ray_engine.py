@@ -7,7 +7,6 @@ results. A lost node kills its tasks: Ray starts them again elsewhere, and the t
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Callable
 from functools import lru_cache
@@ -32,7 +31,6 @@ def run_on_ray(
     *,
     storage: str | None,
     study: str,
-    deadline: float | None,
     finished: Callable[[], bool],
     report: Callable[[], None],
 ) -> None:
@@ -51,12 +49,12 @@ def run_on_ray(
     if mine:
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
     task = ray.remote(max_retries=3, **resources(ray.cluster_resources(), settings))(_one_trial)
-    arguments = (str(directory.absolute()), settings.model_dump_json(), storage, study, deadline)
+    arguments = (str(directory.absolute()), settings.model_dump_json(), storage, study)
     flying: list[Any] = []
-    lost = 0
+    lost, more = 0, True
     try:
-        while not finished() and not (deadline is not None and time.time() >= deadline and not flying):
-            while len(flying) < settings.workers and not (deadline is not None and time.time() >= deadline):
+        while not finished() and (more or flying):
+            while more and len(flying) < settings.workers:
                 flying.append(task.remote(*arguments))
             ready, flying = ray.wait(flying, timeout=1.0)
             for reference in ready:
@@ -75,8 +73,7 @@ def run_on_ray(
                 for message in messages:
                     progress.message(message)
                 report()
-                if not done and not flying:
-                    return
+                more = more and done > 0  # one that ran none: time is up, or the space is used up
     finally:
         for reference in flying:
             ray.cancel(reference, force=True)
@@ -112,15 +109,15 @@ class _Kept:
         return lambda *_: None
 
 
-def _one_trial(directory: str, settings: str, storage: str | None, study: str, deadline: float | None) -> tuple[int, list[str]]:
+def _one_trial(directory: str, settings: str, storage: str | None, study: str) -> tuple[int, list[str]]:
     """One trial in a Ray worker; returns the trials run (0: nothing was wanted) and what there is to say."""
-    kept, worker = _open(directory, settings, storage, study, deadline)
+    kept, worker = _open(directory, settings, storage, study)
     kept.messages.clear()
     return worker.run(at_most=1), list(kept.messages)
 
 
 @lru_cache(maxsize=1)
-def _open(directory: str, settings: str, storage: str | None, study: str, deadline: float | None) -> tuple[_Kept, Worker]:
+def _open(directory: str, settings: str, storage: str | None, study: str) -> tuple[_Kept, Worker]:
     """A worker, opened once in each of Ray's processes: its data and what its sampler has read serve all of its trials."""
     from nas.engine.process import open_worker
 
@@ -128,6 +125,6 @@ def _open(directory: str, settings: str, storage: str | None, study: str, deadli
     progress: Any = kept
     worker = open_worker(
         Path(directory), SearchSettings.model_validate_json(settings), progress, storage=storage, study=study,
-        name=f"ray-{uuid.uuid4().hex[:8]}", deadline=deadline, dedicated=True,
+        name=f"ray-{uuid.uuid4().hex[:8]}", dedicated=True,
     )  # fmt: skip
     return kept, worker

@@ -39,7 +39,6 @@ class Worker:
 
     Args:
         name: unique among the study's workers.
-        deadline: ``time.time()`` after which no further trial is started; None: none.
         dedicated: the process is this worker's own, and is ended when a trial makes no progress for ``stall_minutes``: a hanging
             call cannot be interrupted otherwise.
     """
@@ -51,14 +50,12 @@ class Worker:
         progress: Progress,
         *,
         name: str,
-        deadline: float | None = None,
         dedicated: bool = False,
     ) -> None:
         self.context = context
         self.study = study
         self.progress = progress
         self.name = name
-        self.deadline = deadline
         self.dedicated = dedicated
         self._current: Trial | None = None
         self._moved = time.monotonic()
@@ -93,7 +90,7 @@ class Worker:
         return done
 
     def _wanted(self) -> bool:
-        if self.deadline is not None and time.time() >= self.deadline:
+        if studies.is_time_up(self.study):
             self.progress.message("time is up: no further trial is started")
             return False
         return studies.trained(self.study.get_trials(deepcopy=False)) < self.context.settings.trials

@@ -145,7 +145,7 @@ def _conclude(
     from nas.jobs.finalists import conclude_front
 
     settings, directory = context.settings, context.directory
-    trials = trial_records(study)
+    trials, counts = trial_records(study), account(study.get_trials(deepcopy=False))
     completed = [t for t in trials if t.outcome == "completed"]
     if not completed:
         reasons = sorted({t.reason for t in trials if t.outcome == "failed"})
@@ -173,7 +173,7 @@ def _conclude(
         budget=context.budget.to_json(),
         settings=settings.model_dump(mode="json"),
         data=read_json(directory.data),
-        accounting=account(study.get_trials(deepcopy=False)),
+        accounting=counts,
         trials=trials,
         front=front,
         best=best,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -81,12 +83,13 @@ def run_trials(
     progress: Progress,
     pool: LocalPool | None = None,
 ) -> None:
-    """Train until the study holds as many candidates as are wanted, or time is up."""
+    """Train until the study holds as many candidates as are wanted, or time is up: whoever has joined starts no trial after ``deadline``."""
     from nas.engine.local import LocalPool
     from nas.engine.process import open_worker
-    from nas.engine.study import Reporter, sweep, trained
+    from nas.engine.study import DEADLINE, Reporter, trained
 
     settings, path, name = context.settings, context.directory.path, opened.study_name
+    opened.set_user_attr(DEADLINE, deadline)
 
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
@@ -96,10 +99,10 @@ def run_trials(
         describe()()
     if not finished():
         if engine == "here":
-            open_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline).run()
+            open_worker(path, settings, progress, storage=storage, study=name, name="here").run()
         elif engine == "local":
             pool = pool or LocalPool(path, settings, progress, storage=storage, study=name)
-            pool.run(deadline, finished, meanwhile=describe)
+            pool.run(finished, meanwhile=describe)
         else:
             from nas.engine.ray_engine import run_on_ray
 
@@ -109,11 +112,28 @@ def run_trials(
                 progress,
                 storage=storage,
                 study=name,
-                deadline=deadline,
                 finished=finished,
                 report=Reporter(opened, progress),
             )
-    sweep(opened, patience=0.0)  # no trial is wanted any more: one that a dead worker had only asked for is over
+    _await_others(opened, progress)
+
+
+def _await_others(opened: optuna.Study, progress: Progress) -> None:
+    """Until the trials have ended that workers who joined still run, so that the record of the search has them, too."""
+    from optuna.trial import TrialState
+
+    from nas.engine.study import Reporter, sweep
+
+    report = Reporter(opened, progress)
+    for turn in itertools.count():
+        sweep(opened, patience=0.0)  # no trial is wanted any more: one that was only asked for is over
+        report()
+        running = opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if not running:
+            return
+        if turn == 0:
+            progress.message(f"waiting for the trials that other workers still run ({len(running)})")
+        time.sleep(1.0)
 
 
 def _described(context: Context, progress: Progress) -> Callable[[], None]:

@@ -1,4 +1,5 @@
 import json
+import os
 import time
 
 import pytest
@@ -32,6 +33,36 @@ def test_ray_gives_the_same_trials_as_this_process(tmp_path, monkeypatch):
     assert [(t.key, t.quality) for t in rays.trials] == [(t.key, t.quality) for t in here.trials]
     assert rays.accounting.completed == 2
     json.loads(rays.to_json())
+
+
+SPACE = """
+from torch import nn
+from search_spaces import DecisionSpace, register_space
+
+@register_space("three")
+class Three(DecisionSpace):
+    def __init__(self, classes=3, in_channels=1, image_size=None):
+        super().__init__("three", {"width": (4, 6, 8)}, flops=lambda c: 1000 * c["width"], parameters=lambda c: 10 * c["width"])
+        self.classes = classes
+
+    def build(self, architecture, image_size=None):
+        width = architecture["width"]
+        pooled = [nn.Conv2d(1, width, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        return nn.Sequential(*pooled, nn.Linear(width, self.classes))
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_tasks_end_where_the_space_is_used_up(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    (tmp_path / "three_networks.py").write_text(SPACE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    own = {"imports": ("three_networks",), "space": "three", "trials": 5, "workers": 2}
+    record = search("phantom:n=60", out=tmp_path / "run", engine="ray", **{**TINY, **own})
+    assert record.accounting.completed == 3
 
 
 class LosesANode(Silent):

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import optuna
@@ -116,6 +117,15 @@ def test_a_terminated_worker_of_its_own_process_gives_its_trial_back(make):
     assert ended.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
     assert [t.state for t in worker.study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_worker_starts_no_trial_after_the_time_that_the_study_names(make):
+    worker = make(replace_outcome)
+    worker.study.set_user_attr(studies.DEADLINE, time.time() - 1.0)
+    assert worker.run() == 0
+    assert worker.progress.messages == ["time is up: no further trial is started"]
+    worker.study.set_user_attr(studies.DEADLINE, None)
+    assert not studies.is_time_up(worker.study)
 
 
 def test_a_trial_that_hangs_ends_its_process_and_says_why(make, monkeypatch):

@@ -6,17 +6,25 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from nas.engine.directory import damaged_files
+from nas.engine.journal import journal_storage
+from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
+from nas.engine.study import own
 from nas.jobs.benchmark import benchmark
 from nas.jobs.search import search
-from nas.jobs.search_trials import deadlines
+from nas.jobs.search_trials import _await_others, deadlines
+from nas.jobs.worker import worker
 from nas.records import SearchRecord
 from nas.report.live import Lines
+from search_spaces.errors import ToolkitError
 
 TINY: dict[str, Any] = {
     "image_size": 32, "budget": "300K", "epochs": 1, "finalists": 2, "final_seeds": 1, "final_epochs": 1, "audit_images": 40,
@@ -46,6 +54,24 @@ def test_a_control_takes_half_of_the_time_and_no_more() -> None:
     assert deadlines(SearchSettings(), 100.0) == (None, None)
     assert deadlines(SearchSettings(time=8.0), 100.0)[0] == 108.0
     assert deadlines(SearchSettings(time=8.0, control="random"), 100.0) == (104.0, 108.0)
+
+
+def test_workers_that_join_start_no_trial_after_the_searchs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ToolkitError, match="none was started in the time given"):
+        search("phantom:n=60", out=tmp_path / "run", trials=2, time=1e-6, **TINY)
+    assert worker(f"journal:{tmp_path}/run/journal.log", "search", directory=tmp_path / "run") == 0
+
+
+def test_a_search_waits_for_the_trials_that_others_still_run(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=journal_storage(tmp_path / "journal.log"))
+    trial, _ = study.ask(), study.ask()  # of the second nobody says whose it is
+    own(trial, "joined")
+    ending = Timer(1.0, study.tell, (trial, 0.5))
+    ending.start()
+    _await_others(study, Silent())
+    assert not ending.is_alive()
+    assert [t.state for t in study.get_trials()] == [TrialState.COMPLETE, TrialState.FAIL]
 
 
 def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
