@@ -7,8 +7,11 @@ results. A lost node kills its tasks: Ray starts them again elsewhere, and the t
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from nas.engine.worker import Worker
 
 MAX_LOST_TASKS = 20
+_GRACE_SECONDS = 5.0
 
 
 def run_on_ray(
@@ -47,7 +51,8 @@ def run_on_ray(
     ray = import_ray()
     mine = not ray.is_initialized()
     if mine:
-        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
+        with _own_sigterm():
+            ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
     task = ray.remote(max_retries=3, **resources(ray.cluster_resources(), settings))(_one_trial)
     arguments = (str(directory.absolute()), settings.model_dump_json(), storage, study)
     flying: list[Any] = []
@@ -75,10 +80,27 @@ def run_on_ray(
                 report()
                 more = more and done > 0  # one that ran none: time is up, or the space is used up
     finally:
-        for reference in flying:
-            ray.cancel(reference, force=True)
+        _stop(ray, flying)
         if mine:
             ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray's start replaces the handler of SIGTERM by one that prints a stack and aborts: ours is put back, and ends in order."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(ray: Any, flying: list[Any]) -> None:
+    """Interrupt the trials in flight: each is given back, which is no attempt; one that does not end soon is killed."""
+    for reference in flying:
+        ray.cancel(reference)
+    _, stuck = ray.wait(flying, num_returns=len(flying), timeout=_GRACE_SECONDS) if flying else ([], [])
+    for reference in stuck:
+        ray.cancel(reference, force=True)
 
 
 def resources(cluster: dict[str, float], settings: SearchSettings) -> dict[str, float]:

@@ -1,9 +1,14 @@
 import json
 import os
+import signal
+import threading
 import time
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
+from nas.engine.journal import journal_storage
 from nas.engine.progress import Silent
 from nas.engine.ray_engine import resources
 from nas.engine.settings import SearchSettings
@@ -63,6 +68,32 @@ def test_several_tasks_end_where_the_space_is_used_up(tmp_path, monkeypatch):
     own = {"imports": ("three_networks",), "space": "three", "trials": 5, "workers": 2}
     record = search("phantom:n=60", out=tmp_path / "run", engine="ray", **{**TINY, **own})
     assert record.accounting.completed == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trial_that_is_interrupted_on_ray_is_given_back(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+    def trials():
+        return optuna.load_study(study_name="search", storage=journal_storage(tmp_path / "run" / "journal.log")).get_trials()
+
+    def terminate():
+        while not (tmp_path / "run" / "settings.json").exists() or not any("record" in t.user_attrs for t in trials()):
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does; Ray brings a handler that aborts
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            search("phantom:n=60", out=tmp_path / "run", engine="ray", trials=1, **{**TINY, "epochs": 500})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    first, again = trials()
+    assert (first.state, first.user_attrs["reason"]) == (TrialState.FAIL, "interrupted")
+    assert (again.state, again.user_attrs["attempt"]) == (TrialState.WAITING, 1)
 
 
 class LosesANode(Silent):
