@@ -113,20 +113,20 @@ def _control(
 ) -> tuple[Comparison, ...]:
     """With ``control="random"``: the same number of candidates by random search beside it, and the paired difference."""
     from nas.engine.study import trial_records
-    from nas.jobs.control import ControlProgress, random_control
+    from nas.jobs.control import ControlProgress, random_control, trained
 
-    completed = [t for t in trial_records(study) if t.outcome == "completed"]
-    if context.settings.control == "none" or not completed:
+    trials = trained(trial_records(study))
+    if context.settings.control == "none" or all(t.quality is None for t in trials):
         return ()
-    progress.message(f"control: {len(completed)} candidates by random search")
-    told = ControlProgress(progress, len(completed))
+    progress.message(f"control: {len(trials)} candidates by random search")
+    told = ControlProgress(progress, len(trials))
 
     def run(beside: Context) -> optuna.Study:
         opened = start(beside, storage, f"{study.study_name}-control")
         run_trials(beside, opened, deadline, storage=storage, engine=engine, progress=told)
         return opened
 
-    return (random_control(context, completed, run),)
+    return (random_control(context, trials, run),)
 
 
 def _conclude(

@@ -83,6 +83,15 @@ def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypat
     ]  # fmt: skip
 
 
+def test_a_control_trains_as_many_candidates_where_trials_are_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    how = {**TINY, "epochs": 3, "finalists": 1}
+    record = search("phantom:n=60", out=tmp_path / "run", trials=8, prune=True, control="random", **how)
+    assert record.accounting.pruned > 0
+    assert record.accounting.pruned + record.accounting.completed == 8
+    assert record.comparisons[0].note.startswith("best of 8 against best of 8 candidates")
+
+
 def test_the_command_of_a_run_is_the_one_that_it_was_started_with(resumed: list[SearchRecord]) -> None:
     assert [record.command for record in resumed] == ["nas search --trials 1"] * 3
     assert [record.notes for record in resumed] == [(), *[("gone on with by: nas search --resume",)] * 2]
