@@ -31,6 +31,7 @@ from search_spaces.errors import OverBudgetError, ToolkitError
 
 MAX_BARREN = 200  # proposals in a row that were all known or over the budget: the sampler has run dry
 SAME_FAILURES = 5
+ENDED_EARLY = "ended early"  # where the time of trials went that were pruned or failed
 STALLED = 75  # exit code of a process that ends itself because its trial hangs
 
 
@@ -174,26 +175,28 @@ class Worker:
             if trial.should_prune():
                 raise Pruned(f"pruned after epoch {record.epoch}: {OBJECTIVE_NAMES[settings.objective][0]} {value:.4f}")
 
-        begun = self._ended(trial, architecture, "running", "", [])
+        started = time.perf_counter()
+        begun = self._ended(trial, architecture, "running", "", [], started)
         trial.set_user_attr("record", begun.model_dump(mode="json"))  # what is left of it if this process dies
         self.progress.trial_started(trial.number, architecture.key, begun.cost.flops)
         try:
             record = run_trial(self.context, architecture, number=trial.number, index=index, on_epoch=on_epoch)
         except Pruned as reason:
-            record = self._ended(trial, architecture, "pruned", str(reason), history)
+            record = self._ended(trial, architecture, "pruned", str(reason), history, started)
         except (UpdateFinishedTrialError, StorageLostError, WriteError):  # nothing that the candidate has done
             raise
         except Exception as error:  # one bad candidate never ends a search: whatever it raised is recorded with its reason
-            record = self._ended(trial, architecture, "failed", f"{type(error).__name__}: {error}", history)
+            record = self._ended(trial, architecture, "failed", f"{type(error).__name__}: {error}", history, started)
         self._tell(trial, record)
 
     def _ended(
-        self, trial: Trial, architecture: Architecture, outcome: str, reason: str, history: list[EpochRecord]
+        self, trial: Trial, architecture: Architecture, outcome: str, reason: str, history: list[EpochRecord], started: float
     ) -> TrialRecord:
-        return failure_record(
+        record = failure_record(
             self.context, architecture, number=trial.number, outcome=outcome, reason=reason.splitlines()[0][:500] if reason else outcome,
             history=tuple(history), fidelity=float(len(history)),
         )  # fmt: skip
+        return record.model_copy(update={"seconds": {ENDED_EARLY: round(time.perf_counter() - started, 4)}})
 
     def _tell(self, trial: Trial, record: TrialRecord) -> None:
         for name, value in attributes(self.context, record).items():

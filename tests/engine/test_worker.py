@@ -76,6 +76,19 @@ def test_failures_of_different_kinds_do_not_stop_it(make):
     assert studies.account(worker.study.get_trials()).failed == 8
 
 
+@pytest.mark.parametrize("error", [Pruned("late"), RuntimeError("no")], ids=repr)
+def test_the_time_of_trials_that_ended_early_is_counted(make, error):
+    def end(architecture, number):
+        time.sleep(0.05)
+        raise error
+
+    worker = make(end)
+    assert worker.run(at_most=3) == 3
+    spent = studies.account(worker.study.get_trials()).seconds["ended early"]
+    assert spent >= 3 * 0.05
+    assert spent == pytest.approx(sum(r.seconds["ended early"] for r in studies.trial_records(worker.study)), abs=1e-3)
+
+
 @pytest.mark.parametrize(("outcome", "kept"), [("pruned", False), ("failed", True)])
 def test_a_pruned_training_leaves_no_checkpoints_behind(make, tmp_path, outcome, kept):
     def stop(architecture, number):
