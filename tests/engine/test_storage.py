@@ -42,6 +42,8 @@ def test_file_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/net nfs4 rw 0 0\n")
     assert file_system(tmp_path / "net" / "a", mounts) == "nfs4"
     assert file_system(tmp_path / "network", mounts) == "ext4"
+    (tmp_path / "scratch").symlink_to(tmp_path / "net")
+    assert file_system(tmp_path / "scratch" / "a", mounts) == "nfs4"
     monkeypatch.setattr("nas.engine.storage.file_system", lambda path: "nfs4")
     with pytest.raises(InputError, match="network file system"):
         open_storage(None, tmp_path)
