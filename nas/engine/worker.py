@@ -254,8 +254,12 @@ class Worker:
 
 @contextlib.contextmanager
 def _terminated_in_order(dedicated: bool) -> Iterator[None]:
-    """In a process of its own, SIGTERM (a preempted job, a pod that moves) hands the trial back instead of leaving it to the sweep."""
-    if not dedicated or threading.current_thread() is not threading.main_thread():
+    """In a process of its own, SIGTERM (a preempted job, a pod that moves) hands the trial back instead of leaving it to the sweep.
+
+    A command that has a handler of its own does so, too, and then says how to go on.
+    """
+    alone = dedicated and threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -132,6 +132,20 @@ def test_a_terminated_worker_of_its_own_process_gives_its_trial_back(make):
     assert [t.state for t in worker.study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
 
 
+def test_a_command_that_is_terminated_ends_in_its_own_way_once_the_trial_is_given_back(make):
+    def terminated(architecture, number):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    worker = make(terminated, dedicated=True)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ``nas`` does
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            worker.run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [t.state for t in worker.study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+
+
 def test_a_worker_starts_no_trial_after_the_time_that_the_study_names(make):
     worker = make(replace_outcome)
     worker.study.set_user_attr(studies.DEADLINE, time.time() - 1.0)
