@@ -65,12 +65,12 @@ def open_study(
         study.set_user_attr("settings", settings.model_dump(mode="json"))
         study.set_user_attr("facts", facts)
         return study
-    refuse_other_settings(parse_settings(stored["settings"]), settings.model_dump(mode="json"))
     for key, value in facts.items():
         if key not in _LOCAL_FACTS and stored["facts"].get(key) != value:
             raise InputError(
                 f"the study was made with {key} = {stored['facts'].get(key)!r}, but this worker has {value!r}; {_REMEDIES[key]}"
             )
+    refuse_other_settings(parse_settings(stored["settings"]), settings.model_dump(mode="json"))
     return study
 
 

@@ -54,13 +54,14 @@ def search(
         ToolkitError: every trial failed, or the workers keep dying.
     """
     check_engine(engine)
+    if resume and out is None:
+        raise InputError("--resume goes on with the search in a run directory; name it with --out")
     watching = progress or Silent()
     if data is not None:
         settings["data"] = (data,) if isinstance(data, str) else tuple(data)
     directory = RunDirectory(Path(out) if out is not None else _fresh_directory())
     with directory.owned():
         chosen = _settle(directory, settings, resume)
-        directory.unseal()
         started = time.time()
         watching.message(f"run directory: {directory.path}")
         watching.objective(chosen.objective)

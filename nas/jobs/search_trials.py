@@ -57,18 +57,24 @@ def deadlines(settings: SearchSettings, now: float) -> tuple[float | None, float
 
 
 def start(context: Context, storage: str | None, name: str) -> optuna.Study:
-    """The study, opened; then the settings are written down: what was refused until here has left no search behind."""
+    """The study, opened; then the settings are written down: what was refused until here has left no search behind, and none changed."""
     import optuna
 
-    from nas.engine.storage import open_storage
+    from nas.engine.storage import open_storage, redact
     from nas.engine.study import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings, path = context.settings, context.directory.path
-    opened = open_study(
-        open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
-    )  # fmt: skip
+    kept = open_storage(storage, path, workers=settings.workers)
+    if context.directory.settings.exists() and name not in optuna.get_all_study_names(kept):
+        where = "the run's journal" if storage is None else redact(storage)
+        raise InputError(
+            f"{path} holds a search, but {where} no study {name!r} to go on with; give --storage and --study as it was started "
+            f"(see {context.directory.commands})"
+        )
+    opened = open_study(kept, name, settings=settings, facts=context.facts)
     opened.set_user_attr("directory", str(path.absolute()))
+    context.directory.unseal()
     write_json(context.directory.settings, settings.model_dump(mode="json"))
     return opened
 
