@@ -90,7 +90,9 @@ def _relational(url: str, patience: float) -> BaseStorage:
             opened = optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=options))
             return PatientStorage(opened, f"storage {shown!r}")
         except ImportError as error:
-            raise InputError(f"storage {shown!r} needs a driver ({error}); pip install 'pepx-nas[postgres]'") from error
+            ours = url.startswith("postgresql+psycopg:")
+            remedy = "pip install 'pepx-nas[postgres]'" if ours else "install the one that the URL names (mysql:// means mysqlclient)"
+            raise InputError(f"storage {shown!r} needs a driver ({error}); {remedy}") from error
         except SQLAlchemyError as error:
             if time.monotonic() > limit:
                 detail = str(error).splitlines()[0]
