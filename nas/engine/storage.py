@@ -91,7 +91,11 @@ def _relational(url: str, patience: float) -> BaseStorage:
             return PatientStorage(opened, f"storage {shown!r}")
         except ImportError as error:
             ours = url.startswith("postgresql+psycopg:")
-            remedy = "pip install 'pepx-nas[postgres]'" if ours else "install the one that the URL names (mysql:// means mysqlclient)"
+            remedy = (
+                "pip install 'pepx-nas[postgres]'"
+                if ours
+                else "install the one that the URL names (mysql:// means mysqlclient)"
+            )
             raise InputError(f"storage {shown!r} needs a driver ({error}); {remedy}") from error
         except SQLAlchemyError as error:
             if time.monotonic() > limit:

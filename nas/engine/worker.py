@@ -175,12 +175,18 @@ class Worker:
             if trial.should_prune():
                 raise Pruned(f"pruned after epoch {record.epoch}: {OBJECTIVE_NAMES[settings.objective][0]} {value:.4f}")
 
+        def on_pretraining(_: EpochRecord) -> None:
+            self._moved = time.monotonic()  # it may take longer than a trial may stand still: whoever watches is told something
+            self.progress.accounting(studies.account(self.study.get_trials(deepcopy=False)))
+
         started = time.perf_counter()
         begun = self._ended(trial, architecture, "running", "", [], started)
         trial.set_user_attr("record", begun.model_dump(mode="json"))  # what is left of it if this process dies
         self.progress.trial_started(trial.number, architecture.key, begun.cost.flops)
         try:
-            record = run_trial(self.context, architecture, number=trial.number, index=index, on_epoch=on_epoch)
+            record = run_trial(
+                self.context, architecture, number=trial.number, index=index, on_epoch=on_epoch, on_pretraining=on_pretraining
+            )
         except Pruned as reason:
             record = self._ended(trial, architecture, "pruned", str(reason), history, started)
         except (UpdateFinishedTrialError, StorageLostError, WriteError):  # nothing that the candidate has done
