@@ -92,10 +92,11 @@ def run_trials(
     """Train until the study holds as many candidates as are wanted, or time is up: whoever has joined starts no trial after ``deadline``."""
     from nas.engine.local import LocalPool
     from nas.engine.process import open_worker
-    from nas.engine.study import DEADLINE, Reporter, trained
+    from nas.engine.study import DEADLINE, Reporter, sweep, trained
 
     settings, path, name = context.settings, context.directory.path, opened.study_name
     opened.set_user_attr(DEADLINE, deadline)
+    sweep(opened, patience=0.0)  # a trial that a killed worker had only asked for must not count when the next is proposed
 
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
