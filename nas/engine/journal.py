@@ -32,9 +32,13 @@ class KernelFileLock(BaseJournalFileLock):
     def acquire(self) -> bool:
         """Block until the lock is held, then cut off a torn last line."""
         descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            mend_torn_tail(self._journal)
+        except BaseException:  # nobody would release it, and whoever asks next (this process, too) would wait for ever
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
-        mend_torn_tail(self._journal)
         return True
 
     def release(self) -> None:

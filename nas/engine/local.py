@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.engine.context import TRIAL_THREADS
-from nas.engine.process import command, go, replay
+from nas.engine.process import GO, command, replay
 from nas.engine.processes import devices
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
@@ -75,13 +75,10 @@ class LocalPool:
                 process.log.parent.rmdir()
         self._waiting.clear()
 
-    def run(
-        self, deadline: float | None, finished: Callable[[], bool], meanwhile: Callable[[], Callable[[], None]] | None = None
-    ) -> None:
+    def run(self, finished: Callable[[], bool], meanwhile: Callable[[], Callable[[], None]] | None = None) -> None:
         """Block until the workers are done.
 
         Args:
-            deadline: ``time.time()`` after which workers start no further trial.
             finished: whether the search has what it wants (a process that dies afterwards needs no successor).
             meanwhile: done in a thread of its own, beside the workers; what it returns is then called in this one. What
                 either raises stops the workers.
@@ -90,7 +87,6 @@ class LocalPool:
             KeyboardInterrupt: passed on after the workers have been stopped.
             ToolkitError: a worker ended with an error of its own, or workers keep dying.
         """
-        self._deadline = deadline
         try:
             if not self._waiting:
                 self.get_ready()
@@ -127,7 +123,7 @@ class LocalPool:
         process.listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
         process.listener.start()
         with contextlib.suppress(BrokenPipeError), process.popen.stdin as orders:  # one that has died is found to have
-            orders.write(go(self._deadline))
+            orders.write(GO)
 
     def _listen(self, process: _Process) -> None:
         assert process.popen.stdout is not None

@@ -27,7 +27,15 @@ class Pruned(Exception):
     """Raised by the ``on_epoch`` callback to end a trial early."""
 
 
-def run_trial(context: Context, architecture: Architecture, *, number: int, index: int, on_epoch: OnEpoch) -> TrialRecord:
+def run_trial(
+    context: Context,
+    architecture: Architecture,
+    *,
+    number: int,
+    index: int,
+    on_epoch: OnEpoch,
+    on_pretraining: OnEpoch | None = None,
+) -> TrialRecord:
     """Train and score one network; the trial's directory is sealed before this returns a completed record.
 
     A sealed directory of the same network from an earlier attempt (its worker died between writing and telling) is read, not
@@ -40,17 +48,19 @@ def run_trial(context: Context, architecture: Architecture, *, number: int, inde
             with contextlib.suppress(Pruned):  # it has been trained to the end
                 on_epoch(epoch)
         return record
-    return _train(context, architecture, number=number, index=index, on_epoch=on_epoch)
+    return _train(context, architecture, number, index, on_epoch, on_pretraining)
 
 
-def _train(context: Context, architecture: Architecture, *, number: int, index: int, on_epoch: OnEpoch) -> TrialRecord:
+def _train(
+    context: Context, architecture: Architecture, number: int, index: int, on_epoch: OnEpoch, on_pretraining: OnEpoch | None
+) -> TrialRecord:
     from nas.evaluation import metrics, objective, save_candidate, train
     from nas.evaluation.checkpoint import remove_checkpoint
 
     settings, data = context.settings, context.dataset
     seed = derived_seed(settings.seed, index)
     directory = context.directory.trial(architecture.key)
-    model = start(context, architecture, seed, directory)
+    model = start(context, architecture, seed, directory, on_pretraining)
     recipe = settings.recipe.model_copy(update={"epochs": settings.epochs})
     training = train(
         model, context.device_data, context.parts.train, context.parts.validation, recipe,
@@ -108,7 +118,9 @@ def clear(context: Context, key: str) -> None:
         directory.rmdir()
 
 
-def start(context: Context, architecture: Architecture, seed: int, directory: Path) -> torch.nn.Module:
+def start(
+    context: Context, architecture: Architecture, seed: int, directory: Path, on_pretraining: OnEpoch | None = None
+) -> torch.nn.Module:
     """The network with its first weights: drawn by ``seed`` and, where the settings ask for it, trained on the phantom."""
     import torch
 
@@ -124,7 +136,7 @@ def start(context: Context, architecture: Architecture, seed: int, directory: Pa
     if not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
         pretrain(
             model, len(context.dataset.classes), settings.image_size, settings.recipe, seed=derived_seed(seed, _PRETRAINING),
-            device=context.device, checkpoint=directory / "pretraining.safetensors",
+            device=context.device, checkpoint=directory / "pretraining.safetensors", on_epoch=on_pretraining,
         )  # fmt: skip
     return model
 

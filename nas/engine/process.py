@@ -72,16 +72,15 @@ def replay(line: str, progress: Progress) -> str:
 
 
 def command(directory: Path, *, storage: str | None, study: str, name: str) -> list[str]:
-    """The command line that starts a worker process; it loads its libraries and then waits for ``go``."""
+    """The command line that starts a worker process; it loads its libraries and then waits for ``GO``."""
     line = [sys.executable, "-m", "nas.engine.process", "--directory", str(directory), "--study", study, "--name", name]
     if storage is not None:
         line += ["--storage", storage]
     return [*line, "--parent", str(os.getpid())]
 
 
-def go(deadline: float | None) -> str:
-    """The line on standard input that sets a waiting worker off, with the time after which it starts no further trial."""
-    return json.dumps({"deadline": deadline}) + "\n"
+GO = "go\n"
+"""The line on standard input that sets a waiting worker off."""
 
 
 def open_worker(
@@ -92,7 +91,6 @@ def open_worker(
     storage: str | None,
     study: str,
     name: str,
-    deadline: float | None = None,
     dedicated: bool = False,
 ) -> Worker:
     """A worker with its data and study opened, in this process; it takes over the study's number of threads.
@@ -127,7 +125,7 @@ def open_worker(
         pruner=make_pruner(settings.epochs, settings.pruning),
     )
     torch.set_num_threads(opened.user_attrs["facts"]["threads"])
-    return Worker(context, opened, progress, name=name, deadline=deadline, dedicated=dedicated)
+    return Worker(context, opened, progress, name=name, dedicated=dedicated)
 
 
 def _load() -> None:
@@ -155,8 +153,7 @@ def main() -> int:
     from nas.files import read_json
 
     _load()
-    order = sys.stdin.readline()
-    if not order:
+    if not sys.stdin.readline():
         return 0  # the search that started this process has come to nothing
     try:
         settings = parse_settings(read_json(RunDirectory(options.directory).settings))
@@ -167,7 +164,6 @@ def main() -> int:
             storage=options.storage,
             study=options.study,
             name=options.name,
-            deadline=json.loads(order)["deadline"],
             dedicated=True,
         ).run()
     except ToolkitError as error:

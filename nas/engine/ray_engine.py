@@ -7,9 +7,11 @@ results. A lost node kills its tasks: Ray starts them again elsewhere, and the t
 from __future__ import annotations
 
 import os
-import time
+import signal
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from nas.engine.worker import Worker
 
 MAX_LOST_TASKS = 20
+_GRACE_SECONDS = 5.0
 
 
 def run_on_ray(
@@ -32,7 +35,6 @@ def run_on_ray(
     *,
     storage: str | None,
     study: str,
-    deadline: float | None,
     finished: Callable[[], bool],
     report: Callable[[], None],
 ) -> None:
@@ -49,14 +51,15 @@ def run_on_ray(
     ray = import_ray()
     mine = not ray.is_initialized()
     if mine:
-        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
+        with _own_sigterm():
+            ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
     task = ray.remote(max_retries=3, **resources(ray.cluster_resources(), settings))(_one_trial)
-    arguments = (str(directory.absolute()), settings.model_dump_json(), storage, study, deadline)
+    arguments = (str(directory.absolute()), settings.model_dump_json(), storage, study)
     flying: list[Any] = []
-    lost = 0
+    lost, more = 0, True
     try:
-        while not finished() and not (deadline is not None and time.time() >= deadline and not flying):
-            while len(flying) < settings.workers and not (deadline is not None and time.time() >= deadline):
+        while not finished() and (more or flying):
+            while more and len(flying) < settings.workers:
                 flying.append(task.remote(*arguments))
             ready, flying = ray.wait(flying, timeout=1.0)
             for reference in ready:
@@ -75,13 +78,29 @@ def run_on_ray(
                 for message in messages:
                     progress.message(message)
                 report()
-                if not done and not flying:
-                    return
+                more = more and done > 0  # one that ran none: time is up, or the space is used up
     finally:
-        for reference in flying:
-            ray.cancel(reference, force=True)
+        _stop(ray, flying)
         if mine:
             ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray's start replaces the handler of SIGTERM by one that prints a stack and aborts: ours is put back, and ends in order."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(ray: Any, flying: list[Any]) -> None:
+    """Interrupt the trials in flight: each is given back, which is no attempt; one that does not end soon is killed."""
+    for reference in flying:
+        ray.cancel(reference)
+    _, stuck = ray.wait(flying, num_returns=len(flying), timeout=_GRACE_SECONDS) if flying else ([], [])
+    for reference in stuck:
+        ray.cancel(reference, force=True)
 
 
 def resources(cluster: dict[str, float], settings: SearchSettings) -> dict[str, float]:
@@ -112,15 +131,15 @@ class _Kept:
         return lambda *_: None
 
 
-def _one_trial(directory: str, settings: str, storage: str | None, study: str, deadline: float | None) -> tuple[int, list[str]]:
+def _one_trial(directory: str, settings: str, storage: str | None, study: str) -> tuple[int, list[str]]:
     """One trial in a Ray worker; returns the trials run (0: nothing was wanted) and what there is to say."""
-    kept, worker = _open(directory, settings, storage, study, deadline)
+    kept, worker = _open(directory, settings, storage, study)
     kept.messages.clear()
     return worker.run(at_most=1), list(kept.messages)
 
 
 @lru_cache(maxsize=1)
-def _open(directory: str, settings: str, storage: str | None, study: str, deadline: float | None) -> tuple[_Kept, Worker]:
+def _open(directory: str, settings: str, storage: str | None, study: str) -> tuple[_Kept, Worker]:
     """A worker, opened once in each of Ray's processes: its data and what its sampler has read serve all of its trials."""
     from nas.engine.process import open_worker
 
@@ -128,6 +147,6 @@ def _open(directory: str, settings: str, storage: str | None, study: str, deadli
     progress: Any = kept
     worker = open_worker(
         Path(directory), SearchSettings.model_validate_json(settings), progress, storage=storage, study=study,
-        name=f"ray-{uuid.uuid4().hex[:8]}", deadline=deadline, dedicated=True,
+        name=f"ray-{uuid.uuid4().hex[:8]}", dedicated=True,
     )  # fmt: skip
     return kept, worker

@@ -105,7 +105,7 @@ def refuse_other_settings(stored: SearchSettings, asked: dict[str, Any]) -> None
     for key, value in asked.items():
         if key in FREE_ON_RESUME:
             continue
-        now = SearchSettings.model_validate({**before, key: value}).model_dump(mode="json")[key]
+        now = parse_settings({**before, key: value}).model_dump(mode="json")[key]
         if now != before[key]:
             raise InputError(
                 f"this search was started with {key} = {before[key]!r}, but got {now!r}; "

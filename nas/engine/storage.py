@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import warnings
@@ -145,7 +146,7 @@ def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
     """The type of the file system that holds ``path`` (``ext4``, ``nfs4``, …), or ``""`` where the system does not tell."""
     if not mounts.exists():
         return ""
-    target = str(path.absolute())
+    target = os.path.realpath(path)  # a home's "scratch" is often a link to the cluster's file system
     best, kind = "", ""
     for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
         fields = line.split()

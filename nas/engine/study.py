@@ -33,6 +33,7 @@ _TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
 CLAIM_SECONDS = 30.0  # longest wait for a rival claim to be confirmed or withdrawn
 OWNERLESS_SECONDS = 10.0  # a trial gets its owner in the moment after it is asked for
 LOST = "lost"  # attribute of a trial whose worker died; without an index, it is as if it had never been asked for
+DEADLINE = "deadline"  # attribute of a study: ``time.time()`` after which no worker starts a further trial; None: none
 _REFUSED = ("repeated", "over_budget", "surplus")
 _LOCAL_FACTS = ("threads",)  # taken over by whoever joins, so that sums round alike; not compared
 
@@ -64,12 +65,12 @@ def open_study(
         study.set_user_attr("settings", settings.model_dump(mode="json"))
         study.set_user_attr("facts", facts)
         return study
-    refuse_other_settings(parse_settings(stored["settings"]), settings.model_dump(mode="json"))
     for key, value in facts.items():
         if key not in _LOCAL_FACTS and stored["facts"].get(key) != value:
             raise InputError(
                 f"the study was made with {key} = {stored['facts'].get(key)!r}, but this worker has {value!r}; {_REMEDIES[key]}"
             )
+    refuse_other_settings(parse_settings(stored["settings"]), settings.model_dump(mode="json"))
     return study
 
 
@@ -257,6 +258,12 @@ def account(trials: Iterable[FrozenTrial]) -> Accounting:
             seconds[phase] = seconds.get(phase, 0.0) + value
     running = sum(t.state == TrialState.RUNNING for t in trials)
     return Accounting(proposed=len(finished) + running, **counts, seconds={k: round(v, 3) for k, v in seconds.items()})
+
+
+def is_time_up(study: Study) -> bool:
+    """Whether no further trial is to be started, by any worker that has joined."""
+    deadline = study.user_attrs.get(DEADLINE)
+    return deadline is not None and time.time() >= deadline
 
 
 def trained(trials: Iterable[FrozenTrial]) -> int:

@@ -31,6 +31,7 @@ from search_spaces.errors import OverBudgetError, ToolkitError
 
 MAX_BARREN = 200  # proposals in a row that were all known or over the budget: the sampler has run dry
 SAME_FAILURES = 5
+ENDED_EARLY = "ended early"  # where the time of trials went that were pruned or failed
 STALLED = 75  # exit code of a process that ends itself because its trial hangs
 
 
@@ -39,7 +40,6 @@ class Worker:
 
     Args:
         name: unique among the study's workers.
-        deadline: ``time.time()`` after which no further trial is started; None: none.
         dedicated: the process is this worker's own, and is ended when a trial makes no progress for ``stall_minutes``: a hanging
             call cannot be interrupted otherwise.
     """
@@ -51,14 +51,12 @@ class Worker:
         progress: Progress,
         *,
         name: str,
-        deadline: float | None = None,
         dedicated: bool = False,
     ) -> None:
         self.context = context
         self.study = study
         self.progress = progress
         self.name = name
-        self.deadline = deadline
         self.dedicated = dedicated
         self._current: Trial | None = None
         self._moved = time.monotonic()
@@ -93,7 +91,7 @@ class Worker:
         return done
 
     def _wanted(self) -> bool:
-        if self.deadline is not None and time.time() >= self.deadline:
+        if studies.is_time_up(self.study):
             self.progress.message("time is up: no further trial is started")
             return False
         return studies.trained(self.study.get_trials(deepcopy=False)) < self.context.settings.trials
@@ -177,26 +175,34 @@ class Worker:
             if trial.should_prune():
                 raise Pruned(f"pruned after epoch {record.epoch}: {OBJECTIVE_NAMES[settings.objective][0]} {value:.4f}")
 
-        begun = self._ended(trial, architecture, "running", "", [])
+        def on_pretraining(_: EpochRecord) -> None:
+            self._moved = time.monotonic()  # it may take longer than a trial may stand still: whoever watches is told something
+            self.progress.accounting(studies.account(self.study.get_trials(deepcopy=False)))
+
+        started = time.perf_counter()
+        begun = self._ended(trial, architecture, "running", "", [], started)
         trial.set_user_attr("record", begun.model_dump(mode="json"))  # what is left of it if this process dies
         self.progress.trial_started(trial.number, architecture.key, begun.cost.flops)
         try:
-            record = run_trial(self.context, architecture, number=trial.number, index=index, on_epoch=on_epoch)
+            record = run_trial(
+                self.context, architecture, number=trial.number, index=index, on_epoch=on_epoch, on_pretraining=on_pretraining
+            )
         except Pruned as reason:
-            record = self._ended(trial, architecture, "pruned", str(reason), history)
+            record = self._ended(trial, architecture, "pruned", str(reason), history, started)
         except (UpdateFinishedTrialError, StorageLostError, WriteError):  # nothing that the candidate has done
             raise
         except Exception as error:  # one bad candidate never ends a search: whatever it raised is recorded with its reason
-            record = self._ended(trial, architecture, "failed", f"{type(error).__name__}: {error}", history)
+            record = self._ended(trial, architecture, "failed", f"{type(error).__name__}: {error}", history, started)
         self._tell(trial, record)
 
     def _ended(
-        self, trial: Trial, architecture: Architecture, outcome: str, reason: str, history: list[EpochRecord]
+        self, trial: Trial, architecture: Architecture, outcome: str, reason: str, history: list[EpochRecord], started: float
     ) -> TrialRecord:
-        return failure_record(
+        record = failure_record(
             self.context, architecture, number=trial.number, outcome=outcome, reason=reason.splitlines()[0][:500] if reason else outcome,
             history=tuple(history), fidelity=float(len(history)),
         )  # fmt: skip
+        return record.model_copy(update={"seconds": {ENDED_EARLY: round(time.perf_counter() - started, 4)}})
 
     def _tell(self, trial: Trial, record: TrialRecord) -> None:
         for name, value in attributes(self.context, record).items():
@@ -254,8 +260,12 @@ class Worker:
 
 @contextlib.contextmanager
 def _terminated_in_order(dedicated: bool) -> Iterator[None]:
-    """In a process of its own, SIGTERM (a preempted job, a pod that moves) hands the trial back instead of leaving it to the sweep."""
-    if not dedicated or threading.current_thread() is not threading.main_thread():
+    """In a process of its own, SIGTERM (a preempted job, a pod that moves) hands the trial back instead of leaving it to the sweep.
+
+    A command that has a handler of its own does so, too, and then says how to go on.
+    """
+    alone = dedicated and threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -21,13 +21,22 @@ if TYPE_CHECKING:
 
     from nas.data import Dataset
     from nas.evaluation.device import Precision
+    from nas.evaluation.trainer import OnEpoch
 
 PHANTOM_IMAGES = 2_000
 PHANTOM_EPOCHS = 8
 
 
 def pretrain(
-    model: nn.Module, classes: int, image_size: int, recipe: Recipe, *, seed: int, device: str, checkpoint: Path
+    model: nn.Module,
+    classes: int,
+    image_size: int,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str,
+    checkpoint: Path,
+    on_epoch: OnEpoch | None = None,
 ) -> None:
     """Give ``model`` the trunk of its own twin, trained on the phantom; its last layer stays as drawn.
 
@@ -35,8 +44,10 @@ def pretrain(
         classes: of the task; the phantom shows at most three.
         checkpoint: a file that an interrupted pretraining goes on from; gone afterwards.
     """
+    twin = copy.deepcopy(model)
     copy_trunk(
-        phantom_state(copy.deepcopy(model), classes, image_size, recipe, seed=seed, device=device, checkpoint=checkpoint), model
+        phantom_state(twin, classes, image_size, recipe, seed=seed, device=device, checkpoint=checkpoint, on_epoch=on_epoch),
+        model,
     )
 
 
@@ -50,6 +61,7 @@ def phantom_state(
     device: str,
     checkpoint: Path,
     precision: Precision | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Mapping[str, Tensor]:
     """Train ``model`` on 2,000 phantom images for 8 epochs of ``recipe``; returns its weights."""
     from nas.evaluation.checkpoint import remove_checkpoint
@@ -59,7 +71,9 @@ def phantom_state(
     data = _phantom(seed % 2**31, max(2, min(3, classes)), image_size)
     rows = np.arange(len(data))
     whole = recipe.model_copy(update={"epochs": PHANTOM_EPOCHS, "early_stopping": 0})
-    train(model, DeviceData(data, device, precision), rows, rows[:0], whole, seed=seed, checkpoint=checkpoint)
+    train(
+        model, DeviceData(data, device, precision), rows, rows[:0], whole, seed=seed, checkpoint=checkpoint, on_epoch=on_epoch
+    )
     remove_checkpoint(checkpoint)
     return model.state_dict()
 

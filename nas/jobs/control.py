@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,16 +48,17 @@ def random_control(context: Context, trials: list[TrialRecord], run: Callable[[C
     searches takes many seeds.
 
     Args:
-        trials: the search's completed trials.
+        trials: the search's, as ``trained`` picks them.
         run: runs the trials of a context and returns the study.
     """
     from nas.engine.study import trial_records
     from nas.statistics.paired import conclude
 
     control = _control_context(context, len(trials))
-    others = [t for t in trial_records(run(control)) if t.outcome == "completed" and t.quality is not None]
+    others = trained(trial_records(run(control)))
+    any_completed = any(trial.quality is not None for trial in others)
     first, second, metric = "search", "random search", context.settings.objective
-    found = _difference(context, _logits(context, best(trials)), _logits(control, best(others))) if others else None
+    found = _difference(context, _logits(context, best(trials)), _logits(control, best(others))) if any_completed else None
     if found is None:
         return Comparison(
             first=first,
@@ -66,7 +67,7 @@ def random_control(context: Context, trials: list[TrialRecord], run: Callable[[C
             difference=None,
             interval=None,
             conclusion="not compared",
-            note="images of one class only" if others else "no control trial completed",
+            note="images of one class only" if any_completed else "no control trial completed",
         )
     higher = metric != "log_loss"
     return Comparison(
@@ -100,6 +101,11 @@ def _difference(context: Context, ours: NDArray[np.float32], theirs: NDArray[np.
         return balanced_accuracy_difference(*predicted, labels, ours.shape[1], groups, rng=rng)
     weights = _balance(labels)
     return mean_difference(image_losses(ours, labels) * weights, image_losses(theirs, labels) * weights, groups)
+
+
+def trained(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials that count as candidates: of two arms as many are trained, whatever each of them prunes."""
+    return [trial for trial in trials if trial.outcome in ("completed", "pruned")]
 
 
 def best(trials: list[TrialRecord]) -> TrialRecord:

@@ -54,13 +54,14 @@ def search(
         ToolkitError: every trial failed, or the workers keep dying.
     """
     check_engine(engine)
+    if resume and out is None:
+        raise InputError("--resume goes on with the search in a run directory; name it with --out")
     watching = progress or Silent()
     if data is not None:
         settings["data"] = (data,) if isinstance(data, str) else tuple(data)
     directory = RunDirectory(Path(out) if out is not None else _fresh_directory())
     with directory.owned():
         chosen = _settle(directory, settings, resume)
-        directory.unseal()
         started = time.time()
         watching.message(f"run directory: {directory.path}")
         watching.objective(chosen.objective)
@@ -113,20 +114,20 @@ def _control(
 ) -> tuple[Comparison, ...]:
     """With ``control="random"``: the same number of candidates by random search beside it, and the paired difference."""
     from nas.engine.study import trial_records
-    from nas.jobs.control import ControlProgress, random_control
+    from nas.jobs.control import ControlProgress, random_control, trained
 
-    completed = [t for t in trial_records(study) if t.outcome == "completed"]
-    if context.settings.control == "none" or not completed:
+    trials = trained(trial_records(study))
+    if context.settings.control == "none" or all(t.quality is None for t in trials):
         return ()
-    progress.message(f"control: {len(completed)} candidates by random search")
-    told = ControlProgress(progress, len(completed))
+    progress.message(f"control: {len(trials)} candidates by random search")
+    told = ControlProgress(progress, len(trials))
 
     def run(beside: Context) -> optuna.Study:
         opened = start(beside, storage, f"{study.study_name}-control")
         run_trials(beside, opened, deadline, storage=storage, engine=engine, progress=told)
         return opened
 
-    return (random_control(context, completed, run),)
+    return (random_control(context, trials, run),)
 
 
 def _conclude(
@@ -145,7 +146,7 @@ def _conclude(
     from nas.jobs.finalists import conclude_front
 
     settings, directory = context.settings, context.directory
-    trials = trial_records(study)
+    trials, counts = trial_records(study), account(study.get_trials(deepcopy=False))
     completed = [t for t in trials if t.outcome == "completed"]
     if not completed:
         reasons = sorted({t.reason for t in trials if t.outcome == "failed"})
@@ -173,7 +174,7 @@ def _conclude(
         budget=context.budget.to_json(),
         settings=settings.model_dump(mode="json"),
         data=read_json(directory.data),
-        accounting=account(study.get_trials(deepcopy=False)),
+        accounting=counts,
         trials=trials,
         front=front,
         best=best,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -55,18 +57,24 @@ def deadlines(settings: SearchSettings, now: float) -> tuple[float | None, float
 
 
 def start(context: Context, storage: str | None, name: str) -> optuna.Study:
-    """The study, opened; then the settings are written down: what was refused until here has left no search behind."""
+    """The study, opened; then the settings are written down: what was refused until here has left no search behind, and none changed."""
     import optuna
 
-    from nas.engine.storage import open_storage
+    from nas.engine.storage import open_storage, redact
     from nas.engine.study import open_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings, path = context.settings, context.directory.path
-    opened = open_study(
-        open_storage(storage, path, workers=settings.workers), name, settings=settings, facts=context.facts
-    )  # fmt: skip
+    kept = open_storage(storage, path, workers=settings.workers)
+    if context.directory.settings.exists() and name not in optuna.get_all_study_names(kept):
+        where = "the run's journal" if storage is None else redact(storage)
+        raise InputError(
+            f"{path} holds a search, but {where} no study {name!r} to go on with; give --storage and --study as it was started "
+            f"(see {context.directory.commands})"
+        )
+    opened = open_study(kept, name, settings=settings, facts=context.facts)
     opened.set_user_attr("directory", str(path.absolute()))
+    context.directory.unseal()
     write_json(context.directory.settings, settings.model_dump(mode="json"))
     return opened
 
@@ -81,12 +89,14 @@ def run_trials(
     progress: Progress,
     pool: LocalPool | None = None,
 ) -> None:
-    """Train until the study holds as many candidates as are wanted, or time is up."""
+    """Train until the study holds as many candidates as are wanted, or time is up: whoever has joined starts no trial after ``deadline``."""
     from nas.engine.local import LocalPool
     from nas.engine.process import open_worker
-    from nas.engine.study import Reporter, sweep, trained
+    from nas.engine.study import DEADLINE, Reporter, sweep, trained
 
     settings, path, name = context.settings, context.directory.path, opened.study_name
+    opened.set_user_attr(DEADLINE, deadline)
+    sweep(opened, patience=0.0)  # a trial that a killed worker had only asked for must not count when the next is proposed
 
     def finished() -> bool:
         return trained(opened.get_trials(deepcopy=False)) >= settings.trials
@@ -96,10 +106,10 @@ def run_trials(
         describe()()
     if not finished():
         if engine == "here":
-            open_worker(path, settings, progress, storage=storage, study=name, name="here", deadline=deadline).run()
+            open_worker(path, settings, progress, storage=storage, study=name, name="here").run()
         elif engine == "local":
             pool = pool or LocalPool(path, settings, progress, storage=storage, study=name)
-            pool.run(deadline, finished, meanwhile=describe)
+            pool.run(finished, meanwhile=describe)
         else:
             from nas.engine.ray_engine import run_on_ray
 
@@ -109,11 +119,28 @@ def run_trials(
                 progress,
                 storage=storage,
                 study=name,
-                deadline=deadline,
                 finished=finished,
                 report=Reporter(opened, progress),
             )
-    sweep(opened, patience=0.0)  # no trial is wanted any more: one that a dead worker had only asked for is over
+    _await_others(opened, progress)
+
+
+def _await_others(opened: optuna.Study, progress: Progress) -> None:
+    """Until the trials have ended that workers who joined still run, so that the record of the search has them, too."""
+    from optuna.trial import TrialState
+
+    from nas.engine.study import Reporter, sweep
+
+    report = Reporter(opened, progress)
+    for turn in itertools.count():
+        sweep(opened, patience=0.0)  # no trial is wanted any more: one that was only asked for is over
+        report()
+        running = opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if not running:
+            return
+        if turn == 0:
+            progress.message(f"waiting for the trials that other workers still run ({len(running)})")
+        time.sleep(1.0)
 
 
 def _described(context: Context, progress: Progress) -> Callable[[], None]:

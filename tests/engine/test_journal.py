@@ -1,3 +1,4 @@
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -7,6 +8,7 @@ import optuna
 import pytest
 
 from nas.engine.journal import journal_storage, mend_torn_tail
+from nas.files import WriteError
 
 
 def test_a_torn_last_line_is_cut_off_and_the_study_goes_on(tmp_path):
@@ -54,3 +56,14 @@ def test_a_killed_holder_of_the_lock_blocks_nobody(tmp_path):
     started = time.monotonic()
     optuna.create_study(storage=journal_storage(path), study_name="s")
     assert time.monotonic() - started < 20  # Optuna's own lock would wait 30 s for the dead holder
+
+
+def test_a_journal_that_cannot_be_written_leaves_its_lock_to_the_next(tmp_path):
+    path = tmp_path / "journal.log"
+    study = optuna.create_study(storage=journal_storage(path), study_name="s")
+    path.rename(tmp_path / "moved")
+    path.mkdir()
+    with pytest.raises(WriteError, match=r"cannot write .*journal\.log"):
+        study.set_user_attr("a", 1)
+    with (tmp_path / "journal.log.flock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where the lock is still held

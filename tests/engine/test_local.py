@@ -40,7 +40,7 @@ DIES = "os.kill(os.getpid(), signal.SIGKILL)"
 
 def test_a_worker_that_is_killed_is_started_again(tmp_path, monkeypatch):
     made, messages, started = pool(tmp_path, monkeypatch, f"if before < 3: {DIES}")
-    made.run(None, lambda: False)
+    made.run(lambda: False)
     assert started.read_text() == "xxxx"
     assert sum("died (signal SIGKILL)" in text for text in messages) == 3
 
@@ -48,7 +48,7 @@ def test_a_worker_that_is_killed_is_started_again(tmp_path, monkeypatch):
 def test_workers_that_only_die_end_the_search_with_a_diagnosis(tmp_path, monkeypatch):
     made, _, started = pool(tmp_path, monkeypatch, DIES)
     with pytest.raises(ToolkitError, match=r"died 6 times in a row, last by signal SIGKILL; see .*log.*--resume"):
-        made.run(None, lambda: False)
+        made.run(lambda: False)
     assert started.read_text() == "x" * 6
 
 
@@ -59,13 +59,13 @@ def test_what_is_done_meanwhile_may_fail_and_stops_the_workers(tmp_path, monkeyp
         raise InputError("the disk is full")
 
     with pytest.raises(InputError, match="the disk is full"):
-        made.run(None, lambda: False, meanwhile=fail)
+        made.run(lambda: False, meanwhile=fail)
     assert not made._processes
 
 
 def test_what_is_done_meanwhile_is_concluded_even_after_the_last_worker(tmp_path, monkeypatch):
     made, messages, started = pool(tmp_path, monkeypatch, "")
-    made.run(None, lambda: True, meanwhile=lambda: time.sleep(2.0) or (lambda: messages.append("described")))
+    made.run(lambda: True, meanwhile=lambda: time.sleep(2.0) or (lambda: messages.append("described")))
     assert started.read_text() == "x"
     assert messages == ["described"]
 
@@ -78,7 +78,7 @@ def test_workers_that_are_ready_wait_and_leave_no_trace_where_they_are_not_wante
     made.close()
     assert sorted(tmp_path.iterdir()) == [started]
     made.get_ready()
-    made.run(None, lambda: True)
+    made.run(lambda: True)
     assert started.read_text() == "went"
 
 
@@ -86,14 +86,14 @@ def test_a_worker_waits_for_its_order_and_ends_where_none_comes(tmp_path):
     line = process.command(tmp_path, storage=None, study="s", name="w")
     without = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
     assert (without.returncode, without.stdout, without.stderr) == (0, b"", b"")
-    sent = subprocess.run(line, input=process.go(None).encode(), capture_output=True, timeout=120)
+    sent = subprocess.run(line, input=process.GO.encode(), capture_output=True, timeout=120)
     assert sent.returncode == 2, "it looks for the settings of its search, and there are none"
     assert b"settings.json" in sent.stderr
 
 
 def test_deaths_between_trials_that_end_never_add_up(tmp_path, monkeypatch):
     made, _, started = pool(tmp_path, monkeypatch, f"print({FINISHED!r}, flush=True)\nif before < 15: {DIES}")
-    made.run(None, lambda: False)
+    made.run(lambda: False)
     assert started.read_text() == "x" * 16
 
 
@@ -101,7 +101,7 @@ def test_deaths_between_trials_that_end_never_add_up(tmp_path, monkeypatch):
 def test_a_workers_own_error_is_the_searchs_error(tmp_path, monkeypatch, code, kind):
     made, _, _ = pool(tmp_path, monkeypatch, f"print('the disk is full', file=sys.stderr); sys.exit({code})")
     with pytest.raises(kind, match="the disk is full"):
-        made.run(None, lambda: False)
+        made.run(lambda: False)
 
 
 def test_a_worker_that_is_frozen_is_killed_and_replaced(tmp_path, monkeypatch):
@@ -109,7 +109,7 @@ def test_a_worker_that_is_frozen_is_killed_and_replaced(tmp_path, monkeypatch):
     made, messages, started = pool(
         tmp_path, monkeypatch, "if before == 0: os.kill(os.getpid(), signal.SIGSTOP)", stall_minutes=0.05
     )
-    made.run(None, lambda: False)
+    made.run(lambda: False)
     assert started.read_text() == "xx"
     assert any("made no progress" in text for text in messages)
 

@@ -1,8 +1,14 @@
 import json
+import os
+import signal
+import threading
 import time
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
+from nas.engine.journal import journal_storage
 from nas.engine.progress import Silent
 from nas.engine.ray_engine import resources
 from nas.engine.settings import SearchSettings
@@ -32,6 +38,62 @@ def test_ray_gives_the_same_trials_as_this_process(tmp_path, monkeypatch):
     assert [(t.key, t.quality) for t in rays.trials] == [(t.key, t.quality) for t in here.trials]
     assert rays.accounting.completed == 2
     json.loads(rays.to_json())
+
+
+SPACE = """
+from torch import nn
+from search_spaces import DecisionSpace, register_space
+
+@register_space("three")
+class Three(DecisionSpace):
+    def __init__(self, classes=3, in_channels=1, image_size=None):
+        super().__init__("three", {"width": (4, 6, 8)}, flops=lambda c: 1000 * c["width"], parameters=lambda c: 10 * c["width"])
+        self.classes = classes
+
+    def build(self, architecture, image_size=None):
+        width = architecture["width"]
+        pooled = [nn.Conv2d(1, width, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        return nn.Sequential(*pooled, nn.Linear(width, self.classes))
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_tasks_end_where_the_space_is_used_up(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    (tmp_path / "three_networks.py").write_text(SPACE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    own = {"imports": ("three_networks",), "space": "three", "trials": 5, "workers": 2}
+    record = search("phantom:n=60", out=tmp_path / "run", engine="ray", **{**TINY, **own})
+    assert record.accounting.completed == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trial_that_is_interrupted_on_ray_is_given_back(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+    def trials():
+        return optuna.load_study(study_name="search", storage=journal_storage(tmp_path / "run" / "journal.log")).get_trials()
+
+    def terminate():
+        while not (tmp_path / "run" / "settings.json").exists() or not any("record" in t.user_attrs for t in trials()):
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does; Ray brings a handler that aborts
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            search("phantom:n=60", out=tmp_path / "run", engine="ray", trials=1, **{**TINY, "epochs": 500})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    first, again = trials()
+    assert (first.state, first.user_attrs["reason"]) == (TrialState.FAIL, "interrupted")
+    assert (again.state, again.user_attrs["attempt"]) == (TrialState.WAITING, 1)
 
 
 class LosesANode(Silent):

@@ -53,6 +53,8 @@ def test_file_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/net nfs4 rw 0 0\n")
     assert file_system(tmp_path / "net" / "a", mounts) == "nfs4"
     assert file_system(tmp_path / "network", mounts) == "ext4"
+    (tmp_path / "scratch").symlink_to(tmp_path / "net")
+    assert file_system(tmp_path / "scratch" / "a", mounts) == "nfs4"
     monkeypatch.setattr("nas.engine.storage.file_system", lambda path: "nfs4")
     with pytest.raises(InputError, match="network file system"):
         open_storage(None, tmp_path)
@@ -115,3 +117,9 @@ def test_a_worker_joins_no_other_run_directory(tmp_path):
         worker(url, "s", directory=tmp_path)
     with pytest.raises(InputError, match="it belongs to another run directory"):
         open_study(study._storage, "s", settings=SearchSettings(), facts={"run": RunDirectory(tmp_path / "other").identity()})
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql+pg8000"])
+def test_a_driver_that_is_missing_is_not_said_to_be_in_an_extra_that_lacks_it(tmp_path, scheme):
+    with pytest.raises(InputError, match=r"needs a driver \(.*\); install the one that the URL names"):
+        open_storage(f"{scheme}://u:secret@host/db", tmp_path)

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import optuna
@@ -12,10 +13,11 @@ from optuna.trial import TrialState
 from nas.engine import presence
 from nas.engine import study as studies
 from nas.engine import worker as worker_module
-from nas.engine.objective import Pruned, failure_record
+from nas.engine.objective import Pruned, failure_record, run_trial
 from nas.engine.process import open_worker
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
+from nas.evaluation import pretraining
 from nas.files import WriteError
 from nas.records import EpochRecord
 from search_spaces.errors import ToolkitError
@@ -75,6 +77,19 @@ def test_failures_of_different_kinds_do_not_stop_it(make):
     assert studies.account(worker.study.get_trials()).failed == 8
 
 
+@pytest.mark.parametrize("error", [Pruned("late"), RuntimeError("no")], ids=repr)
+def test_the_time_of_trials_that_ended_early_is_counted(make, error):
+    def end(architecture, number):
+        time.sleep(0.05)
+        raise error
+
+    worker = make(end)
+    assert worker.run(at_most=3) == 3
+    spent = studies.account(worker.study.get_trials()).seconds["ended early"]
+    assert spent >= 3 * 0.05
+    assert spent == pytest.approx(sum(r.seconds["ended early"] for r in studies.trial_records(worker.study)), abs=1e-3)
+
+
 @pytest.mark.parametrize(("outcome", "kept"), [("pruned", False), ("failed", True)])
 def test_a_pruned_training_leaves_no_checkpoints_behind(make, tmp_path, outcome, kept):
     def stop(architecture, number):
@@ -118,6 +133,29 @@ def test_a_terminated_worker_of_its_own_process_gives_its_trial_back(make):
     assert [t.state for t in worker.study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
 
 
+def test_a_command_that_is_terminated_ends_in_its_own_way_once_the_trial_is_given_back(make):
+    def terminated(architecture, number):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    worker = make(terminated, dedicated=True)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ``nas`` does
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            worker.run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [t.state for t in worker.study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_worker_starts_no_trial_after_the_time_that_the_study_names(make):
+    worker = make(replace_outcome)
+    worker.study.set_user_attr(studies.DEADLINE, time.time() - 1.0)
+    assert worker.run() == 0
+    assert worker.progress.messages == ["time is up: no further trial is started"]
+    worker.study.set_user_attr(studies.DEADLINE, None)
+    assert not studies.is_time_up(worker.study)
+
+
 def test_a_trial_that_hangs_ends_its_process_and_says_why(make, monkeypatch):
     monkeypatch.setattr(presence, "HEARTBEAT_SECONDS", 0.02)
     ended = threading.Event()
@@ -137,6 +175,21 @@ def test_a_trial_that_hangs_ends_its_process_and_says_why(make, monkeypatch):
         worker.run()
     assert set(codes) == {worker_module.STALLED}
     assert worker.study.get_trials()[0].user_attrs["stalled"] == "no progress for 0.001 minutes"
+
+
+def test_each_epoch_of_a_pretraining_is_told_as_progress(make, monkeypatch):
+    monkeypatch.setattr(pretraining, "PHANTOM_IMAGES", 48)
+    monkeypatch.setattr(pretraining, "PHANTOM_EPOCHS", 3)
+    told = []
+    worker = make(None, settings={"pretrained": "shared", "trials": 1, "epochs": 2, "screen": False})
+    monkeypatch.setattr(worker_module, "run_trial", run_trial)
+    monkeypatch.setattr(worker.progress, "epoch", lambda *_: told.append("epoch"), raising=False)
+    monkeypatch.setattr(worker.progress, "accounting", lambda _: told.append(time.monotonic() - worker._moved), raising=False)
+    assert worker.run() == 1
+    alive = told[: told.index("epoch")]
+    assert len(alive) == 3
+    assert max(alive) < 1.0, "each is a sign of life, before which the worker has noted it"
+    assert told[3:5] == ["epoch", "epoch"]
 
 
 def test_a_trial_that_others_gave_up_is_dropped_and_the_worker_goes_on(make):
@@ -173,7 +226,7 @@ def test_the_last_attempt_of_a_trial_whose_worker_dies_is_recorded_as_failed(mak
 
 
 def test_trials_are_pruned_by_the_objective(make, monkeypatch):
-    def train(context, architecture, *, number, index, on_epoch):
+    def train(context, architecture, *, number, index, on_epoch, **_):
         area = 0.9 if number < 3 else 0.5  # with a log-loss that would say the contrary
         for epoch in (1, 2, 3):
             figures = {"log_loss": area, "auroc": area, "balanced_accuracy": 0.5}
@@ -198,7 +251,7 @@ def run_interrupted(make, at, monkeypatch):
     monkeypatch.setattr(studies, "release", lambda *_: None)
     monkeypatch.setattr(presence, "_start_time", lambda _: str(len(told) > at > 0))  # another process once it was killed
 
-    def train(context, architecture, *, number, index, on_epoch):
+    def train(context, architecture, *, number, index, on_epoch, **_):
         losses = np.random.default_rng(index).uniform(0.5, 1.0, EPOCHS)
         for epoch in range(1, EPOCHS + 1):
             done = checkpoints.setdefault(architecture.key, 0)

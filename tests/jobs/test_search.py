@@ -6,17 +6,25 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from nas.engine.directory import damaged_files
+from nas.engine.journal import journal_storage
+from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
+from nas.engine.study import own
 from nas.jobs.benchmark import benchmark
 from nas.jobs.search import search
-from nas.jobs.search_trials import deadlines
+from nas.jobs.search_trials import _await_others, deadlines
+from nas.jobs.worker import worker
 from nas.records import SearchRecord
 from nas.report.live import Lines
+from search_spaces.errors import InputError, ToolkitError
 
 TINY: dict[str, Any] = {
     "image_size": 32, "budget": "300K", "epochs": 1, "finalists": 2, "final_seeds": 1, "final_epochs": 1, "audit_images": 40,
@@ -48,6 +56,24 @@ def test_a_control_takes_half_of_the_time_and_no_more() -> None:
     assert deadlines(SearchSettings(time=8.0, control="random"), 100.0) == (104.0, 108.0)
 
 
+def test_workers_that_join_start_no_trial_after_the_searchs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ToolkitError, match="none was started in the time given"):
+        search("phantom:n=60", out=tmp_path / "run", trials=2, time=1e-6, **TINY)
+    assert worker(f"journal:{tmp_path}/run/journal.log", "search", directory=tmp_path / "run") == 0
+
+
+def test_a_search_waits_for_the_trials_that_others_still_run(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=journal_storage(tmp_path / "journal.log"))
+    trial, _ = study.ask(), study.ask()  # of the second nobody says whose it is
+    own(trial, "joined")
+    ending = Timer(1.0, study.tell, (trial, 0.5))
+    ending.start()
+    _await_others(study, Silent())
+    assert not ending.is_alive()
+    assert [t.state for t in study.get_trials()] == [TrialState.COMPLETE, TrialState.FAIL]
+
+
 def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = io.StringIO()
@@ -57,10 +83,61 @@ def test_a_controls_trials_do_not_count_as_the_searchs(tmp_path: Path, monkeypat
     ]  # fmt: skip
 
 
+def test_a_control_trains_as_many_candidates_where_trials_are_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    how = {**TINY, "epochs": 3, "finalists": 1}
+    record = search("phantom:n=60", out=tmp_path / "run", trials=8, prune=True, control="random", **how)
+    assert record.accounting.pruned > 0
+    assert record.accounting.pruned + record.accounting.completed == 8
+    assert record.comparisons[0].note.startswith("best of 8 against best of 8 candidates")
+
+
 def test_the_command_of_a_run_is_the_one_that_it_was_started_with(resumed: list[SearchRecord]) -> None:
     assert [record.command for record in resumed] == ["nas search --trials 1"] * 3
     assert [record.notes for record in resumed] == [(), *[("gone on with by: nas search --resume",)] * 2]
     assert not damaged_files(Path(resumed[0].directory))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            {"study": "night"},
+            r"run holds a search, but the run's journal no study 'night' to go on with; give --storage and --study",
+        ),
+        ({"storage": "sqlite:///OTHER"}, r"but sqlite:///.*other.db no study 'search'.*commands\.json"),
+        ({"epochs": 0}, r"'epochs': input should be greater than or equal to 1, but got 0"),
+        ({"epoch": 2}, "unknown setting 'epoch'"),
+        ({"out": None}, "name it with --out"),
+    ],
+    ids=str,
+)
+def test_a_search_that_cannot_be_gone_on_with_so_is_left_as_it_is(
+    resumed: list[SearchRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path(resumed[0].directory).parent / "cache"))
+    if "storage" in asked:
+        asked = {"storage": f"sqlite:///{tmp_path}/other.db"}
+    with pytest.raises(InputError, match=said):
+        search(resume=True, engine="here", **{"out": resumed[0].directory, **asked})
+    assert not (tmp_path / "runs").exists()
+    assert (Path(resumed[0].directory) / "checksums.json").exists(), "a finished run vouches for its records, as before"
+    journal = journal_storage(Path(resumed[0].directory) / "journal.log")
+    assert optuna.get_all_study_names(journal) == ["search"]
+
+
+def test_a_study_of_another_run_is_said_to_be_one_whatever_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shared: dict[str, Any] = {"storage": f"sqlite:///{tmp_path}/study.db", "trials": 1, "time": 1e-6, **TINY}
+    with pytest.raises(ToolkitError, match="none was started"):
+        search("phantom:n=60", out=tmp_path / "mine", **shared)
+    with pytest.raises(
+        InputError, match="it belongs to another run directory: name that one with --out, or take another --study"
+    ):
+        search("phantom:n=60", out=tmp_path / "yours", seed=1, **shared)
 
 
 def test_each_look_at_the_sealed_test_counts_once(resumed: list[SearchRecord], tmp_path: Path) -> None:
