@@ -16,6 +16,11 @@ from nas.engine.patience import PatientStorage
 from search_spaces.errors import InputError, ToolkitError
 
 RELATIONAL = ("postgresql", "mysql", "mariadb")
+_DRIVERS = {
+    "postgresql+psycopg": "pip install 'pepx-nas[postgres]'",
+    "mysql": "pip install mysqlclient",
+    "mariadb": "pip install mysqlclient",
+}
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "ceph", "9p", "afs", "beegfs", "glusterfs", "ocfs2", "gfs2",
      "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.mfs"}
@@ -90,8 +95,8 @@ def _relational(url: str, patience: float) -> BaseStorage:
             opened = optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=options))
             return PatientStorage(opened, f"storage {shown!r}")
         except ImportError as error:
-            driver = "'pepx-nas[postgres]'" if url.startswith("postgresql") else "mysqlclient"
-            raise InputError(f"storage {shown!r} needs a driver ({error}); pip install {driver}") from error
+            remedy = _DRIVERS.get(url.partition("://")[0], "install the one that the URL names")
+            raise InputError(f"storage {shown!r} needs a driver ({error}); {remedy}") from error
         except SQLAlchemyError as error:
             if time.monotonic() > limit:
                 detail = str(error).splitlines()[0]

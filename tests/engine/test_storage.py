@@ -119,7 +119,7 @@ def test_a_worker_joins_no_other_run_directory(tmp_path):
         open_study(study._storage, "s", settings=SearchSettings(), facts={"run": RunDirectory(tmp_path / "other").identity()})
 
 
-@pytest.mark.parametrize("scheme", ["mysql", "postgresql+pg8000"])
+@pytest.mark.parametrize("scheme", ["mysql+pymysql", "postgresql+pg8000"])
 def test_a_driver_that_is_missing_is_not_said_to_be_in_an_extra_that_lacks_it(tmp_path, scheme):
     with pytest.raises(InputError, match=r"needs a driver \(.*\); install the one that the URL names"):
         open_storage(f"{scheme}://u:secret@host/db", tmp_path)
