@@ -14,7 +14,7 @@ from torch import nn
 
 from nas.data.dataset import Dataset, Indices, pack_masks
 from nas.edits import fill_lungs
-from nas.inquisitor.attribution.critical import critical_regions
+from nas.inquisitor.attribution.critical import UNSEEN, critical_regions
 from nas.inquisitor.attribution.grid import enlarge
 from nas.inquisitor.attribution.impact import impact
 from nas.inquisitor.context import Case, Settings
@@ -204,7 +204,7 @@ def _region(case: Case, shown: torch.Tensor, target: int, masked: bool) -> dict[
     if masked:
         chest = chest_region(case.exhibits.masks[:1]).cpu()
         found["outside_chest"] = rounded(float((pixels & ~chest).sum() / pixels.sum()))
-    for how in case.settings.fills:
+    for how in UNSEEN:
         took = impact(case.engine, shown, targets, region, how, case.seed)
         found[how] = {"flips": bool(took.changed[0]), "log_odds_lost": rounded(float(took.drop[0]))}
     return found

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.inquisitor.attribution.critical import critical_regions
+from nas.inquisitor.attribution.critical import UNSEEN, critical_regions
 from nas.inquisitor.attribution.grid import cells_in, enlarge, from_map
 from nas.inquisitor.attribution.impact import impact_scores
 from nas.inquisitor.attribution.localisation import excess_mass, localisation_auc, mass_outside
@@ -50,7 +50,7 @@ def attribute(case: Case, images: int = IMAGES) -> Evidence:
     pictures, targets = to_float(case.exhibits.images[case.tensor(rows)]), case.tensor(case.exhibits.labels[rows])
     regions, groups = case.regions[case.tensor(rows)][:, 0], case.exhibits.groups[rows]
     found, _ = critical_regions(case.engine, pictures, targets)
-    fill = case.settings.fills[0]  # no fill of the search's, see critical_regions
+    fill = UNSEEN[0]
     covered = enlarge(found, case.exhibits.image_size)[:, 0].to(regions.device)
     share = float((covered & ~regions).sum() / covered.sum())
     scores = _impact(case, pictures, targets, found, fill, groups)

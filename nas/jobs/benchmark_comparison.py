@@ -110,9 +110,7 @@ def difference(first: Panel, second: Panel, name: str) -> Difference | None:
     if interval is None:
         return None
     error = float(np.nanstd(drawn, ddof=1))
-    if (
-        interval.low == interval.high
-    ):  # every draw agrees, which is no certainty: as sure as of a figure that all images agree on
+    if interval.low == interval.high:  # every draw agrees: as sure as of a figure that all images agree on, no more
         slack = 1 - class_mean(np.ones(len(first.sheet.labels)), first.sheet.labels, first.sheet.code).low
         ends = {"low": max(observed - slack, -1.0), "high": min(observed + slack, 1.0)}
         interval = interval.model_copy(update=ends)

@@ -66,6 +66,11 @@ def test_an_image_that_no_mask_is_found_for_is_answered_without_a_warning(candid
     assert not found.carried
 
 
+def test_the_critical_region_is_scored_with_fills_that_did_not_seek_it(candidate, others, trained, tmp_path):
+    region = audit_image(candidate, written(tmp_path / "image.png", trained.images[1, 0]), others).record()["region"]
+    assert {name for name, found in region.items() if isinstance(found, dict)} == {"ring", "constant"}
+
+
 def test_masks_of_ones_and_of_255_are_the_same(candidate, others, trained, tmp_path):
     image = written(tmp_path / "image.png", trained.images[1, 0])
     lungs = trained.masks([1])[0].astype(np.uint8)

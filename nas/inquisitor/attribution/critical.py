@@ -3,7 +3,7 @@
 Not read off a gradient: connected regions are removed through the perturbation engine, and the one whose removal costs the
 decision most is kept, grown and mended, forward passes only. Each is removed in two ways, and their mean counts: a search that
 sees one alone finds regions that this fill turns into evidence for another class. One meets the surroundings without an edge, the
-other keeps the broad shading; what they lead to is to be scored with neither. The published method projects a generator's proposed
+other keeps the broad shading; what they lead to is scored with neither (``UNSEEN``). The published method projects a generator's proposed
 parameter change into the image by an unpublished transformation; this is a stated substitute with the same question.
 """
 
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from nas.edits import get_fill
+from nas.edits import FILLS, get_fill
 from nas.inquisitor.attribution.grid import CELLS, cells_in, connected, enlarge, neighbours, start_windows
 from nas.inquisitor.engine import Engine, margins
 
+_SMOOTH, _SOFT = "laplace", "blur"  # what the search fills with
+UNSEEN = tuple(name for name in FILLS if name not in (_SMOOTH, _SOFT))  # what its regions may be scored with
 _STARTS = 4  # beams kept after the scan
 _MENDS = 4  # rounds of taking away the least useful cell and adding the most useful one
 
@@ -51,11 +53,11 @@ class _Search:
 
     def __init__(self, engine: Engine, images: Tensor, targets: Tensor, cells: int) -> None:
         self.engine, self.images, self.targets, self.cells = engine, images, targets, cells
-        self.soft = get_fill("blur")(images, torch.ones_like(images, dtype=torch.bool), torch.Generator())
+        self.soft = get_fill(_SOFT)(images, torch.ones_like(images, dtype=torch.bool), torch.Generator())
 
     def odds(self, owner: Tensor, regions: Tensor) -> Tensor:
         """Log-odds (m,) of each candidate's image without its region: the mean over both ways of removing it."""
-        count, smooth, unused = len(owner), get_fill("laplace"), torch.Generator()
+        count, smooth, unused = len(owner), get_fill(_SMOOTH), torch.Generator()
 
         def edit(numbers: Tensor) -> Tensor:
             row = numbers % count
