@@ -67,8 +67,15 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command; errors end it with one line and their exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run the command; errors end it with one line and their exit code. Whoever calls this in their own process keeps their handler."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file name that is no UTF-8 is printed as the bytes that it is
     try:

@@ -1,6 +1,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -109,13 +110,13 @@ def test_the_command_line_wins_over_the_configuration_file(nas, tmp_path):
     assert json.loads(out)["settings"]["image_size"] == 32
 
 
-@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_ends_with_130_and_says_how_to_go_on(signal, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_ends_with_130_and_says_how_to_go_on(name, tmp_path):
     """The command interrupts itself, inside the job, as a person or a batch system would from outside."""
     probe = f"""
 import os, signal, sys, time
 import nas.jobs.listing
-nas.jobs.listing.listing = lambda kind: (os.kill(os.getpid(), signal.{signal}), time.sleep(30))
+nas.jobs.listing.listing = lambda kind: (os.kill(os.getpid(), signal.{name}), time.sleep(30))
 sys.argv = ["nas", "list", "spaces"]
 from nas.cli import app, main
 main()
@@ -145,6 +146,15 @@ def test_an_interrupted_command_promises_what_it_can_keep(nas, monkeypatch, word
     code, _, err = nas(*words.split())
     assert code == 130
     assert said in err.strip().splitlines()[-1]
+
+
+def test_a_command_that_is_called_in_a_process_leaves_its_handler_of_sigterm(nas):
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert nas("list", "spaces")[0] == 0
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_audits_of_two_factories_lie_apart(nas, monkeypatch):
