@@ -13,11 +13,13 @@ from nas.edits.randomness import integers
 _STROKE = 0.05  # strokes of letters are thinner than this share of the side
 _CONTRAST = 0.12  # how far a letter stands out from what an opening leaves
 _STARK = 0.3  # letters on black need not be among the brightest pixels, but stand out this far
-_BORDER = 0.28  # markers are sought this near to the left or right edge (the spine and chin are full of thin bright lines)
+_BORDER = 0.28  # markers begin this near to the left or right edge (the spine and chin are full of thin bright lines)
+_REACH = 0.15  # and go on this far inwards from there, in large letters
 _BRIGHT = 0.85  # letters belong to the brightest 15 % of a picture
 _LONGEST = 0.25  # straight runs longer than this share of the side are no letters
-_LARGEST = 0.10  # a picture with more than this share "marked" has no markers that we could tell from texture
+_LARGEST = 0.15  # a picture with more than this share "marked" has no markers that we could tell from texture
 _TRIES = 12
+_JOIN = 0.025  # pieces of a mark lie this near to each other
 
 
 def detect_markers(
@@ -25,19 +27,24 @@ def detect_markers(
 ) -> Tensor:
     """Letters, arrows and tags near the left and right edges, bool (n, 1, H, W), a little grown; all False where none is found.
 
-    White top-hat (what a grey opening removes: bright and thin), thresholded, limited to the outer columns and to outside
-    m⁺, cleaned of single pixels, joined to blocks. It finds bright marks; dark ones only if they contain bright strokes.
+    White top-hat (what a grey opening removes: bright and thin), thresholded, limited to outside m⁺, cleaned of straight runs
+    and single pixels, joined to blocks; what begins in the outer columns is followed inwards. It finds bright marks; dark ones
+    only if they contain bright strokes.
     """
     k = 2 * pixels(_STROKE, images) + 1
     opened = _largest(-_largest(-images, k), k)
     bright = images > images.flatten(1).quantile(_BRIGHT, dim=1)[:, None, None, None]
     relief = images - opened
-    thin = (((relief > contrast) & bright) | (relief > _STARK)) & _outer(images, border)
+    thin = ((relief > contrast) & bright) | (relief > _STARK)
     if masks is not None:
         thin &= ~lung_region(as_masks(masks, images))
     thin &= ~_long(thin, pixels(_LONGEST, images))
     crowded = functional.avg_pool2d(thin.to(torch.float32), 3, 1, 1) > 2.5 / 9
-    blocks = dilate(thin & crowded, pixels(0.025, images))
+    marks, step = thin & crowded, pixels(_JOIN, images)
+    blocks = marks & _outer(images, border)
+    for _ in range(round(_REACH / _JOIN)):
+        blocks = blocks | (dilate(blocks, step) & marks)
+    blocks = dilate(blocks, step)
     too_much = blocks.flatten(1).to(torch.float32).mean(1) > _LARGEST
     return blocks & ~too_much[:, None, None, None]
 
@@ -49,14 +56,18 @@ def _largest(images: Tensor, side: int) -> Tensor:
 
 
 def _long(thin: Tensor, length: int) -> Tensor:
-    """Parts of straight runs longer than ``length`` along rows or columns: arms, borders and leads, not letters."""
-    thick = dilate(thin, 1).to(torch.float32)
+    """Parts of straight runs longer than ``length`` along rows or columns: arms, borders and leads, not letters.
+
+    A run may lean by a pixel to either side, but not leap a gap: the bars of letters that stand in a row are no run.
+    """
     half = length // 2
     found = torch.zeros_like(thin)
-    for kernel, padding in (((2 * half + 1, 1), (half, 0)), ((1, 2 * half + 1), (0, half))):
-        padded = functional.pad(-thick, (padding[1], padding[1], padding[0], padding[0]), value=0.0)
-        eroded = -functional.max_pool2d(padded, kernel, 1)
-        found |= functional.max_pool2d(eroded, kernel, 1, padding) > 0.5
+    for along, across in (((2 * half + 1, 1), (1, 3)), ((1, 2 * half + 1), (3, 1))):
+        wide = functional.max_pool2d(thin.to(torch.float32), across, 1, (across[0] // 2, across[1] // 2))
+        margin = (along[0] // 2, along[1] // 2)
+        padded = functional.pad(-wide, (margin[1], margin[1], margin[0], margin[0]), value=0.0)
+        eroded = -functional.max_pool2d(padded, along, 1)
+        found |= functional.max_pool2d(eroded, along, 1, margin) > 0.5
     return found
 
 

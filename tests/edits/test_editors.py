@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nas.data.phantom.tags import glyph, paste
 from nas.edits import (
     align,
     bounds,
@@ -120,6 +121,26 @@ def test_markers_are_found_removed_and_moved(batch):
     assert clean[tags & found].mean() < batch.images[tags & found].mean() - 0.02
     moved = move_markers(batch.images, found, batch.generator())
     assert (moved != clean).flatten(1).any(1)[hit].all()
+
+
+@pytest.mark.parametrize("height", [0.08, 0.12, 0.16])
+def test_letters_in_a_row_are_found_whole_however_large(batch, height):
+    pictures, strokes = batch.images.clone(), torch.zeros_like(batch.masks)
+    for picture, stroke in zip(pictures[:, 0], strokes[:, 0], strict=True):
+        text = glyph("AP", round(height * picture.shape[0]))
+        where = paste(picture.numpy(), text, (1, -1), (0.05, 0.05), 1.0)  # in place: the array shares the tensor's memory
+        stroke[torch.from_numpy(where)] = torch.from_numpy(text.copy()).flatten() > 0.5
+    strokes &= ~lung_region(batch.masks)
+    found = detect_markers(pictures, batch.masks)
+    assert (found & strokes).sum() > 0.9 * strokes.sum()
+    assert found.sum() < 0.12 * found.numel()
+
+
+def test_straight_runs_are_no_letters():
+    pictures = torch.full((2, 1, 64, 64), 0.3)
+    pictures[0, 0, 5:60, 6:8] = 1.0
+    pictures[1, 0, 8:10, 2:40] = 1.0
+    assert not detect_markers(pictures).any()
 
 
 def test_plain_pictures_have_no_markers():
