@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nas.statistics.groups import Floats, Groups, codes, group_sums
+from nas.statistics.groups import Groups, codes
 
 Alternative = Literal["two-sided", "greater", "less"]
 
@@ -48,42 +48,3 @@ def permuted_labels(
         drawn = np.empty_like(own)
         drawn[order] = own[shuffled]
         yield drawn[code]
-
-
-def label_permutation(
-    statistic: Callable[[NDArray], float],
-    labels: NDArray,
-    *,
-    rng: np.random.Generator,
-    draws: int = 999,
-    groups: Groups = None,
-    strata: Groups = None,
-    alternative: Alternative = "two-sided",
-) -> tuple[float, Floats, float]:
-    """Observed statistic of ``labels``, its null distribution (draws,) and the p-value under permuted labels."""
-    observed = float(statistic(np.asarray(labels)))
-    null = np.array([statistic(drawn) for drawn in permuted_labels(labels, rng, draws, groups=groups, strata=strata)])
-    return observed, null, p_value(observed, null, alternative)
-
-
-def sign_flip(
-    differences: ArrayLike,
-    groups: Groups = None,
-    *,
-    rng: np.random.Generator,
-    draws: int = 9_999,
-    alternative: Alternative = "two-sided",
-) -> float:
-    """p-value of paired differences (n,) against symmetry about 0; all rows of a group flip together.
-
-    Exact (all 2^G sign patterns) where there are at most 12 groups.
-    """
-    values = np.asarray(differences, dtype=np.float64)
-    code, n_groups = codes(groups, len(values))
-    sums = group_sums(values, code, n_groups)
-    if n_groups <= 12:
-        signs = 1.0 - 2.0 * ((np.arange(2**n_groups)[:, None] >> np.arange(n_groups)) & 1)
-        null = (signs @ sums)[1:]  # the first pattern is the observed one; p_value counts it
-    else:
-        null = (1.0 - 2.0 * rng.integers(0, 2, size=(draws, n_groups))) @ sums
-    return p_value(float(sums.sum()), null, alternative)
