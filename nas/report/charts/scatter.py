@@ -36,7 +36,6 @@ def scatter(
     x_format: Callable[[float], str] | None = None,
     y_format: Callable[[float], str] | None = None,
     front: Iterable[tuple[float, float]] = (),
-    higher_is_better: bool = True,
     limit: float | None = None,
     limit_text: str = "",
     reference: tuple[float, str] | None = None,
