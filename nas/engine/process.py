@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from nas.engine.processes import end_with_parent
 from nas.engine.progress import Progress
-from nas.engine.settings import SearchSettings, parse_settings
+from nas.engine.settings import SearchSettings
 from nas.records import Accounting, EpochRecord, TrialRecord
 from search_spaces.errors import ToolkitError
 
@@ -150,13 +150,12 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes to the log, the event stream stays clean
     from nas.engine.directory import RunDirectory
-    from nas.files import read_json
 
     _load()
     if not sys.stdin.readline():
         return 0  # the search that started this process has come to nothing
     try:
-        settings = parse_settings(read_json(RunDirectory(options.directory).settings))
+        settings = RunDirectory(options.directory).stored_settings()
         open_worker(
             options.directory,
             settings,

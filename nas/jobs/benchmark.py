@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.engine.directory import RunDirectory, seal
+from nas.engine.directory import RunDirectory, run_of, seal
 from nas.engine.openings import opening_notice
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
@@ -101,9 +101,7 @@ def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], res
 
 def _fill_from_run(asked: dict[str, Any], path: Path) -> None:
     """What the search was run on, where the caller says nothing else."""
-    from nas.jobs.benchmark_arena import run_directory
-
-    run = run_directory(path)
+    run = run_of(path)
     if run is None:
         return
     stored = read_json(run / "settings.json")

@@ -92,7 +92,7 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
         return chosen.model_copy(update={"prune": chosen.pruning})  # settled once: a resumed search may ask for more trials
     if not resume:
         raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
-    stored = parse_settings(read_json(directory.settings))
+    stored = directory.stored_settings()
     refuse_other_settings(stored, asked)
     return parse_settings({**stored.model_dump(mode="json"), **asked})
 
