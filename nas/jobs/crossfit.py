@@ -30,12 +30,12 @@ def training_of(model: str | Path) -> HowTrained:
     from nas.engine.directory import RunDirectory, run_of
     from nas.files import read_json
     from nas.jobs.retraining import HOW_TRAINED, HowTrained
-    from nas.jobs.search import winner_or_best
+    from nas.jobs.search import candidate_home
 
     run = run_of(model)
     if run is None:
         return HowTrained(recipe=Recipe())
-    home = Path(winner_or_best(run).path) if run == Path(model) else Path(model)
+    home = candidate_home(Path(model))
     if (home / HOW_TRAINED).exists():
         return HowTrained.model_validate(read_json(home / HOW_TRAINED))
     settings = RunDirectory(run).stored_settings()  # a run of an earlier version

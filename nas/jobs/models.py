@@ -58,15 +58,13 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
     """
     from nas.engine.context import import_plugins_of
     from nas.evaluation import load_candidate
-    from nas.jobs.search import winner_or_best
+    from nas.jobs.search import candidate_home
 
     path = Path(name)
     if path.is_dir():
         refuse_foreign_options(name, model_spec, weights)
         import_plugins_of(path)
-        if (path / "settings.json").exists():
-            return load_candidate(Path(winner_or_best(path).path))
-        return load_candidate(path)
+        return load_candidate(candidate_home(path))
     if path.suffix.lower() == ".onnx":
         refuse_foreign_options(name, None, weights)
         return _foreign(load_onnx(path), name, model_spec)

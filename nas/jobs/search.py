@@ -17,7 +17,7 @@ from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, write_json
 from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
-from nas.records import CandidateRecord, Comparison, SearchRecord, TrialRecord
+from nas.records import Comparison, SearchRecord, TrialRecord
 from nas.versions import toolkit_version, versions
 from search_spaces.errors import InputError, ToolkitError
 
@@ -229,10 +229,12 @@ def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
     return record
 
 
-def winner_or_best(path: Path) -> CandidateRecord:
-    """The candidate that a run stands for: its winner, else its best."""
+def candidate_home(path: Path) -> Path:
+    """A candidate's directory: ``path`` itself, or where a run's winner, else its best, lies."""
+    if not RunDirectory(path).settings.exists():
+        return path
     record = read_search(path)
     chosen = record.winner or record.best
     if chosen is None:
         raise InputError(f"{path} has no candidate; finish the search with: nas search --resume --out {path}")
-    return chosen
+    return Path(chosen.path)
