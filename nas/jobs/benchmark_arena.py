@@ -13,9 +13,9 @@ import numpy as np
 from nas.data import check_leaks, load, make_parts, parts_from_json
 from nas.data.dataset import Dataset, Parts
 from nas.engine.directory import run_of
-from nas.files import read_json
+from nas.files import file_name, read_json
 from nas.jobs.benchmark_entrants import Entrant, entrants
-from nas.jobs.benchmark_folds import Fold, check_copies, file_name, make_folds
+from nas.jobs.benchmark_folds import Fold, check_copies, make_folds
 from nas.jobs.benchmark_settings import BenchmarkSettings
 from search_spaces.errors import InputError
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.files import read_json, write_json
+from nas.files import file_name, read_json, write_json
 from nas.jobs.benchmark_comparison import Contestant
 from nas.jobs.benchmark_costs import Expense, net_score
-from nas.jobs.benchmark_folds import file_name
 from nas.jobs.benchmark_scores import Panel, Sheet, make_sheet
 from nas.jobs.benchmark_sources import by_source
 from nas.jobs.benchmark_training import FoldResult, picked_rate

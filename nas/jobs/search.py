@@ -17,7 +17,7 @@ from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, write_json
 from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
-from nas.records import Comparison, SearchRecord, TrialRecord
+from nas.records import Comparison, SearchRecord
 from nas.versions import toolkit_version, versions
 from search_spaces.errors import InputError, ToolkitError
 
@@ -144,6 +144,7 @@ def _conclude(
     from nas.engine.openings import opening_notice, record_opening
     from nas.engine.study import account, trial_records
     from nas.jobs.finalists import conclude_front
+    from nas.report.dashboard import pareto_front
 
     settings, directory = context.settings, context.directory
     trials, counts = trial_records(study), account(study.get_trials(deepcopy=False))
@@ -200,16 +201,6 @@ def _generator_log(context: Context, study: optuna.Study) -> dict[str, Any]:
     sampler.learn(study)
     write_json(context.directory.generator, sampler.state())
     return {"updates": sampler.log}
-
-
-def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials that no other beats in both quality and FLOPs, best quality first."""
-    ranked = sorted((t for t in trials if t.quality is not None), key=lambda t: (t.quality, t.cost.flops))
-    front: list[TrialRecord] = []
-    for trial in ranked:
-        if not front or trial.cost.flops < front[-1].cost.flops:
-            front.append(trial)
-    return front
 
 
 def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
