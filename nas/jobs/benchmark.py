@@ -25,7 +25,7 @@ from nas.jobs.benchmark_rows import audited, failed_row, row, test_sheet
 from nas.jobs.benchmark_settings import BenchmarkSettings, settle, store
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison
 from nas.versions import toolkit_version, versions
-from search_spaces.errors import InputError, ToolkitError
+from search_spaces.errors import InputError, ToolkitError, first_line
 
 if TYPE_CHECKING:
     from nas.data.dataset import Dataset
@@ -195,7 +195,7 @@ def _row(
         write_predictions(arena, entrant, results)
         return row(arena, entrant, results, sheet, spent, finding, left_out)
     except (InputError, ToolkitError, RuntimeError) as error:
-        return failed_row(entrant, arena.settings, f"scoring: {str(error).splitlines()[0]}"), None
+        return failed_row(entrant, arena.settings, f"scoring: {first_line(error)}"), None
 
 
 def _notes(

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from nas.edits import get_fill
 from nas.inquisitor.engine import Engine, evaluating, to_float
-from search_spaces.errors import ToolkitError
+from search_spaces.errors import ToolkitError, first_line
 from search_spaces.registry import Registry
 
 IG_STEPS = 24
@@ -162,7 +162,7 @@ def grad_cam(engine: Engine, images: Tensor, targets: Tensor) -> Maps:
     try:
         return Maps("grad_cam", _batched(engine, images, targets, one, 1))
     except RuntimeError as error:  # in-place operations after the layer, detached graphs
-        raise UnavailableError(f"grad_cam cannot be computed on this model: {str(error).splitlines()[0]}") from error
+        raise UnavailableError(f"grad_cam cannot be computed on this model: {first_line(error)}") from error
 
 
 def last_map(engine: Engine, image: Tensor) -> nn.Module:
