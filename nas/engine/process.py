@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -128,15 +129,6 @@ def open_worker(
     return Worker(context, opened, progress, name=name, dedicated=dedicated)
 
 
-def _load() -> None:
-    """What takes a worker most of its start, none of which depends on the search."""
-    import optuna  # noqa: F401
-    import torch  # noqa: F401
-
-    import nas.engine.worker
-    import nas.generator.generator  # noqa: F401
-
-
 def main() -> int:
     """Entry point of the process; errors of the toolkit end it with their one line on standard error and their exit code."""
     parser = argparse.ArgumentParser()
@@ -151,7 +143,12 @@ def main() -> int:
     os.dup2(2, 1)  # what libraries print goes to the log, the event stream stays clean
     from nas.engine.directory import RunDirectory
 
-    _load()
+    for module in (
+        "torch",
+        "nas.engine.worker",
+        "nas.generator.generator",
+    ):  # most of a worker's start, whatever it is to search
+        import_module(module)
     if not sys.stdin.readline():
         return 0  # the search that started this process has come to nothing
     try:

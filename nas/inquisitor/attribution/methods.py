@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -46,11 +47,9 @@ class Maps:
 Method = Callable[[Engine, Tensor, Tensor], Maps]
 """From an engine, images float (n, 1, H, W) and target classes int64 (n,) to maps."""
 
-METHODS: Registry[Method] = Registry("attribution method", "pepx_nas.attributions", lambda: _load())
-
-
-def _load() -> None:
-    import nas.inquisitor.attribution.occlusion  # noqa: F401
+METHODS: Registry[Method] = Registry(
+    "attribution method", "pepx_nas.attributions", lambda: import_module("nas.inquisitor.attribution.occlusion")
+)
 
 
 def maps_by(name: str, engine: Engine, images: Tensor, targets: Tensor, seed: int) -> Maps:
