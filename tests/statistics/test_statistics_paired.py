@@ -1,11 +1,11 @@
-"""Paired tests against scipy and hand-computed tables; levels by simulation; permutation tests."""
+"""Paired tests against scipy and hand-computed tables; levels by simulation."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from nas.records import Interval
-from nas.statistics import conclude, holm, mcnemar, nadeau_bengio, paired, permutation
+from nas.statistics import conclude, holm, mcnemar, nadeau_bengio, paired
 from nas.statistics.paired import Difference
 from search_spaces.errors import InputError
 
@@ -97,18 +97,3 @@ def test_conclusions():
     assert paired.non_inferior(Interval(low=-0.5, high=0.04, method="x"), 0.05, higher_is_better=False)
     with pytest.raises(InputError, match="positive"):
         conclude(difference(0.0, -0.01, 0.01, 0.9), margin=-0.05)
-
-
-def test_permutation_p_is_never_zero_and_counts_ties():
-    assert permutation.p_value(5.0, np.zeros(99), "greater") == 0.01
-    assert permutation.p_value(0.0, np.zeros(99), "greater") == 1.0
-    assert permutation.p_value(0.0, np.zeros(99)) == 1.0
-
-
-def test_permuted_labels_keep_groups_and_strata():
-    rng = np.random.default_rng(3)
-    groups, strata = np.repeat(np.arange(30), 2), np.repeat(np.arange(2), 30)
-    labels = np.repeat(rng.integers(0, 2, 30), 2)
-    for drawn in permutation.permuted_labels(labels, rng, 20, groups=groups, strata=strata):
-        assert (drawn[::2] == drawn[1::2]).all()
-        assert drawn[:30].sum() == labels[:30].sum()
