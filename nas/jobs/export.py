@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.files import sha256, write_bytes, write_text
-from search_spaces.errors import InputError, ToolkitError
+from search_spaces.errors import InputError, ToolkitError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -122,7 +122,7 @@ def _traced(loaded: LoadedModel) -> torch.export.ExportedProgram:
             return torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), strict=False)
         except Exception as error:  # the tracer raises many kinds for models that it cannot follow
             raise InputError(
-                f"{loaded.name} cannot be traced by torch.export: {_first_line(error)}; export --format source instead"
+                f"{loaded.name} cannot be traced by torch.export: {first_line(error)[:200]}; export --format source instead"
             ) from error
 
 
@@ -223,7 +223,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

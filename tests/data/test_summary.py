@@ -165,7 +165,7 @@ def test_controls_see_the_leak_and_nothing_else(name: str):
         assert low <= accuracy.value <= high
         assert accuracy.interval.low <= accuracy.value <= accuracy.interval.high
         assert accuracy.n == len(found) - len(parts.train) > accuracy.groups
-    assert data.trivial_control(found, parts.train, parts.test) == data.trivial_control(found, parts.train, parts.test)
+    assert data.control(name, found, parts.train, parts.test) == data.control(name, found, parts.train, parts.test)
 
 
 def test_controls_that_cannot_be_estimated_say_so():
