@@ -152,7 +152,9 @@ def _relabelled(data: Dataset, names: tuple[str, ...], index: dict[str, int], ta
         labels = labels[labels >= 0]
     data = replace(data, labels=labels, classes=names)
     if tag:
+        tags = np.full(len(data), tag)
         data = replace(data, source=np.char.add(f"{tag}:", data.source), group=np.char.add(f"{tag}:", data.group))
+        data = replace(data, metadata={**data.metadata, "data_set": tags})
     return data
 
 

@@ -162,6 +162,14 @@ def test_joined_sets_of_one_reader_share_no_source_patient_or_group(table, tmp_p
     assert (set(alone.source), set(alone.patient)) == ({"metadata"}, set("0123"))
 
 
+def test_joined_sets_know_which_of_them_each_image_is_of(table, tmp_path: Path):
+    path = table()
+    one = data.load(f"table:{path}", image_size=32, cache=None)
+    several = data.load([f"table:{path}", "phantom:n=6", f"table:{path}"], image_size=32, cache=None)
+    assert set(one.metadata["data_set"].tolist()) == {""}
+    assert set(several.metadata["data_set"].tolist()) == {"table:1", "phantom", "table:2"}
+
+
 def test_phantom_and_files_are_joined(table):
     path = table(12, source=lambda i: "here")
     found = data.load(["phantom:n=24,seed=1", f"table:{path}"], classes="normal,covid", image_size=32)
