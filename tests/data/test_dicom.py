@@ -80,6 +80,24 @@ def test_a_declared_window_is_applied_after_the_rescale(tmp_path: Path, function
         assert row[0] < row[1] < row[2] < row[3] < row[4]
 
 
+@pytest.mark.parametrize("mode", ["RGB", "YCbCr"])
+def test_colour_becomes_luma_however_it_is_stored(tmp_path: Path, mode: str):
+    colours = Image.merge("RGB", [Image.fromarray(picture(i)) for i in range(3)])
+    stored = np.asarray(colours.convert(mode))
+    tags = {"Rows": 40, "Columns": 48, "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    kind = {"RGB": "RGB", "YCbCr": "YBR_FULL"}[mode]
+    path = save_dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation=kind, **tags)
+    assert np.abs(decoded(path).astype(int) - np.asarray(colours.convert("L"))).max() <= 2
+
+
+def test_a_palette_is_looked_up(tmp_path: Path):
+    table = np.linspace(65535, 0, 256).astype("<u2").tobytes()
+    tags = {f"{name}PaletteColorLookupTableDescriptor": [256, 0, 16] for name in ("Red", "Green", "Blue")}
+    tags |= {f"{name}PaletteColorLookupTableData": table for name in ("Red", "Green", "Blue")}
+    path = save_dicom(tmp_path / "a.dcm", GREY, PhotometricInterpretation="PALETTE COLOR", **tags)
+    assert np.abs(decoded(path).astype(int) - (255 - GREY)).max() <= 1
+
+
 def test_compressed_pixels_are_read(tmp_path: Path):
     from pydicom import dcmread
     from pydicom.encaps import encapsulate
