@@ -261,6 +261,20 @@ def test_a_table_says_more_than_labels_and_the_files_the_rest(tmp_path: Path, na
     assert "SECRET" not in " ".join([*found.patient, *found.group])
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+def test_a_tree_is_recognised_by_its_table_where_many_masks_come_first(tmp_path: Path, name: str):
+    rows = []
+    for i in range(50):
+        save(tmp_path / "set" / "masks" / f"{i}.png", lung())
+        rows.append({"file": f"radiographs/{i}.dcm", "label": "ab"[i % 2], "mask": f"masks/{i}.png", "name": "Roe^Richard"})
+        save_dicom(tmp_path / "set" / "radiographs" / f"{i}.dcm", picture(i))
+    write_csv(tmp_path / "set" / name, rows)
+    found = data.load(str(tmp_path / "set"), image_size=32)
+    assert found.notes[0].endswith(f"a tree of DICOM files with {name}")
+    assert found.has_mask.all()
+    assert "name" not in found.metadata
+
+
 def test_splits_above_the_class_folders_are_kept(tmp_path: Path):
     for i in range(12):
         save_dicom(tmp_path / ("Train", "test")[i % 2] / ("covid", "normal")[i // 2 % 2] / f"study{i}" / str(i), picture(i))

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from nas.data.listing import Listing, Row, clean
 from nas.data.readers.base import register_reader
 from nas.data.readers.folder import SPLITS
 from nas.data.readers.layout import by_name, subfolders, walk
-from nas.data.readers.table import has_columns, listed
+from nas.data.readers.table import first_files, has_columns, listed
 from search_spaces.errors import InputError
 
 MODALITIES = {"CR", "DX", "RG", "XR", ""}
@@ -40,15 +41,13 @@ def is_dicom(path: Path) -> bool:
 
 
 def recognise(path: Path) -> str:
-    """A DICOM file among the first files of the tree."""
+    """A DICOM file among the first files of the tree; or most of those that its table names first, since masks may come before them."""
     if not path.is_dir():
         return ""
-    for count, file in enumerate(_files(path)):
-        if is_dicom(file):
-            table = _table(path)
-            return f"a tree of DICOM files {f'with {table.name}' if table else 'in class folders'}"
-        if count >= _SNIFFED:
-            break
+    table = _table(path)
+    named = first_files(table, _SNIFFED) if table else []
+    if any(map(is_dicom, islice(_files(path), _SNIFFED))) or 2 * sum(map(is_dicom, named)) > len(named):
+        return f"a tree of DICOM files {f'with {table.name}' if table else 'in class folders'}"
     return ""
 
 
