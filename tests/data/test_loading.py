@@ -25,6 +25,11 @@ def test_table_becomes_the_in_memory_form(table):
     assert found.preprocessing == data.Preprocessing(image_size=32)
 
 
+def test_paths_are_specs_too(table):
+    path = table(6)
+    assert data.load(path, image_size=32).asked == data.load([path], image_size=32).asked == (str(path),)
+
+
 def test_a_patient_of_several_sources_is_one_person_and_given_groups_join_patients(table):
     path = table(12, patient=lambda i: f"p{i // 4}", source=lambda i: "ab"[i % 2], group=lambda i: "g" if i in (0, 4) else "")
     found = data.load(str(path), image_size=32)
