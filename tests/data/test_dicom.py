@@ -230,6 +230,16 @@ def test_nothing_personal_reaches_the_data_set(tmp_path: Path):
     assert any("8 files declare burned-in annotation" in note for note in found.notes)
 
 
+def test_images_of_one_study_stay_together_where_no_patient_is_known(tmp_path: Path):
+    for i in range(8):
+        tags = {"PatientID": "" if i < 6 else "P", "StudyInstanceUID": f"1.2.{i // 2}" if i < 4 else ""}
+        save_dicom(tmp_path / "set" / "ab"[i % 2] / f"{i}.dcm", picture(i), **tags)
+    found = data.load(f"dicom:{tmp_path / 'set'}", image_size=32)
+    assert sorted(np.unique(found.group, return_counts=True)[1].tolist()) == [1, 1, 2, 2, 2]
+    assert len(set(found.patient)) == 2
+    assert not any("1.2." in name for name in found.group)
+
+
 def test_labels_may_come_from_a_table(tmp_path: Path):
     for i in range(8):
         save_dicom(tmp_path / "set" / f"{i}.dcm", picture(i))

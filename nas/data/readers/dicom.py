@@ -1,9 +1,10 @@
 """``dicom:DIR``: a tree of DICOM radiographs, labelled by a table at its top, ``labels.csv`` or ``metadata.csv``, or by class folders,
 with or without train / val / test above them.
 
-The table is one of the reader ``table``; patient, source and view are the files' own where it names none. Nothing that identifies a
-person leaves this file: patients and groups become numbers, files become hashes of their unique identifier, other columns are not kept,
-and no name, date, institution or accession number is read. Burned-in annotation is noted where the files declare it.
+The table is one of the reader ``table``; patient, source and view are the files' own where it names none. Where no patient is known, as
+in anonymised files, the images of one study are a group. Nothing that identifies a person leaves this file: patients and groups become
+numbers, files become hashes of their unique identifier, other columns are not kept, and no name, date, institution or accession number
+is read. Burned-in annotation is noted where the files declare it.
 """
 
 from __future__ import annotations
@@ -144,10 +145,12 @@ def _row(row: Row, file: Path, tags: Any, numbers: dict[str, str]) -> Row:
         return numbers.setdefault(f"{kind} {identity}", f"{kind} {len(numbers) + 1}") if identity else ""
 
     identity = f"{tags.get('SOPInstanceUID', '')}|{file.name}"
+    patient = row.patient or str(tags.get("PatientID", "") or "")
+    group = row.group or ("" if patient else str(tags.get("StudyInstanceUID", "") or ""))  # one visit is one person
     return replace(
         row,
-        patient=number("patient", row.patient or str(tags.get("PatientID", "") or "")),
-        group=number("group", row.group),
+        patient=number("patient", patient),
+        group=number("group", group),
         source=row.source or clean(tags.get("Manufacturer", "")) or "dicom",
         view=row.view or clean(tags.get("ViewPosition", "")),
         file=f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.dcm",
