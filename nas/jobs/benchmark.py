@@ -17,7 +17,7 @@ from nas.engine.directory import RunDirectory, seal
 from nas.engine.openings import opening_notice
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
-from nas.files import read_json
+from nas.files import WriteError, read_json
 from nas.jobs.benchmark_arena import Arena, openings
 from nas.jobs.benchmark_comparison import Contestant, compare, strongest
 from nas.jobs.benchmark_entrants import Entrant, baselines_asked
@@ -25,7 +25,7 @@ from nas.jobs.benchmark_rows import audited, failed_row, row, test_sheet
 from nas.jobs.benchmark_settings import BenchmarkSettings, settle, store
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison
 from nas.versions import toolkit_version, versions
-from search_spaces.errors import InputError, ToolkitError
+from search_spaces.errors import ToolkitError
 
 if TYPE_CHECKING:
     from nas.data.dataset import Dataset
@@ -186,6 +186,7 @@ def _row(
     from nas.jobs.benchmark_costs import expense
     from nas.jobs.benchmark_files import write_predictions
     from nas.jobs.benchmark_sources import left_out_metrics
+    from nas.jobs.benchmark_training import first_line
 
     if results[-1].failed:
         return failed_row(entrant, arena.settings, results[-1].failed), None
@@ -196,8 +197,10 @@ def _row(
         left_out = left_out_metrics(arena, entrant, plans, progress)
         write_predictions(arena, entrant, results)
         return row(arena, entrant, results, sheet, spent, finding, left_out)
-    except (InputError, ToolkitError, RuntimeError) as error:
-        return failed_row(entrant, arena.settings, f"scoring: {str(error).splitlines()[0]}"), None
+    except WriteError:  # the disk's fault, no model's
+        raise
+    except Exception as error:  # anyone's code, as in training
+        return failed_row(entrant, arena.settings, f"scoring: {first_line(error)}"), None
 
 
 def _notes(
