@@ -18,8 +18,8 @@ from nas.data.dataset import Dataset, Parts
 from nas.data.masking import with_masks
 from nas.engine.directory import RunDirectory
 from nas.engine.requirements import Requirement, check_known, parse_requirement
-from nas.engine.settings import SearchSettings, parse_settings
-from nas.files import read_json, write_json
+from nas.engine.settings import SearchSettings
+from nas.files import read_json, understanding, write_json
 from search_spaces import Architecture, Budget, get_space, load_architecture
 from search_spaces.errors import InputError
 
@@ -37,10 +37,13 @@ def import_plugins(modules: tuple[str, ...]) -> None:
 
 
 def import_plugins_of(path: Path) -> None:
-    """Import the modules that the run at or above ``path`` was started with: its space may be the user's own."""
-    run = next((folder for folder in (path, *path.absolute().parents) if (folder / "settings.json").is_file()), None)
-    if run is not None:
-        import_plugins(parse_settings(read_json(run / "settings.json")).imports)
+    """Import the modules that the search or benchmark at or above ``path`` was started with: its networks may be the user's own."""
+    folders = (path, *path.absolute().parents)
+    named = (folder / name for folder in folders for name in ("settings.json", "benchmark_settings.json"))
+    stored = next((file for file in named if file.is_file()), None)
+    if stored is not None:
+        with understanding(stored):
+            import_plugins(tuple(read_json(stored).get("imports", ())))
 
 
 def import_here(name: str, asked: str) -> ModuleType:

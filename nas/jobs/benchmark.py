@@ -84,8 +84,13 @@ def _dataset(data: Any) -> Dataset | None:
 
 def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], resume: bool) -> dict[str, Any]:
     """The settings that were given, the run's own data and image size filled in."""
+    from nas.engine.context import import_plugins, import_plugins_of
+
     asked = dict(settings)
     paths = [models] if isinstance(models, str | Path) else list(models)
+    import_plugins(tuple(asked.get("imports", ())))  # first: the baselines that are asked for may be theirs
+    for path in paths:
+        import_plugins_of(Path(path))
     if paths:
         asked["models"] = tuple(str(path) for path in paths)
     if baselines is not None or not resume:

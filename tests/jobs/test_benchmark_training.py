@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,23 @@ import nas
 from baselines import Baseline, Recipe, get_baseline, register_baseline
 from baselines.registry import _registry
 from nas.files import WriteError
+from nas.jobs.cost import cost
+from nas.jobs.models import resolve_model
 
 SETTINGS: dict[str, Any] = {
     "data": "phantom:n=120", "image_size": 32, "folds": 2, "epochs": 1, "learning_rates": (), "device": "cpu",
 }  # fmt: skip
 
 
+MODULE = """
+from torch import nn
+from baselines import Baseline, Recipe, register_baseline
+
+def build(classes, in_channels, image_size):
+    return nn.Sequential(nn.Conv2d(1, 4, 5, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+
+register_baseline(Baseline("mine", "Mine", build, Recipe(name="paper", epochs=1), paper_size=32, paper_channels=1))
+"""
 SAME = nn.Identity()
 
 
@@ -98,3 +110,17 @@ def test_a_disk_that_is_full_ends_the_benchmark_and_fails_no_model(tmp_path: Pat
     monkeypatch.setattr("nas.jobs.benchmark_training.write_bytes", full)
     with pytest.raises(WriteError):
         nas.benchmark(baselines="fine", out=tmp_path, **SETTINGS)
+
+
+def test_what_a_benchmark_trained_by_an_imported_module_is_read_without_naming_that_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_networks.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    nas.benchmark(baselines=["mine"], imports=("my_networks",), out=tmp_path / "benchmark", **SETTINGS)
+    del _registry._entries["mine"]
+    monkeypatch.delitem(sys.modules, "my_networks")  # as another process
+    place = tmp_path / "benchmark" / "models" / "mine" / "seed0-fold0"
+    assert resolve_model(str(place)).classes == ("normal", "pneumonia", "covid")
+    assert cost(str(place / "architecture.json"))["parameters"] == 25 * 4 + 4 + 5 * 3
+    del _registry._entries["mine"]
