@@ -60,7 +60,12 @@ def benchmark(
         InputError: a bad setting, bad data, a leak, or other settings than the benchmark was started with.
         ToolkitError: no model could be trained.
     """
+    from nas.engine.context import import_plugins, import_plugins_of
+
     watching = progress or Silent()
+    import_plugins(tuple(settings.get("imports", ())))  # first: the baselines that are asked for may be theirs
+    for path in [models] if isinstance(models, str | Path) else models:
+        import_plugins_of(Path(path))
     asked = _asked(models, data, baselines, settings, resume)
     directory = Path(out) if out is not None else Path("runs") / datetime.datetime.now().strftime("benchmark-%Y%m%d-%H%M%S")
     with RunDirectory(directory).owned():
@@ -84,13 +89,8 @@ def _dataset(data: Any) -> Dataset | None:
 
 def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], resume: bool) -> dict[str, Any]:
     """The settings that were given, the run's own data and image size filled in."""
-    from nas.engine.context import import_plugins, import_plugins_of
-
     asked = dict(settings)
     paths = [models] if isinstance(models, str | Path) else list(models)
-    import_plugins(tuple(asked.get("imports", ())))  # first: the baselines that are asked for may be theirs
-    for path in paths:
-        import_plugins_of(Path(path))
     if paths:
         asked["models"] = tuple(str(path) for path in paths)
     if baselines is not None or not resume:
