@@ -24,17 +24,27 @@ def size_of(baseline: Baseline, image_size: int | None = None, classes: int | No
     """The baseline's size, by default at its paper's image size and number of classes.
 
     Raises:
-        InputError: an image size that the network cannot take.
+        InputError: an image size that the network cannot take, or an operator that nobody counts.
     """
+    side = baseline.paper_size if image_size is None else image_size
+    outputs = baseline.paper_classes if classes is None else classes
+    try:
+        return Size(*_by_shapes(baseline, side, outputs), side, outputs)
+    except RuntimeError:  # it reads values while it is built or run, and a tensor that is a shape has none: built in earnest
+        from search_spaces.counting import count
+
+        counted = count(baseline.build(outputs, baseline.paper_channels, side), side)
+        return Size(counted.flops, counted.parameters, side, outputs)
+
+
+def _by_shapes(baseline: Baseline, side: int, classes: int) -> tuple[int, int]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    side = baseline.paper_size if image_size is None else image_size
-    outputs = baseline.paper_classes if classes is None else classes
     with torch.device("meta"):
-        model = baseline.build(outputs, baseline.paper_channels, side).eval()
+        model = baseline.build(classes, baseline.paper_channels, side).eval()
         image = torch.empty(1, 1, side, side)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image)
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return Size(counter.get_total_flops() // 2, parameters, side, outputs)  # torch counts a multiply–accumulate twice
+    return counter.get_total_flops() // 2, parameters  # torch counts a multiply–accumulate twice

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of somebody else's says, in one line; one that says nothing is called by its kind."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What an error of somebody else's says, in one line, led by its kind where the words alone say little (``KeyError: 'x'``)."""
+    said, kind = str(error).strip().splitlines(), type(error).__name__
+    if not said:
+        return kind
+    return f"{kind}: {said[0]}" if isinstance(error, LookupError | TypeError | AttributeError | ValueError) else said[0]
 
 
 class ToolkitError(Exception):

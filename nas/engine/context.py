@@ -16,10 +16,10 @@ import numpy as np
 from nas.data import check_leaks, load, make_parts, parts_from_json, parts_to_json
 from nas.data.dataset import Dataset, Parts
 from nas.data.masking import with_masks
-from nas.engine.directory import RunDirectory, run_of
+from nas.engine.directory import RunDirectory
 from nas.engine.requirements import Requirement, check_known, parse_requirement
 from nas.engine.settings import SearchSettings
-from nas.files import read_json, write_json
+from nas.files import read_json, understanding, write_json
 from search_spaces import Architecture, Budget, get_space, load_architecture
 from search_spaces.errors import InputError
 
@@ -37,9 +37,13 @@ def import_plugins(modules: tuple[str, ...]) -> None:
 
 
 def import_plugins_of(path: Path) -> None:
-    """Import the modules that the run at or above ``path`` was started with: its space may be the user's own."""
-    if (run := run_of(path)) is not None:
-        import_plugins(RunDirectory(run).stored_settings().imports)
+    """Import the modules that the search or benchmark at or above ``path`` was started with: its networks may be the user's own."""
+    folders = (path, *path.absolute().parents)
+    named = (folder / name for folder in folders for name in ("settings.json", "benchmark_settings.json"))
+    stored = next((file for file in named if file.is_file()), None)
+    if stored is not None:
+        with understanding(stored):
+            import_plugins(tuple(read_json(stored).get("imports", ())))
 
 
 def import_here(name: str, asked: str) -> ModuleType:

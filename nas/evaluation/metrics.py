@@ -241,7 +241,11 @@ class _Table:
     def _calibration_error(self) -> Metric:
         sums = calibration.bin_sums(self.probabilities, self.truth, self.code, self.n_groups)
         value = float(calibration.calibration_error(sums.sum(axis=0, keepdims=True))[0])
-        return self._metric("ece", value, lambda: self._drawn_interval(lambda w: calibration.calibration_error(w @ sums)))
+        return self._metric(
+            "ece",
+            value,
+            lambda: bootstrap.reflected(self._drawn_interval(lambda w: calibration.calibration_error(w @ sums)), value),
+        )
 
     def _sensitivity_at(self, c: int, specificity: float) -> Metric:
         name, own = f"sensitivity_at_{specificity * 100:.0f}_specificity[{self.classes[c]}]", self.truth == c

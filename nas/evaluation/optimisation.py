@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -18,23 +19,32 @@ def weighted_leaves(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
 
 
-def freeze(model: nn.Module, recipe: Recipe) -> None:
-    """Let only the recipe's trainable part learn: everything, the last layer, or the last ``trainable_layers``.
+@contextmanager
+def frozen(model: nn.Module, recipe: Recipe) -> Iterator[None]:
+    """While this lasts only the recipe's trainable part learns: everything, the last layer, or the last ``trainable_layers``.
 
     Layers are counted over modules with a weight of two or more dimensions (convolutions, linear layers, LSTMs); the
-    normalisation behind an unfrozen layer learns with it.
+    normalisation behind an unfrozen layer learns with it. What the network itself froze stays so, before, meanwhile and after.
     """
-    model.requires_grad_(True)
-    if recipe.trainable == "all":
-        return
+    held = _before_the_last(model, recipe) if recipe.trainable != "all" else []
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
+
+
+def _before_the_last(model: nn.Module, recipe: Recipe) -> list[nn.Parameter]:
+    """The parameters that learn, but not under this recipe."""
     leaves = weighted_leaves(model)
     layers = [i for i, leaf in enumerate(leaves) if any(p.ndim > 1 for p in leaf.parameters(recurse=False))]
     wanted = 1 if recipe.trainable == "head" else recipe.trainable_layers
     if wanted < 1:
         raise InputError(f"trainable='last' needs trainable_layers of at least 1, but got {wanted}")
-    for leaf in leaves[: layers[-min(wanted, len(layers))]]:
-        for parameter in leaf.parameters(recurse=False):
-            parameter.requires_grad_(False)
+    before = leaves[: layers[-min(wanted, len(layers))]]
+    return [parameter for leaf in before for parameter in leaf.parameters(recurse=False) if parameter.requires_grad]
 
 
 def set_training(model: nn.Module) -> None:

@@ -25,7 +25,7 @@ from nas.evaluation.device import DeviceData
 from nas.evaluation.errors import DivergedError, TrainingError, is_out_of_memory
 from nas.evaluation.memory import keep_freed_memory
 from nas.evaluation.normalisation import IMAGES, reestimate
-from nas.evaluation.optimisation import freeze, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
+from nas.evaluation.optimisation import frozen, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
 from nas.evaluation.predict import predict_logits
 from nas.evaluation.profile import Account
 from nas.evaluation.progress import Progress
@@ -76,7 +76,7 @@ def train(
     channels_last: bool | None = None,
     capture: bool = True,
 ) -> Training:
-    """Train ``model`` in place, on the device that ``data`` lies on.
+    """Train ``model`` in place, on the device that ``data`` lies on; parameters that need no gradient stay as they are.
 
     Args:
         train_indices, validation_indices: rows of ``data``; validation may be empty.
@@ -103,7 +103,7 @@ def train(
     keep_freed_memory()
     layout = torch.contiguous_format if channels_last is False else torch.channels_last
     try:
-        with _surroundings(device, seed):
+        with _surroundings(device, seed), frozen(model, recipe):
             model.to(device=device)
             model.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
             loop = _Loop(model, data.at_size(image_size), train_indices, validation_indices, labels, recipe, seed, capture)
@@ -134,7 +134,6 @@ class _Loop:
         self.model, self.data, self.recipe, self.seed = model, data, recipe, seed
         self.train_indices, self.validation_indices, self.labels = train_indices, validation_indices, labels
         self.answers = Answers(recipe, data, train_indices)
-        freeze(model, recipe)
         self.optimiser = make_optimiser(parameter_groups(model, recipe), recipe, data.device)
         self.step: TrainingStep = make_step(model, self.optimiser, recipe, data.device, capture, data.precision)
         self.account = Account()

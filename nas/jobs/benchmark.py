@@ -17,7 +17,7 @@ from nas.engine.directory import RunDirectory, run_of, seal
 from nas.engine.openings import opening_notice
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
-from nas.files import read_json, texts
+from nas.files import WriteError, read_json, texts
 from nas.jobs.benchmark_arena import Arena, openings
 from nas.jobs.benchmark_comparison import Contestant, compare, strongest
 from nas.jobs.benchmark_entrants import Entrant, baselines_asked
@@ -25,7 +25,7 @@ from nas.jobs.benchmark_rows import audited, failed_row, row, test_sheet
 from nas.jobs.benchmark_settings import BenchmarkSettings, settle, store
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison
 from nas.versions import toolkit_version, versions
-from search_spaces.errors import InputError, ToolkitError, first_line
+from search_spaces.errors import ToolkitError, first_line
 
 if TYPE_CHECKING:
     from nas.data.dataset import Dataset
@@ -60,7 +60,12 @@ def benchmark(
         InputError: a bad setting, bad data, a leak, or other settings than the benchmark was started with.
         ToolkitError: no model could be trained.
     """
+    from nas.engine.context import import_plugins, import_plugins_of
+
     watching = progress or Silent()
+    import_plugins(tuple(settings.get("imports", ())))  # first: the baselines that are asked for may be theirs
+    for path in [models] if isinstance(models, str | Path) else models:
+        import_plugins_of(Path(path))
     asked = _asked(models, data, baselines, settings, resume)
     directory = Path(out) if out is not None else Path("runs") / datetime.datetime.now().strftime("benchmark-%Y%m%d-%H%M%S")
     with RunDirectory(directory).owned():
@@ -194,7 +199,9 @@ def _row(
         left_out = left_out_metrics(arena, entrant, plans, progress)
         write_predictions(arena, entrant, results)
         return row(arena, entrant, results, sheet, spent, finding, left_out)
-    except (InputError, ToolkitError, RuntimeError) as error:
+    except WriteError:  # the disk's fault, no model's
+        raise
+    except Exception as error:  # anyone's code, as in training
         return failed_row(entrant, arena.settings, f"scoring: {first_line(error)}"), None
 
 

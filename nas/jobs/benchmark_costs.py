@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nas.records import CostRecord, Metric
+from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
     from nas.jobs.benchmark_entrants import Entrant
@@ -21,6 +22,26 @@ class Expense:
     weight_bytes: int
     latency: Metric
     throughput: Metric
+
+
+def check_network(entrant: Entrant, image_size: int, classes: int) -> None:
+    """Run and count an untrained network once: what would void its row is told before its trainings, not after them.
+
+    Raises:
+        InputError: its answer is not one logit a class, or it uses an operator that nobody counts.
+    """
+    import torch
+
+    from baselines.layers import seeded
+    from search_spaces.counting import count
+
+    model = seeded(0, lambda: entrant.build(image_size)).eval()
+    with torch.inference_mode():
+        logits = model(torch.zeros(1, 1, image_size, image_size))
+    if getattr(logits, "shape", None) != (1, classes):
+        got = str(tuple(logits.shape)) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        raise InputError(f"one image must be answered by logits (1, {classes}), but got {got}; mend what builds {entrant.name}")
+    count(model, image_size, in_channels=1)
 
 
 def expense(entrant: Entrant, image_size: int, device: str) -> Expense:

@@ -42,7 +42,7 @@ def make_folds(dataset: Dataset, parts: Parts, *, folds: int, seeds: int, seed: 
     """``folds`` folds for each of ``seeds`` seeds; every seed deals them afresh.
 
     Raises:
-        InputError: a class has fewer groups than folds.
+        InputError: a class has fewer groups than folds, or too few beside a held-out part to train and validate on.
         LeakageError: the same patient, group, pixels or mirrored picture on two sides of a fold; names the pairs.
     """
     pool = np.sort(np.concatenate([parts.train, parts.validation]))
@@ -50,8 +50,10 @@ def make_folds(dataset: Dataset, parts: Parts, *, folds: int, seeds: int, seed: 
     found = []
     for repeat in range(seeds):
         for number, (rest, held_out) in enumerate(split(dataset, pool, folds, seed + repeat)):
-            inner = min(VALIDATION_FOLDS, fewest_groups(dataset, rest)[1])
-            train, validation = split(dataset, rest, max(inner, 2), seed + repeat)[0]
+            name, left = fewest_groups(dataset, rest)
+            if left < 2:  # training or validation would be without the class
+                raise _too_few(dataset, pool, name, folds)
+            train, validation = split(dataset, rest, min(VALIDATION_FOLDS, left), seed + repeat)[0]
             found.append(Fold(repeat, number, train, validation, held_out))
     for fold in found:
         check_fold(dataset, parts, fold)
@@ -69,18 +71,28 @@ def split(dataset: Dataset, pool: Indices, folds: int, seed: int) -> list[tuple[
 
 def fewest_groups(dataset: Dataset, pool: Indices) -> tuple[str, int]:
     """The class with the fewest groups in ``pool``, and how many."""
-    counts = {name: len(np.unique(dataset.group[pool][dataset.labels[pool] == c])) for c, name in enumerate(dataset.classes)}
+    counts = {name: _groups(dataset, pool, name) for name in dataset.classes}
     name = min(counts, key=lambda key: counts[key])
     return name, counts[name]
+
+
+def _groups(dataset: Dataset, pool: Indices, name: str) -> int:
+    return len(np.unique(dataset.group[pool][dataset.labels[pool] == dataset.classes.index(name)]))
 
 
 def _check_groups(dataset: Dataset, pool: Indices, folds: int) -> None:
     name, groups = fewest_groups(dataset, pool)
     if groups < max(folds, 3):
-        raise InputError(
-            f"class {name!r} has {groups} independent groups outside the test and audit parts, too few for {folds} folds with "
-            "validation; ask for fewer (--folds of a benchmark, --cross-fit of an audit), or merge or leave out the class with --classes"
-        )
+        raise _too_few(dataset, pool, name, folds)
+
+
+def _too_few(dataset: Dataset, pool: Indices, name: str, folds: int) -> InputError:
+    groups = _groups(dataset, pool, name)
+    other = "more" if folds == 2 < groups else "fewer"  # two folds leave half of the groups to train and to validate
+    return InputError(
+        f"class {name!r} has {groups} independent groups outside the test and audit parts, too few for {folds} folds with "
+        f"validation; ask for {other} (--folds of a benchmark, --cross-fit of an audit), or merge or leave out the class with --classes"
+    )
 
 
 def check_fold(dataset: Dataset, parts: Parts, fold: Fold) -> None:

@@ -148,6 +148,8 @@ class Panel:
         """The interval of one figure; None where it has no draws."""
         drawn = self.draws(name)
         found = None if drawn is None else bootstrap.interval(drawn, self.sheet.n_groups, method=self.sheet.method)
+        if name == "ece":
+            found = bootstrap.reflected(found, self.value(name) or 0.0)
         if found is None:
             return None
         found = within_range(name, found)

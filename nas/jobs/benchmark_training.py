@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.engine.context import derived_seed
-from nas.files import read_json, write_bytes, write_json
+from nas.files import WriteError, read_json, write_bytes, write_json
 from nas.jobs.benchmark_folds import Fold
 from search_spaces.errors import ToolkitError, first_line
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Logits = NDArray[np.float32]
 CHECKPOINTS = "checkpoints"  # in a fold's directory; only there to survive a kill
-FAILURES = (ToolkitError, RuntimeError, ArithmeticError, MemoryError)  # of a training; its row says so, the others go on
 DIVERGENCE = (ToolkitError, ArithmeticError)  # a rate that is too high: the next one is tried
 
 
@@ -65,7 +64,9 @@ def train_fold(arena: Arena, entrant: Entrant, fold: Fold, progress: Any) -> Fol
     started = time.perf_counter()
     try:
         return _train(arena, entrant, fold, directory)
-    except FAILURES as error:
+    except WriteError:  # the disk's fault, no model's
+        raise
+    except Exception as error:  # networks are anyone's code: whatever one raised stands in its row, the others go on
         reason = f"{fold.name}: {first_line(error)}"
         progress.message(f"{entrant.name} failed: {reason}")
         return failure(arena, fold, directory, reason, time.perf_counter() - started)
@@ -79,9 +80,12 @@ def failure(arena: Arena, fold: Fold, directory: Path, reason: str, seconds: flo
 
 def _train(arena: Arena, entrant: Entrant, fold: Fold, directory: Path) -> FoldResult:
     from nas.evaluation import metrics, predict_logits, save_candidate
+    from nas.jobs.benchmark_costs import check_network
     from nas.jobs.benchmark_pretraining import initialiser
 
     data = arena.dataset
+    if fold is arena.folds[0]:
+        check_network(entrant, arena.settings.image_size, len(data.classes))
     start = initialiser(arena, entrant, fold.seed)
     model, run = _fitted(arena, entrant, fold, directory / CHECKPOINTS, start.initialise)
     held_out = predict_logits(model, arena.device_data, indices=fold.held_out)
@@ -132,12 +136,16 @@ def try_rate(arena: Arena, entrant: Entrant, fold: Fold, rate: float) -> str:
     Returns:
         Why it failed, or nothing; ``train_fold`` meets it again and decides what it means.
     """
+    from nas.jobs.benchmark_costs import check_network
     from nas.jobs.benchmark_pretraining import initialiser
 
-    run = _at_rate(arena, entrant, fold, arena.home(entrant) / fold.name / CHECKPOINTS, rate)
     try:
+        check_network(entrant, arena.settings.image_size, len(arena.dataset.classes))
+        run = _at_rate(arena, entrant, fold, arena.home(entrant) / fold.name / CHECKPOINTS, rate)
         run.fit(initialiser(arena, entrant, fold.seed).initialise)
-    except FAILURES as error:
+    except WriteError:
+        raise
+    except Exception as error:
         return first_line(error)
     return ""
 

@@ -29,22 +29,24 @@ _worker = _Worker()
 def train_in_processes(arena: Arena, progress: Any) -> None:
     """Train what is not trained yet; a fold that fails here is tried once more by the caller, which keeps its reason.
 
+    A model that fails on the first fold is not trained on the others.
+
     Raises:
         ToolkitError: a process died.
     """
-    tasks = [
-        (e, f) for f, fold in enumerate(arena.folds) for e, entrant in enumerate(arena.entrants)
-        if not (arena.home(entrant) / fold.name / "fold.json").exists()
-    ]  # fmt: skip
-    first = [(e, f) for e, f in tasks if f == 0]  # these pick the learning rates that the others need
-    trials = [(e, f, rate) for e, f in first for rate in rates_to_try(arena, arena.entrants[e])]
+
+    def done(entrant: int, fold: int) -> bool:
+        return (arena.home(arena.entrants[entrant]) / arena.folds[fold].name / "fold.json").exists()
+
+    everyone = range(len(arena.entrants))
+    first = [(e, 0) for e in everyone if not done(e, 0)]  # these pick the learning rates that the others need
+    _train_some(arena, [(e, f, rate) for e, f in first for rate in rates_to_try(arena, arena.entrants[e])], progress)
+    _train_some(arena, first, progress)
+    others = [(e, f) for f in range(1, len(arena.folds)) for e in everyone if done(e, 0) and not done(e, f)]
     shared = arena.settings.pretraining_kind == "shared"
-    starts = [
-        (e, f) for e, f in tasks if f and shared and not arena.folds[f].number
-    ]  # these pretrain the weights of their seed
-    for some in (trials, first, starts, [task for task in tasks if task[1] and task not in starts]):
-        if some:
-            _train_some(arena, some, progress)
+    starts = [(e, f) for e, f in others if shared and not arena.folds[f].number]  # these pretrain the weights of their seed
+    _train_some(arena, starts, progress)
+    _train_some(arena, [task for task in others if task not in starts], progress)
 
 
 def _train_some(arena: Arena, tasks: Sequence[tuple[int, int] | tuple[int, int, float]], progress: Any) -> None:

@@ -41,7 +41,12 @@ def _baselines() -> list[dict[str, Any]]:
     rows = []
     for name in baseline_names():
         baseline = get_baseline(name)
-        size = size_of(baseline)
+        try:
+            size = size_of(baseline)
+        except Exception as error:  # anyone's code: the list goes on
+            figures = f"not built, {type(error).__name__}: {error}"
+            rows.append({"name": name, "description": f"{baseline.title}: {figures}", "flops": None, "parameters": None})
+            continue
         figures = f"{size.parameters / 1e6:.3f} M parameters, {size.flops / 1e9:.3f} GFLOPs at {size.image_size} px"
         rows.append({"name": name, "description": f"{baseline.title}: {figures}", **size._asdict()})
     return rows

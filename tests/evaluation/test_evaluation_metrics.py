@@ -199,3 +199,19 @@ def test_curves():
     curve = reliability_curve([[0.95, 0.05], [0.95, 0.05], [0.3, 0.7]], [0, 1, 1])
     assert curve["n"] == [1.0, 2.0]
     assert curve["accuracy"] == [1.0, 0.5]
+
+
+def test_the_interval_of_a_calibration_error_holds_the_truth_and_the_value():
+    """Sampling pushes the error upward, and draws push it once more: plain percentiles miss both."""
+
+    def overconfident(n):
+        logits, labels, code = sample(rng, n, groups=n)
+        return 2 * logits, labels, code
+
+    rng, hits = np.random.default_rng(2), 0
+    truth = by_name(metrics(*overconfident(100_000), CLASSES, with_intervals=False, full=True))["ece"].value
+    for number in range(100):
+        found = by_name(metrics(*overconfident(60), CLASSES, full=True, seed=number, draws=200))["ece"]
+        assert found.interval.low <= found.value <= found.interval.high
+        hits += found.interval.low <= truth <= found.interval.high
+    assert hits >= 87, hits

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from baselines.recipe import Recipe
-from nas.evaluation.optimisation import freeze, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
+from nas.evaluation.optimisation import frozen, make_optimiser, parameter_groups, rate_factor, set_rate, set_training
 from nas.evaluation.step import clip_gradients
 from search_spaces.errors import InputError
 from search_spaces.modules import Network
@@ -130,17 +130,26 @@ def test_shared_parameters_are_counted_once():
 
 def test_the_last_layers_alone(tiny):
     model = tiny()
-    freeze(model, Recipe(trainable="last", trainable_layers=2))
-    assert {name for name, p in model.named_parameters() if p.requires_grad} == {
-        "features.3.weight", "features.4.weight", "features.4.bias", "head.weight", "head.bias",
-    }  # fmt: skip
-    set_training(model)
-    assert not model.features[1].training
-    assert model.features[4].training
-    freeze(model, Recipe())
+    with frozen(model, Recipe(trainable="last", trainable_layers=2)):
+        assert {name for name, p in model.named_parameters() if p.requires_grad} == {
+            "features.3.weight", "features.4.weight", "features.4.bias", "head.weight", "head.bias",
+        }  # fmt: skip
+        set_training(model)
+        assert not model.features[1].training
+        assert model.features[4].training
     assert all(p.requires_grad for p in model.parameters())
-    with pytest.raises(InputError, match="at least 1"):
-        freeze(model, Recipe(trainable="last"))
+    with pytest.raises(InputError, match="at least 1"), frozen(model, Recipe(trainable="last")):
+        pass
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(trainable="last", trainable_layers=1)])
+def test_what_the_network_itself_froze_stays_so(tiny, recipe):
+    model = tiny()
+    model.features[3].requires_grad_(False)
+    with frozen(model, recipe):
+        assert not any(p.requires_grad for p in model.features[3].parameters())
+        assert model.head.weight.requires_grad
+    assert {name for name, p in model.named_parameters() if not p.requires_grad} == {"features.3.weight"}
 
 
 def test_nothing_to_train_is_an_error(tiny):

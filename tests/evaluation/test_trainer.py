@@ -191,3 +191,13 @@ def test_kernels_are_searched_for_long_trainings_on_cuda_alone(device, steps, se
     with _kernel_search(torch.device(device), steps):
         assert torch.backends.cudnn.benchmark is searched
     assert torch.backends.cudnn.benchmark is before
+
+
+def test_what_a_network_has_frozen_is_not_trained(tiny, striped):
+    model = tiny()
+    model.features.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, striped, np.arange(120), np.arange(120, 240), Recipe(epochs=1), seed=0)
+    same = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
+    assert same == {name for name in before if name.startswith("features")}
+    assert not any(p.requires_grad for p in model.features.parameters())

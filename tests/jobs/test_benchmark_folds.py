@@ -36,6 +36,21 @@ def test_folds_are_disjoint_stratified_and_leave_test_and_audit_alone(data: Data
     assert not np.array_equal(folds[0].held_out, folds[3].held_out)  # the second seed deals afresh
 
 
+def test_no_fold_trains_without_a_class(data: Dataset) -> None:
+    """Of three groups two folds hold out two at a time: one is left, to train or to validate."""
+    parts = make_parts(data)
+    pool = np.sort(np.concatenate([parts.train, parts.validation]))
+    rare = pool[data.labels[pool] == 2]
+    group = data.group.astype("<U40")
+    group[rare] = np.array(["one", "two", "three"])[np.arange(len(rare)) * 3 // len(rare)]
+    few = replace(data, group=group, patient=group)
+    with pytest.raises(InputError, match=rf"class '{data.classes[2]}' has 3 independent groups .* 2 folds .* ask for more"):
+        make_folds(few, parts, folds=2, seeds=3)
+    for fold in make_folds(few, parts, folds=3, seeds=3):
+        for rows in (fold.train, fold.validation, fold.held_out):
+            assert len(np.unique(few.labels[rows])) == 3
+
+
 def test_too_few_groups_are_refused(data: Dataset) -> None:
     with pytest.raises(
         InputError, match=r"independent groups outside the test and audit parts, too few for 50 folds.*--folds.*--cross-fit"

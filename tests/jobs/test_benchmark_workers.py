@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nas.engine.progress import Silent
+from nas.files import write_json
 from nas.jobs.benchmark_arena import Arena
 from nas.jobs.benchmark_settings import BenchmarkSettings
 from nas.jobs.benchmark_workers import train_in_processes
@@ -36,7 +37,11 @@ def test_each_seeds_weights_are_pretrained_by_one_process(
     together: list[list[str]] = []
 
     def note(tasks: Any, *_: object, **__: object) -> None:
-        together.append([arena.folds[task[1]].name for task in tasks])
+        if tasks:
+            together.append([arena.folds[task[1]].name for task in tasks])
+        for entrant, fold, *rate in tasks:
+            if not rate:
+                write_json(arena.home(arena.entrants[entrant]) / arena.folds[fold].name / "fold.json", {})
 
     monkeypatch.setattr("nas.jobs.benchmark_workers.in_processes", note)
     train_in_processes(arena, Silent())

@@ -70,6 +70,8 @@ def test_a_convolution_by_hand():
         lambda x: nn.functional.local_response_norm(x, 5),
         lambda x: nn.functional.logsigmoid(nn.functional.celu(x.square())),
         lambda x: x.sin() * x.numel(),
+        lambda x: nn.functional.rms_norm(nn.functional.glu(x, dim=1), (10,)),
+        lambda x: nn.functional.hardshrink(nn.functional.alpha_dropout(x, training=False)),
     ],
 )
 def test_normalising_resizing_and_activating_cost_no_multiply_accumulates(free):
@@ -78,6 +80,54 @@ def test_normalising_resizing_and_activating_cost_no_multiply_accumulates(free):
             return free(x)
 
     assert count(nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), Layer()), 10).flops == 9 * 8 * 100
+
+
+class Applied(nn.Module):
+    """A 3×3 convolution from 1 to 8 maps of 10×10 (7,200 multiply–accumulates), then ``change``."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.maps, self.change = nn.Conv2d(1, 8, 3, padding=1), change
+
+    def forward(self, x):
+        return self.change(self.maps(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "flops"),
+    [
+        (lambda maps: maps @ torch.ones(10), 8 * 10 * 10),  # a vector on the right
+        (lambda maps: torch.mv(maps[0, 0], torch.ones(10)), 10 * 10),
+        (lambda maps: torch.dot(maps.flatten(), maps.flatten()), 800),
+        (lambda maps: torch.ones(4, 10) @ maps, 8 * 4 * 10 * 10),  # one matrix, applied to each of a stack
+        (lambda maps: maps @ maps.mT, 8 * 10 * 10 * 10),
+        (lambda maps: torch.mm(maps[0, 0], torch.ones(10, 3)), 10 * 10 * 3),
+    ],
+)
+def test_products_of_matrices_vectors_and_stacks_equal_the_hand_computed_figure(change, flops):
+    assert count(Applied(change), 10).flops == 7200 + flops
+
+
+@pytest.mark.parametrize(("padding", "side"), [("same", 10), ("valid", 8)])
+def test_a_convolution_whose_padding_is_a_word_costs_what_the_same_with_numbers_does(padding, side):
+    layer = nn.Conv2d(4, 8, 3, padding=padding, groups=2)
+    spelled = nn.Conv2d(4, 8, 3, padding={"same": 1, "valid": 0}[padding], groups=2)
+    assert count(layer, 10, 4).flops == count(spelled, 10, 4).flops == side * side * 8 * 2 * 9
+
+
+def test_a_normalised_weight_and_a_recurrent_cell_are_counted():
+    weighted = nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 8, 3))
+    assert count(weighted, 10).flops == 9 * 8 * 64
+
+    class Cell(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTMCell(10, 6)
+
+        def forward(self, x):
+            return self.cell(x[:, 0, 0])[0]
+
+    assert count(Cell(), 10).flops == 4 * 6 * (10 + 6)
 
 
 def test_an_operator_that_nobody_counts_is_an_error():
