@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from nas.engine.directory import RunDirectory, read_search, remove_litter
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
-from nas.files import read_json, write_json
+from nas.files import read_json, texts, write_json
+from nas.jobs.listing import prototype
 from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
 from nas.records import CandidateRecord, Comparison, SearchRecord, TrialRecord
 from nas.versions import toolkit_version, versions
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    data: str | Sequence[str] | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
@@ -47,7 +48,7 @@ def search(
         resume: go on with the search in ``out``; settings that are given must agree with the stored ones.
         storage: an Optuna storage URL; none: a journal file in the run directory.
         engine: ``"local"`` runs worker processes on this machine, ``"here"`` runs the trials in this process.
-        settings: fields of ``SearchSettings``.
+        settings: fields of ``SearchSettings``; the prototype also by the name of a published design, or its .json file.
 
     Raises:
         InputError: a bad setting, bad data, an impossible budget, or other settings than the search was started with.
@@ -58,7 +59,9 @@ def search(
         raise InputError("--resume goes on with the search in a run directory; name it with --out")
     watching = progress or Silent()
     if data is not None:
-        settings["data"] = (data,) if isinstance(data, str) else tuple(data)
+        settings["data"] = texts(data)
+    if isinstance(settings.get("prototype"), str):
+        settings["prototype"] = prototype(settings["prototype"], settings.get("space"), settings.get("imports", ()))
     directory = RunDirectory(Path(out) if out is not None else _fresh_directory())
     with directory.owned():
         chosen = _settle(directory, settings, resume)

@@ -207,7 +207,9 @@ def _show(out: Console, shown: RichTable) -> None:
     """The table; where the console is too narrow for it, cells one below the other: half a figure is another figure."""
     span = out.measure(shown, options=out.options.update_width(_ENDLESS))
     if span.minimum <= out.width:
-        if span.maximum > out.width:  # rich would widen what must stay in one piece after it shrank the others: the rest was cut off
+        if (
+            span.maximum > out.width
+        ):  # rich would widen what must stay in one piece after it shrank the others: the rest was cut off
             for column in shown.columns:
                 column.width = column.min_width
         out.print(shown)
