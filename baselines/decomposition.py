@@ -82,11 +82,6 @@ def decompose(
     return result
 
 
-def compose(sub_classes: Labels, per_class: int) -> Labels:
-    """The class of each sub-class: the integer quotient."""
-    return sub_classes // per_class
-
-
 class Composed(nn.Module):
     """A network over sub-classes that answers in classes.
 

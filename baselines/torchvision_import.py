@@ -17,7 +17,7 @@ from types import ModuleType
 
 import torch
 
-from search_spaces.errors import ToolkitError
+from search_spaces.errors import ToolkitError, first_line
 
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -42,7 +42,7 @@ def import_torchvision() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except (ImportError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ToolkitError(
             f"torchvision does not import beside torch {torch.__version__} ({reason}); install its pair"
         ) from error

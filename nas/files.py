@@ -123,6 +123,11 @@ def understanding(path: Path) -> Iterator[None]:
         ) from error
 
 
+def file_name(name: str) -> str:
+    """``detrac:depth=2`` → ``detrac-depth=2``: a name that every file system takes."""
+    return "".join(letter if letter.isalnum() or letter in "-_.=+" else "-" for letter in name)
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:

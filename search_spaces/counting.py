@@ -14,7 +14,7 @@ from fvcore.nn import FlopCountAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import nn
 
-from search_spaces.errors import InputError, UncountedOperatorError
+from search_spaces.errors import InputError, UncountedOperatorError, first_line
 from search_spaces.measured import measured_memory
 
 # Operators whose multiply–accumulates are the FLOPs of the published tables.
@@ -291,7 +291,7 @@ def _analysed(model: nn.Module, image: torch.Tensor) -> FlopCountAnalysis:
             analysis.total()
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         size = "×".join(map(str, image.shape[1:]))
-        raise InputError(f"the model cannot run on an image of {size}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"the model cannot run on an image of {size}: {first_line(error)}") from error
     return analysis
 
 

@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says, in one line; one that says nothing is called by its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class ToolkitError(Exception):
     """Something failed that is not the caller's input; a command ends with exit code 1.
 

@@ -22,7 +22,7 @@ class Registry(Generic[T]):
         load_own: imports our own plug-in files; called once, before the first look-up, so that listing them stays lazy.
     """
 
-    def __init__(self, kind: str, entry_point_group: str, load_own: Callable[[], None] | None = None) -> None:
+    def __init__(self, kind: str, entry_point_group: str, load_own: Callable[[], object] | None = None) -> None:
         self.kind = kind
         self._group = entry_point_group
         self._load_own = load_own

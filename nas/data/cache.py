@@ -28,7 +28,7 @@ from nas.data.preprocessing import Preprocessing
 from nas.files import WriteError, read_json, sha256, write_json
 from search_spaces.errors import InputError, ToolkitError
 
-VERSION = 4  # raise it whenever decoding gives other pixels
+VERSION = 5  # raise it whenever decoding gives other pixels
 ROW_DTYPE = np.dtype(
     [
         ("row", "<i8"),  # index into the listing

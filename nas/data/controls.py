@@ -22,12 +22,12 @@ BORDER = 0.1
 _SIDE = 24
 
 
-def border_only(images: NDArray[np.uint8], share: float = BORDER, fill: int = 0) -> NDArray[np.uint8]:
-    """Images (n, 1, H, W) with everything but the outer ``share`` of each side filled; a copy."""
+def border_only(images: NDArray[np.uint8], share: float = BORDER) -> NDArray[np.uint8]:
+    """Images (n, 1, H, W) with everything but the outer ``share`` of each side black; a copy."""
     height, width = images.shape[2:]
     top, left = max(1, round(share * height)), max(1, round(share * width))
     found = images.copy()
-    found[:, :, top : height - top, left : width - left] = fill
+    found[:, :, top : height - top, left : width - left] = 0
     return found
 
 

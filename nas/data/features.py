@@ -5,7 +5,7 @@ A network that is not clearly better than these has learnt nothing about disease
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ _DARK, _BRIGHT = 8, 247
 _CHUNK = 16  # images at a time: their floats stay in the processor's cache (measured 4 times faster than 512)
 _MAX_IMAGES = 3_000  # the summary's cross-validation is an estimate, not a model: more images change its third digit
 Floats = NDArray[np.float64]
-Model = Callable[[Floats, NDArray[np.int64], Floats, int], Floats]
 
 
 def trivial_features(dataset: Dataset, indices: Indices | None = None) -> Floats:
@@ -73,7 +72,7 @@ def logistic(x: Floats, y: NDArray[np.int64], new: Floats, classes: int) -> Floa
     return _probabilities(model, x, y, new, classes)
 
 
-def _probabilities(model: object, x: Floats, y: NDArray[np.int64], new: Floats, classes: int) -> Floats:
+def _probabilities(model: Any, x: Floats, y: NDArray[np.int64], new: Floats, classes: int) -> Floats:
     """Fit and predict; classes that training lacks get probability 0, one class alone gets 1."""
     present = np.unique(y)
     full = np.zeros((len(new), classes))
@@ -84,7 +83,7 @@ def _probabilities(model: object, x: Floats, y: NDArray[np.int64], new: Floats, 
 
     # The work is cut so fine that several threads mostly wait for one another: on a busy machine a second becomes minutes.
     with threadpool_limits(limits=1):
-        full[:, present] = model.fit(x, y).predict_proba(new)  # type: ignore[attr-defined]
+        full[:, present] = model.fit(x, y).predict_proba(new)
     return full
 
 
@@ -93,20 +92,17 @@ def cross_validated(
     labels: NDArray[np.int64],
     group: NDArray[np.str_],
     classes: int,
-    model: Model = boosted_trees,
-    folds: int = 5,
-    seed: int = 0,
 ) -> Floats | None:
     """Out-of-fold class probabilities (n, classes), folds grouped and stratified; None when a class has fewer than two groups."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     counts = [len(np.unique(group[labels == c])) for c in np.unique(labels)]
-    folds = min(folds, *counts) if len(counts) > 1 else 0
+    folds = min(5, *counts) if len(counts) > 1 else 0
     if folds < 2:
         return None
     found = np.zeros((len(labels), classes))
-    for train, held in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(features, labels, group):
-        found[held] = model(features[train], labels[train], features[held], classes)
+    for train, held in StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(features, labels, group):
+        found[held] = boosted_trees(features[train], labels[train], features[held], classes)
     return found
 
 
@@ -140,16 +136,14 @@ def _area(name: str, probabilities: Floats, labels: NDArray[np.int64], group: ND
     )
 
 
-def trivial_control(
-    dataset: Dataset, train_idx: Indices, test_idx: Indices, *, part: str = "test", model: Model = boosted_trees
-) -> tuple[Metric, ...]:
+def trivial_control(dataset: Dataset, train_idx: Indices, test_idx: Indices, *, part: str = "test") -> tuple[Metric, ...]:
     """The control that every trained network is printed beside: the seven features, fitted on one part, scored on another.
 
     Returns:
         Metrics ``balanced_accuracy`` and ``auroc`` (macro, one-vs-rest) with intervals over groups.
     """
     train, test = trivial_features(dataset, train_idx), trivial_features(dataset, test_idx)
-    probabilities = model(train, dataset.labels[train_idx], test, len(dataset.classes))
+    probabilities = boosted_trees(train, dataset.labels[train_idx], test, len(dataset.classes))
     return score("", probabilities, dataset, np.asarray(test_idx), part, "control: seven trivial features, no lungs looked at")
 
 

@@ -153,7 +153,9 @@ def _relabelled(data: Dataset, names: tuple[str, ...], index: dict[str, int], ta
         labels = labels[labels >= 0]
     data = replace(data, labels=labels, classes=names)
     if tag:
+        tags = np.full(len(data), tag)
         data = replace(data, source=np.char.add(f"{tag}:", data.source), group=np.char.add(f"{tag}:", data.group))
+        data = replace(data, metadata={**data.metadata, "data_set": tags})
     return data
 
 
@@ -203,9 +205,9 @@ def _concatenated(parts: list[Dataset]) -> Dataset:
     )
     rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
 
-    def stacked(kind: str, fill: Any) -> dict[str, NDArray]:
+    def stacked(kind: str) -> dict[str, NDArray]:
         names = dict.fromkeys(name for part in parts for name in getattr(part, kind))
-        return {name: np.concatenate([_column(part, kind, name, fill) for part in parts]) for name in names}
+        return {name: np.concatenate([_column(part, kind, name) for part in parts]) for name in names}
 
     skipped: Counter[str] = Counter()
     for part in parts:
@@ -213,14 +215,14 @@ def _concatenated(parts: list[Dataset]) -> Dataset:
     return replace(
         parts[0],
         **rows,
-        metadata=stacked("metadata", None),
-        truth=stacked("truth", 0),
+        metadata=stacked("metadata"),
+        truth=stacked("truth"),
         skipped=dict(skipped),
         notes=tuple(note for part in parts for note in part.notes),
     )
 
 
-def _column(part: Dataset, kind: str, name: str, fill: Any) -> NDArray:
+def _column(part: Dataset, kind: str, name: str) -> NDArray:
     """A metadata or truth column of one part; where it lacks it, empty text or an empty map."""
     column = getattr(part, kind).get(name)
     if kind == "truth":

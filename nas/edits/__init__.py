@@ -6,22 +6,12 @@ also come as (n, H, W)); donors stand row for row beside their recipients; rando
 """
 
 from nas.edits.augment import ANSWERS, Answer, answers_to, apply_answers, get_answer
-from nas.edits.degrade import gamma, jpeg_like, resample
 from nas.edits.donors import donor_partners, fill_lungs, geometry_features, match_donors, swap_background
 from nas.edits.fills import FILLS, Fill, get_fill
 from nas.edits.frame import content_box, crop_to_body, frame_region, swap_collimation, swap_frame
-from nas.edits.geometry import OUTLINE_MARGIN, align, box_warp, inner_warp, reshape_lungs, silhouettes, swap_geometry
-from nas.edits.grid import cells, swap_region
-from nas.edits.lungs import box_elsewhere, elsewhere, only_lungs, remove_elsewhere, remove_lungs
-from nas.edits.markers import (
-    detect_markers,
-    marker_box,
-    move_markers,
-    random_patch,
-    remove_markers,
-    remove_random_patch,
-    transplant,
-)
+from nas.edits.geometry import OUTLINE_MARGIN, align, box_warp, inner_warp, silhouettes, swap_geometry
+from nas.edits.lungs import elsewhere, only_lungs, remove_lungs
+from nas.edits.markers import detect_markers, move_markers, random_patch, remove_markers, transplant
 from nas.edits.masks import (
     LUNG_MARGIN,
     as_masks,
@@ -39,10 +29,10 @@ from nas.edits.style import match_histogram, match_shading, match_sharpness, sha
 
 __all__ = [
     "ANSWERS", "FILLS", "LUNG_MARGIN", "OUTLINE_MARGIN", "Answer", "Fill", "align", "answers_to", "apply_answers", "as_masks", "bounding_box",
-    "bounds", "box_elsewhere", "box_warp", "boxes", "cells", "content_box", "crop_to_body", "detect_markers", "dilate",
-    "donor_partners", "elsewhere", "erode", "feathered", "fill_lungs", "frame_region", "gamma", "geometry_features",
-    "get_answer", "get_fill", "inner_warp", "jpeg_like", "lung_region", "marker_box", "match_donors", "match_histogram", "match_shading",
-    "match_sharpness", "move_markers", "only_lungs", "random_patch", "remove_elsewhere", "remove_lungs", "remove_markers",
-    "remove_random_patch", "resample", "reshape_lungs", "ring", "sharpness", "silhouettes", "split_sides", "swap_background",
-    "swap_collimation", "swap_frame", "swap_geometry", "swap_region", "swap_style", "transplant",
+    "bounds", "box_warp", "boxes", "content_box", "crop_to_body", "detect_markers", "dilate",
+    "donor_partners", "elsewhere", "erode", "feathered", "fill_lungs", "frame_region", "geometry_features",
+    "get_answer", "get_fill", "inner_warp", "lung_region", "match_donors", "match_histogram", "match_shading",
+    "match_sharpness", "move_markers", "only_lungs", "random_patch", "remove_lungs", "remove_markers",
+    "ring", "sharpness", "silhouettes", "split_sides", "swap_background",
+    "swap_collimation", "swap_frame", "swap_geometry", "swap_style", "transplant",
 ]  # fmt: skip

@@ -39,7 +39,6 @@ class Answer:
         answers: ids of the audit tests whose failure it answers.
         edit: what it does to a training batch; ``None`` for an option that changes the sampling of batches instead.
         at_prediction: the same edit belongs to the preprocessing of new images too (a crop).
-        needs_masks: rows without a mask are left as they are.
         explained_by: ids of tests whose failure explains those failures, so that their own answer comes first.
     """
 
@@ -48,7 +47,6 @@ class Answer:
     answers: tuple[str, ...]
     edit: BatchEdit | None
     at_prediction: bool = False
-    needs_masks: bool = True
     explained_by: tuple[str, ...] = ()
 
     def fits(self, failed: Collection[str]) -> bool:
@@ -126,8 +124,8 @@ ANSWERS: dict[str, Answer] = {
         Answer(
             "donor_swap", "train on lungs set on other patients' backgrounds", ("T1", "T2", "T3", "T7"), donor_swap_augmentation
         ),
-        Answer("marker", "remove markers and exchange them between images", ("T4",), marker_augmentation, needs_masks=False),
-        Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation, needs_masks=False),
+        Answer("marker", "remove markers and exchange them between images", ("T4",), marker_augmentation),
+        Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation),
         Answer("crop_body", "crop to the lungs and a margin", ("T1", "T4", "T5"), crop_body_edit, at_prediction=True),
         # last of the edits, since the lungs are not where the batch's masks say any more; T13's donors bring their bodies along,
         # so what T3 finds in these fails there too
@@ -138,7 +136,7 @@ ANSWERS: dict[str, Answer] = {
             geometry_augmentation,
             explained_by=("T3",),
         ),
-        Answer("source_balanced", "draw batches balanced over source within class", ("T8", "T9"), None, needs_masks=False),
+        Answer("source_balanced", "draw batches balanced over source within class", ("T8", "T9"), None),
     )
 }
 

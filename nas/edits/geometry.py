@@ -1,13 +1,12 @@
-"""Geometry: affine warps between lung boxes, lungs reshaped to another patient's, pure silhouettes."""
+"""Geometry: affine warps between lung boxes, lungs stretched into another patient's outline, pure silhouettes."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as functional
-from torch import Generator, Tensor
+from torch import Tensor
 
-from nas.edits.fills import Fill, get_fill
-from nas.edits.masks import as_masks, bounds, feathered, lung_region, pixels, split_sides
+from nas.edits.masks import as_masks, bounds, feathered, pixels, split_sides
 
 
 def box_warp(images: Tensor, limits: Tensor, target: Tensor, mode: str = "bilinear") -> Tensor:
@@ -72,28 +71,6 @@ def align(images: Tensor, masks: Tensor, target_masks: Tensor) -> tuple[Tensor, 
     limits, aim = bounds(own), bounds(target)
     warped = inner_warp(own.to(images.dtype), limits, aim, mode="nearest")
     return inner_warp(images, limits, aim), warped > 0.5
-
-
-def reshape_lungs(
-    images: Tensor,
-    masks: Tensor,
-    donor_masks: Tensor,
-    generator: Generator,
-    *,
-    fill: str | Fill = "ring",
-) -> Tensor:
-    """Give each patient's own lungs the position and size of a donor's, texture and background kept.
-
-    Each lung is stretched to the box of the donor's lung on that side and put on the patient's own lung-filled picture.
-    """
-    own, donor = as_masks(masks, images), as_masks(donor_masks, images)
-    result = get_fill(fill)(images, lung_region(own), generator)
-    for side, aim in zip(split_sides(own), split_sides(donor), strict=True):
-        limits, target = bounds(side), bounds(aim)
-        warped = box_warp(images, limits, target)
-        where = box_warp(lung_region(side).to(images.dtype), limits, target)
-        result = torch.lerp(result, warped, where)
-    return result.clamp(0, 1)
 
 
 OUTLINE_MARGIN = 0.02  # how far the outlines of :func:`swap_geometry` reach beyond the mask, in shares of the side

@@ -6,10 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from nas.edits.fills import Fill, get_fill
-from nas.edits.masks import LUNG_MARGIN, as_masks, bounds, boxes, lung_region
+from nas.edits.masks import LUNG_MARGIN, as_masks, lung_region
 from nas.edits.randomness import uniform
-
-_TRIES = 16  # random places tried for the box elsewhere; the one that touches the lungs least is taken
 
 
 def remove_lungs(
@@ -23,19 +21,6 @@ def remove_lungs(
 ) -> Tensor:
     """Fill the dilated lungs, or with ``box`` their bounding box (no outline is left to read)."""
     return get_fill(fill)(images, lung_region(as_masks(masks, images), margin=margin, box=box), generator)
-
-
-def remove_elsewhere(
-    images: Tensor,
-    masks: Tensor,
-    generator: Generator,
-    *,
-    fill: str | Fill = "ring",
-    margin: float = LUNG_MARGIN,
-    box: bool = False,
-) -> Tensor:
-    """The control: fill the region of ``elsewhere``, as large as what ``remove_lungs`` fills, away from the lungs."""
-    return get_fill(fill)(images, elsewhere(as_masks(masks, images), generator, margin=margin, box=box), generator)
 
 
 def only_lungs(
@@ -68,22 +53,3 @@ def elsewhere(masks: Tensor, generator: Generator, *, margin: float = LUNG_MARGI
     rank = rank.masked_fill(lungs.flatten(1), 2**40)
     place = rank.argsort(1).argsort(1)
     return ((place < area[:, None]) & ~lungs.flatten(1)).view_as(masks)
-
-
-def box_elsewhere(masks: Tensor, generator: Generator, share: float = 0.5) -> Tensor:
-    """A box of the lungs' proportions and ``share`` of their bounding box's area, placed where it touches the lungs least."""
-    n, _, height, width = masks.shape
-    limits = bounds(masks)
-    tall = ((limits[:, 1] - limits[:, 0]) * share**0.5).long().clamp(1, height)
-    wide = ((limits[:, 3] - limits[:, 2]) * share**0.5).long().clamp(1, width)
-    lungs = lung_region(masks)
-    best, least = torch.zeros_like(masks), torch.full((n,), 2**40, device=masks.device)
-    for _ in range(_TRIES):
-        top = (uniform(n, generator, masks.device) * (height - tall + 1)).long()
-        left = (uniform(n, generator, masks.device) * (width - wide + 1)).long()
-        candidate = boxes(torch.stack([top, top + tall, left, left + wide], 1), height, width)
-        overlap = (candidate & lungs).flatten(1).sum(1)
-        better = overlap < least
-        best = torch.where(better[:, None, None, None], candidate, best)
-        least = torch.where(better, overlap, least)
-    return best

@@ -7,7 +7,7 @@ import torch.nn.functional as functional
 from torch import Generator, Tensor
 
 from nas.edits.fills import Fill, get_fill
-from nas.edits.masks import as_masks, bounds, boxes, dilate, lung_region, pixels
+from nas.edits.masks import as_masks, bounds, dilate, lung_region, pixels
 from nas.edits.randomness import integers
 
 _STROKE = 0.05  # strokes of letters are thinner than this share of the side
@@ -110,13 +110,6 @@ def _roll(regions: Tensor, down: Tensor, across: Tensor) -> Tensor:
     return picked.gather(2, columns[:, None, :].expand(-1, height, -1))[:, None]
 
 
-def remove_random_patch(
-    images: Tensor, regions: Tensor, masks: Tensor, generator: Generator, *, fill: str | Fill = "laplace"
-) -> Tensor:
-    """The control of ``remove_markers``: an equal region elsewhere is painted over."""
-    return get_fill(fill)(images, random_patch(images, regions, masks, generator), generator)
-
-
 def move_markers(images: Tensor, regions: Tensor, generator: Generator, *, fill: str | Fill = "laplace") -> Tensor:
     """Take the marks to the mirrored place (letters keep their reading direction) and paint over where they were."""
     cleaned = get_fill(fill)(images, regions, generator)
@@ -135,8 +128,3 @@ def transplant(images: Tensor, donors: Tensor, donor_regions: Tensor, *, masks: 
     """
     region = donor_regions if masks is None else donor_regions & ~as_masks(masks, images)
     return torch.where(region, donors, images)
-
-
-def marker_box(regions: Tensor) -> Tensor:
-    """The bounding box of each image's marks as a filled region, bool (n, 1, H, W); empty where there are none."""
-    return boxes(bounds(regions), *regions.shape[2:])

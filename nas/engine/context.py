@@ -16,9 +16,9 @@ import numpy as np
 from nas.data import check_leaks, load, make_parts, parts_from_json, parts_to_json
 from nas.data.dataset import Dataset, Parts
 from nas.data.masking import with_masks
-from nas.engine.directory import RunDirectory
+from nas.engine.directory import RunDirectory, run_of
 from nas.engine.requirements import Requirement, check_known, parse_requirement
-from nas.engine.settings import SearchSettings, parse_settings
+from nas.engine.settings import SearchSettings
 from nas.files import read_json, write_json
 from search_spaces import Architecture, Budget, get_space, load_architecture
 from search_spaces.errors import InputError
@@ -38,9 +38,8 @@ def import_plugins(modules: tuple[str, ...]) -> None:
 
 def import_plugins_of(path: Path) -> None:
     """Import the modules that the run at or above ``path`` was started with: its space may be the user's own."""
-    run = next((folder for folder in (path, *path.absolute().parents) if (folder / "settings.json").is_file()), None)
-    if run is not None:
-        import_plugins(parse_settings(read_json(run / "settings.json")).imports)
+    if (run := run_of(path)) is not None:
+        import_plugins(RunDirectory(run).stored_settings().imports)
 
 
 def import_here(name: str, asked: str) -> ModuleType:

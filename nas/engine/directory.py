@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from nas.engine.settings import explain
+from nas.engine.settings import SearchSettings, explain, parse_settings
 from nas.files import make_folder, read_json, sha256, understanding, write_json
 from nas.records import CandidateRecord, Record, SearchRecord
 from search_spaces.errors import InputError, ToolkitError
@@ -53,6 +53,10 @@ class RunDirectory:
         self.record = path / "run.json"
         self.log = path / "log"
         self.generator = path / "generator.json"
+
+    def stored_settings(self) -> SearchSettings:
+        """What the search was started with."""
+        return parse_settings(read_json(self.settings))
 
     def trial(self, key: str) -> Path:
         """Where the trial of this architecture keeps its weights and metrics."""
@@ -116,6 +120,12 @@ class RunDirectory:
             raise
         finally:
             os.close(descriptor)
+
+
+def run_of(path: str | Path) -> Path | None:
+    """The run directory that ``path`` is, or lies in."""
+    path = Path(path)
+    return next((p for p in (path, *path.absolute().parents) if RunDirectory(p).settings.is_file()), None)
 
 
 def read_record(kind: type[Kind], path: Path) -> Kind:

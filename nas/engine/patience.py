@@ -15,7 +15,7 @@ from typing import Any, cast
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 
-from search_spaces.errors import ToolkitError
+from search_spaces.errors import ToolkitError, first_line
 
 PATIENCE_SECONDS = 600.0
 _LONGEST_PAUSE = 10.0
@@ -53,7 +53,7 @@ def patiently(work: Callable[[], Any], what: str, patience: float = PATIENCE_SEC
                 raise
             if time.monotonic() - started > patience:
                 raise StorageLostError(
-                    f"{what} has been out of reach for {patience:.0f} seconds ({str(error.__cause__ or error).splitlines()[0]}); "
+                    f"{what} has been out of reach for {patience:.0f} seconds ({first_line(error.__cause__ or error)}); "
                     "start its server, then go on with --resume"
                 ) from error
             if pause == 0.2:

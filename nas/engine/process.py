@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nas.engine.processes import end_with_parent
 from nas.engine.progress import Progress
-from nas.engine.settings import SearchSettings, parse_settings
+from nas.engine.settings import SearchSettings
 from nas.records import Accounting, EpochRecord, TrialRecord
 from search_spaces.errors import ToolkitError
 
@@ -128,15 +129,6 @@ def open_worker(
     return Worker(context, opened, progress, name=name, dedicated=dedicated)
 
 
-def _load() -> None:
-    """What takes a worker most of its start, none of which depends on the search."""
-    import optuna  # noqa: F401
-    import torch  # noqa: F401
-
-    import nas.engine.worker
-    import nas.generator.generator  # noqa: F401
-
-
 def main() -> int:
     """Entry point of the process; errors of the toolkit end it with their one line on standard error and their exit code."""
     parser = argparse.ArgumentParser()
@@ -150,13 +142,17 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes to the log, the event stream stays clean
     from nas.engine.directory import RunDirectory
-    from nas.files import read_json
 
-    _load()
+    for module in (
+        "torch",
+        "nas.engine.worker",
+        "nas.generator.generator",
+    ):  # most of a worker's start, whatever it is to search
+        import_module(module)
     if not sys.stdin.readline():
         return 0  # the search that started this process has come to nothing
     try:
-        settings = parse_settings(read_json(RunDirectory(options.directory).settings))
+        settings = RunDirectory(options.directory).stored_settings()
         open_worker(
             options.directory,
             settings,

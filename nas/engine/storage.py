@@ -13,7 +13,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from nas.engine.patience import PatientStorage
-from search_spaces.errors import InputError, ToolkitError
+from search_spaces.errors import InputError, ToolkitError, first_line
 
 RELATIONAL = ("postgresql", "mysql", "mariadb")
 _DRIVERS = {
@@ -99,7 +99,7 @@ def _relational(url: str, patience: float) -> BaseStorage:
             raise InputError(f"storage {shown!r} needs a driver ({error}); {remedy}") from error
         except SQLAlchemyError as error:
             if time.monotonic() > limit:
-                detail = str(error).splitlines()[0]
+                detail = first_line(error)
                 raise ToolkitError(
                     f"cannot open storage {shown!r}: {detail}; check that the server runs and the URL"
                 ) from error

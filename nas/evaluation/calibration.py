@@ -10,11 +10,11 @@ from nas.statistics.groups import Floats, Integers, codes, group_sums
 BINS = 10
 
 
-def reliability_curve(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> dict[str, list[float]]:
+def reliability_curve(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, list[float]]:
     """Points of a reliability diagram of the predicted class: mean confidence, share right and images of each filled bin."""
     scores = np.asarray(probabilities, dtype=np.float64)
     code, n_groups = codes(np.zeros(len(scores), dtype=np.int64), len(scores))
-    totals = bin_sums(scores, np.asarray(labels), code, n_groups, bins).reshape(bins, 3)
+    totals = bin_sums(scores, np.asarray(labels), code, n_groups).reshape(BINS, 3)
     filled = totals[:, 0] > 0
     count = totals[filled, 0]
     return {
@@ -24,11 +24,11 @@ def reliability_curve(probabilities: ArrayLike, labels: ArrayLike, bins: int = B
     }
 
 
-def bin_sums(scores: Floats, truth: NDArray[np.int64], code: Integers, n_groups: int, bins: int = BINS) -> Floats:
-    """Images, confidences and right answers in each confidence bin, summed within groups, (groups, 3 · bins)."""
+def bin_sums(scores: Floats, truth: NDArray[np.int64], code: Integers, n_groups: int) -> Floats:
+    """Images, confidences and right answers in each confidence bin, summed within groups, (groups, 3 · BINS)."""
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == truth
-    position = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    columns = np.zeros((len(truth), bins, 3))
+    position = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    columns = np.zeros((len(truth), BINS, 3))
     columns[np.arange(len(truth)), position] = np.stack([np.ones(len(truth)), confidence, right], axis=1)
     return group_sums(columns.reshape(len(truth), -1), code, n_groups)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas import files
 from nas.records import EpochRecord, Finding, Metric
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -156,7 +156,7 @@ def _load_weights(model: nn.Module, path: Path, expected: str) -> None:
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"{path} does not fit the architecture beside it: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path} does not fit the architecture beside it: {first_line(error)}") from error
 
 
 def _history_csv(history: Sequence[EpochRecord]) -> str:

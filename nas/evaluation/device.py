@@ -97,16 +97,6 @@ class DeviceData:
             )
         return self._sizes[image_size]
 
-    def with_labels(self, labels: Tensor, classes: int) -> DeviceData:
-        """The same images under other labels, int64 (N,), for example the sub-classes of a decomposition."""
-        other = DeviceData.__new__(DeviceData)
-        other.__dict__.update(self.__dict__)
-        other._sizes = {}
-        other.labels = labels.to(self.device, torch.int64)
-        other.host_labels = labels.to("cpu", torch.int64).numpy()
-        other.classes = classes
-        return other
-
     def masks(self, rows: Tensor) -> Tensor:
         """Lung masks of the given images, bool (n, 1, H, W) on the device; empty where there are none."""
         size = self.image_size

@@ -73,23 +73,6 @@ class Rungs:
             alive, before = promoted_count(alive, rung.keep), rung.epochs
         return total
 
-    def cost_share(self, candidates: int) -> float:
-        """The same as a share of training every candidate to the end."""
-        return self.image_epochs(candidates) / (candidates * self.rungs[-1].epochs)
-
-    def rung_at(self, epoch: int) -> Rung | None:
-        """The rung that ends after ``epoch`` epochs, if one does."""
-        return next((rung for rung in self.rungs if rung.epochs == epoch), None)
-
-    def goes_on(self, loss: float, others: Sequence[float], rung: Rung) -> bool:
-        """Asynchronous promotion (ASHA, Li et al. 2020): is ``loss`` among the best ``keep`` of all losses seen at this rung?
-
-        Without enough others to judge by, it goes on: an early candidate is never stopped for coming first.
-        """
-        if len(others) + 1 < 1 / rung.keep:
-            return True
-        return sum(other < loss for other in others) < promoted_count(len(others) + 1, rung.keep)
-
 
 def promoted_count(candidates: int, keep: float) -> int:
     """How many of so many candidates a rung keeps: at least one."""

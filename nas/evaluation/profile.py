@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PHASES = ("data", "augmentation", "forward", "backward", "optimiser", "normalisation", "evaluation", "bookkeeping")
-
 
 class Account:
     """Seconds by phase. :meth:`mark` charges the time since the last mark; there are no gaps between phases.

@@ -13,6 +13,7 @@ from torch.nn import functional
 from baselines.recipe import Recipe
 from nas.evaluation.device import Precision, mixed_precision, usual_precision
 from nas.evaluation.profile import Account
+from search_spaces.errors import first_line
 
 WARM_UP_STEPS = 3  # eager steps before capture: lazy initialisation of kernels and of the optimiser's state
 
@@ -128,7 +129,7 @@ class GraphStep(TrainingStep):
                 self._update()
                 self.loss_sum += loss.detach()
         except RuntimeError as error:  # an operator that synchronises, allocates outside the pool, or decides on data
-            self.fallback = f"the step could not be captured as a CUDA graph: {str(error).splitlines()[0]}"
+            self.fallback = f"the step could not be captured as a CUDA graph: {first_line(error)}"
             self.optimiser.zero_grad(set_to_none=True)
             return
         self._graph, self._captured = graph, self._addresses()

@@ -18,9 +18,9 @@ _Z = 1.96
 _BROAD = frozenset({"T13"})  # its donors bring their bodies along, so where another test fails, that one says more
 
 
-def rounded(value: float | None, digits: int = 6) -> float | None:
-    """A float for the record: so many significant digits, or ``None``."""
-    return None if value is None else float(f"{value:.{digits}g}")
+def rounded(value: float | None) -> float | None:
+    """A float for the record: six significant digits, or ``None``."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""AUCs under weights, many weightings at once: bootstraps over groups and re-weighted populations."""
+"""Bootstraps over groups as weights of images, many weightings at once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from nas.statistics.bootstrap import group_weights
 from nas.statistics.groups import codes
 
 Floats = NDArray[np.float64]
-
-
-def weighted_auc(scores: Floats, truth: NDArray[np.bool_], weights: Floats) -> Floats:
-    """AUC for every row of weights, (rows,) from (rows, n); ties count half; NaN where a side has no weight."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # one run for each distinct score
-    sorted_weights, sorted_truth = weights[:, order], truth[order]
-    positive = np.add.reduceat(sorted_weights * sorted_truth, starts, axis=1)
-    negative = np.add.reduceat(sorted_weights * ~sorted_truth, starts, axis=1)
-    below = negative.cumsum(axis=1) - negative / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
 def bootstrap_rows(groups: NDArray[np.str_], rng: np.random.Generator, draws: int) -> Floats:

@@ -194,7 +194,8 @@ def data_for(
     """
     from nas.data import load
     from nas.data.dataset import Dataset
-    from nas.jobs.crossfit import run_of, run_pool
+    from nas.engine.directory import run_of
+    from nas.jobs.crossfit import run_pool
 
     how = loaded.preprocessing
     if data is not None and not isinstance(data, Dataset):
@@ -220,12 +221,10 @@ def run_audit_data(run: Path) -> Dataset:
     """The images that a run's candidates are audited on: its audit and validation parts, or fresh phantom images."""
     from nas.engine.context import Context
     from nas.engine.directory import RunDirectory
-    from nas.engine.settings import parse_settings
-    from nas.files import read_json
     from nas.jobs.finalists import audit_images
 
     directory = RunDirectory(run)
-    dataset, indices = audit_images(Context.open(parse_settings(read_json(directory.settings)), directory))
+    dataset, indices = audit_images(Context.open(directory.stored_settings(), directory))
     return dataset.subset(indices)
 
 

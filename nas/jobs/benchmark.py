@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.engine.directory import RunDirectory, seal
+from nas.engine.directory import RunDirectory, run_of, seal
 from nas.engine.openings import opening_notice
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
@@ -25,7 +25,7 @@ from nas.jobs.benchmark_rows import audited, failed_row, row, test_sheet
 from nas.jobs.benchmark_settings import BenchmarkSettings, settle, store
 from nas.records import BenchmarkRecord, BenchmarkRow, Comparison
 from nas.versions import toolkit_version, versions
-from search_spaces.errors import InputError, ToolkitError
+from search_spaces.errors import InputError, ToolkitError, first_line
 
 if TYPE_CHECKING:
     from nas.data.dataset import Dataset
@@ -101,9 +101,7 @@ def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], res
 
 def _fill_from_run(asked: dict[str, Any], path: Path) -> None:
     """What the search was run on, where the caller says nothing else."""
-    from nas.jobs.benchmark_arena import run_directory
-
-    run = run_directory(path)
+    run = run_of(path)
     if run is None:
         return
     stored = read_json(run / "settings.json")
@@ -197,7 +195,7 @@ def _row(
         write_predictions(arena, entrant, results)
         return row(arena, entrant, results, sheet, spent, finding, left_out)
     except (InputError, ToolkitError, RuntimeError) as error:
-        return failed_row(entrant, arena.settings, f"scoring: {str(error).splitlines()[0]}"), None
+        return failed_row(entrant, arena.settings, f"scoring: {first_line(error)}"), None
 
 
 def _notes(

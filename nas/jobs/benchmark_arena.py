@@ -12,9 +12,10 @@ import numpy as np
 
 from nas.data import check_leaks, load, make_parts, parts_from_json
 from nas.data.dataset import Dataset, Parts
-from nas.files import read_json
+from nas.engine.directory import run_of
+from nas.files import file_name, read_json
 from nas.jobs.benchmark_entrants import Entrant, entrants
-from nas.jobs.benchmark_folds import Fold, check_copies, file_name, make_folds
+from nas.jobs.benchmark_folds import Fold, check_copies, make_folds
 from nas.jobs.benchmark_settings import BenchmarkSettings
 from search_spaces.errors import InputError
 
@@ -96,7 +97,7 @@ def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, 
     found: dict[Path, Parts] = {}
     notes: list[str] = []
     for model in settings.models:
-        run = run_directory(Path(model))
+        run = run_of(model)
         if run is None or not (run / "parts.json").exists():
             notes.append(f"{model} brings no split of its own; the images that its search looked at are not known")
             continue
@@ -121,7 +122,7 @@ def agreed_parts(settings: BenchmarkSettings, dataset: Dataset) -> tuple[Parts, 
 def _differences(settings: BenchmarkSettings) -> list[str]:
     """What a run was searched with and its networks are not trained with here."""
     found = []
-    for run in dict.fromkeys(run_directory(Path(model)) for model in settings.models):
+    for run in dict.fromkeys(run_of(model) for model in settings.models):
         stored = read_json(run / "settings.json") if run else {}
         for key, name, unit in (("image_size", "at", " px"), ("crop", "with the crop", "")):
             now = getattr(settings, key)
@@ -138,11 +139,6 @@ def _left_out(dataset: Dataset, parts: Parts) -> list[str]:
     return (
         [f"{left:,} of {len(dataset):,} images were not there when the run split its data: they take no part"] if left else []
     )
-
-
-def run_directory(path: Path) -> Path | None:
-    """The search's directory that ``path`` is, or lies in."""
-    return next((p for p in (path, *path.absolute().parents) if (p / "settings.json").exists()), None)
 
 
 def parts_by_file(stored: Any, dataset: Dataset, *, pixels: bool = False) -> Parts | None:

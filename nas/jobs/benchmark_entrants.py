@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from baselines import Recipe, baseline_names, get_baseline
-from nas.engine.settings import parse_settings
+from nas.engine.directory import RunDirectory, read_search, run_of
 from nas.files import read_json
 from nas.jobs.benchmark_settings import BenchmarkSettings
 from nas.records import CandidateRecord, CostRecord
@@ -110,8 +110,6 @@ def _baseline(name: str, settings: BenchmarkSettings, classes: int) -> Entrant:
 def _candidates(path: Path, settings: BenchmarkSettings, classes: int) -> list[Entrant]:
     """All finalists of a run, best first; or the one candidate of a candidate's directory."""
     if (path / "run.json").exists():
-        from nas.engine.directory import read_search
-
         record = read_search(path)
         own = _searched(path, settings)
         titles: dict[str, list[str]] = {candidate.key: [] for candidate in record.front}
@@ -140,12 +138,10 @@ def _candidates(path: Path, settings: BenchmarkSettings, classes: int) -> list[E
 
 def _searched(path: Path, settings: BenchmarkSettings) -> Recipe:
     """What the search of a run or candidate trained its finalists by; the shared recipe for a candidate that lies in no run."""
-    from nas.jobs.benchmark_arena import run_directory
-
-    run = run_directory(path)
+    run = run_of(path)
     if run is None:
         return settings.shared
-    stored = parse_settings(read_json(run / "settings.json"))
+    stored = RunDirectory(run).stored_settings()
     return stored.recipe.model_copy(update={"epochs": stored.full_epochs})
 
 

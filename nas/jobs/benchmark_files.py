@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas.files import write_json, write_text
-from nas.jobs.benchmark_folds import file_name
+from nas.files import file_name, write_json, write_text
 from nas.records import BenchmarkRecord
 from nas.report.tables import as_csv, write_tables
 

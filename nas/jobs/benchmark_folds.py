@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nas.data import LeakageError, check_leaks
 from nas.data.dataset import Dataset, Indices, Parts
+from nas.files import file_name
 from search_spaces.errors import InputError
 
 VALIDATION_FOLDS = 7
@@ -35,11 +36,6 @@ class Fold:
     def name(self) -> str:
         """``seed0-fold1``, or the label, fit for a file's name."""
         return file_name(self.label) if self.label else f"seed{self.seed}-fold{self.number}"
-
-
-def file_name(name: str) -> str:
-    """``detrac:depth=2`` → ``detrac-depth=2``: a name that every file system takes."""
-    return "".join(letter if letter.isalnum() or letter in "-_.=+" else "-" for letter in name)
 
 
 def make_folds(dataset: Dataset, parts: Parts, *, folds: int, seeds: int, seed: int = 0) -> tuple[Fold, ...]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.files import read_json, write_json
+from nas.files import file_name, read_json, write_json
 from nas.jobs.benchmark_comparison import Contestant
 from nas.jobs.benchmark_costs import Expense, net_score
-from nas.jobs.benchmark_folds import file_name
 from nas.jobs.benchmark_scores import Panel, Sheet, make_sheet
 from nas.jobs.benchmark_sources import by_source
 from nas.jobs.benchmark_training import FoldResult, picked_rate
@@ -142,7 +141,7 @@ def per_fold(folds: Sequence[Metric]) -> list[float]:
 
 def curves(arena: Arena, results: Sequence[FoldResult]) -> dict[str, Any]:
     """ROC curves of each class, averaged over the trainings at equal specificity, and the reliability curve over all trainings."""
-    from nas.evaluation import probabilities, roc_curve
+    from nas.evaluation import probabilities, reliability_curve, roc_curve
 
     labels = arena.dataset.labels[arena.parts.test]
     grid = np.linspace(0, 1, ROC_POINTS)
@@ -154,25 +153,11 @@ def curves(arena: Arena, results: Sequence[FoldResult]) -> dict[str, Any]:
             each = [roc_curve(one[:, column], positive) for one in scores]
             heights = [np.interp(grid, one["false_positive_rate"], one["true_positive_rate"]) for one in each]
             roc[name] = {"fpr": _short(grid), "tpr": _short(np.mean(heights, axis=0))}
-    return {"roc": roc, "reliability": reliability(scores, labels)}
+    reliability = reliability_curve(np.concatenate(scores), np.tile(labels, len(scores)))
+    return {"roc": roc, "reliability": {name: _short(values) for name, values in reliability.items()}}
 
 
-def reliability(scores: Sequence[NDArray[np.float64]], labels: NDArray[np.int64]) -> dict[str, list[float]]:
-    """Confidence and share right in ten bins: each training is binned by itself, and the bins are added up."""
-    from nas.evaluation.calibration import BINS, bin_sums
-
-    code = np.zeros(len(labels), dtype=np.int64)
-    total = sum(bin_sums(one, labels, code, 1) for one in scores)
-    table = np.asarray(total).reshape(BINS, 3)
-    table = table[table[:, 0] > 0]
-    return {
-        "confidence": _short(table[:, 1] / table[:, 0]),
-        "accuracy": _short(table[:, 2] / table[:, 0]),
-        "n": [float(count) for count in table[:, 0]],
-    }
-
-
-def _short(values: NDArray[np.float64]) -> list[float]:
+def _short(values: Iterable[float]) -> list[float]:
     return [round(float(value), 5) for value in values]
 
 

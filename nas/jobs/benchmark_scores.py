@@ -26,6 +26,7 @@ from nas.records import Interval, Metric
 from nas.statistics import bootstrap
 from nas.statistics.groups import Floats, codes, group_sums
 from nas.statistics.intervals import proportion
+from nas.statistics.ranking import weighted_auc
 
 DRAWS = 1_000
 FEW_DRAWS = 200  # for figures that need a sort in every draw
@@ -288,16 +289,5 @@ def weighted_areas(scores: Floats, positive: NDArray[np.bool_], weights: Floats,
     Args:
         scores, positive: (n,). weights: (draws, groups). code: group of each image, (n,).
     """
-    order = np.argsort(scores, kind="stable")
-    ordered, truth, group = scores[order], positive[order], code[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    found = np.empty(len(weights))
-    for first in range(0, len(weights), _CHUNK):
-        own = weights[first : first + _CHUNK][:, group]
-        above = np.add.reduceat(own * truth, starts, axis=1)  # weight of positives at each distinct score
-        below = np.add.reduceat(own * ~truth, starts, axis=1)
-        under = np.cumsum(below, axis=1) - below / 2
-        pairs = above.sum(axis=1) * below.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[first : first + _CHUNK] = (above * under).sum(axis=1) / pairs
-    return found
+    parts = (weights[first : first + _CHUNK] for first in range(0, len(weights), _CHUNK))
+    return np.concatenate([weighted_auc(scores, positive, part[:, code]) for part in parts])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nas.engine.context import derived_seed
 from nas.files import read_json, write_bytes, write_json
 from nas.jobs.benchmark_folds import Fold
-from search_spaces.errors import ToolkitError
+from search_spaces.errors import ToolkitError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -69,11 +69,6 @@ def train_fold(arena: Arena, entrant: Entrant, fold: Fold, progress: Any) -> Fol
         reason = f"{fold.name}: {first_line(error)}"
         progress.message(f"{entrant.name} failed: {reason}")
         return failure(arena, fold, directory, reason, time.perf_counter() - started)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def failure(arena: Arena, fold: Fold, directory: Path, reason: str, seconds: float) -> FoldResult:

@@ -24,27 +24,21 @@ _STREAM = 2_000_000  # first word of the folds' seed path: apart from every tria
 _PRETRAINING = 1  # of a fold's seed path
 
 
-def run_of(model: str | Path) -> Path | None:
-    """The run directory that a run or candidate directory belongs to."""
-    path = Path(model)
-    return next((p for p in (path, *path.parents) if (p / "settings.json").exists()), None)
-
-
 def training_of(model: str | Path) -> HowTrained:
     """How a candidate was trained, with the answers that cured it; for one outside a run, the shared recipe."""
     from baselines.recipe import Recipe
-    from nas.engine.settings import parse_settings
+    from nas.engine.directory import RunDirectory, run_of
     from nas.files import read_json
     from nas.jobs.retraining import HOW_TRAINED, HowTrained
-    from nas.jobs.search import winner_or_best
+    from nas.jobs.search import candidate_home
 
     run = run_of(model)
     if run is None:
         return HowTrained(recipe=Recipe())
-    home = Path(winner_or_best(run).path) if run == Path(model) else Path(model)
+    home = candidate_home(Path(model))
     if (home / HOW_TRAINED).exists():
         return HowTrained.model_validate(read_json(home / HOW_TRAINED))
-    settings = parse_settings(read_json(run / "settings.json"))  # a run of an earlier version
+    settings = RunDirectory(run).stored_settings()  # a run of an earlier version
     recipe = settings.recipe.model_copy(update={"epochs": settings.full_epochs})
     return HowTrained(recipe=recipe, pretrained=settings.pretrained == "shared")
 
@@ -53,11 +47,9 @@ def run_pool(run: Path) -> Dataset:
     """A run's own images without its sealed test: what its folds are dealt from."""
     from nas.engine.context import Context
     from nas.engine.directory import RunDirectory
-    from nas.engine.settings import parse_settings
-    from nas.files import read_json
 
     directory = RunDirectory(run)
-    context = Context.open(parse_settings(read_json(directory.settings)), directory)
+    context = Context.open(directory.stored_settings(), directory)
     parts = context.parts
     return context.dataset.subset(np.sort(np.concatenate([parts.train, parts.validation, parts.audit])))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from nas.engine.directory import RunDirectory
-from nas.engine.settings import parse_settings
 from nas.files import read_json, understanding, write_json
 from search_spaces import Budget, get_space
 from search_spaces.errors import InputError
@@ -33,7 +32,7 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
         )
     if n < 1:
         raise InputError(f"--n must be at least 1, but got {n}")
-    settings = parse_settings(read_json(directory.settings))
+    settings = directory.stored_settings()
     with understanding(directory.data):
         classes = len(read_json(directory.data)["classes"])
     import_plugins(settings.imports)

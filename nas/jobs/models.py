@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from nas.engine.settings import explain
 from nas.files import read_toml, understanding
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -63,15 +63,13 @@ def resolve_model(name: str, *, model_spec: Path | None = None, weights: Path | 
     """
     from nas.engine.context import import_plugins_of
     from nas.evaluation import load_candidate
-    from nas.jobs.search import winner_or_best
+    from nas.jobs.search import candidate_home
 
     path = Path(name)
     if path.is_dir():
         refuse_foreign_options(name, model_spec, weights)
         import_plugins_of(path)
-        if (path / "settings.json").exists():
-            return load_candidate(Path(winner_or_best(path).path))
-        return load_candidate(path)
+        return load_candidate(candidate_home(path))
     if path.suffix.lower() == ".onnx":
         refuse_foreign_options(name, None, weights)
         return _foreign(load_onnx(path), name, model_spec)
@@ -157,7 +155,7 @@ def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
         try:
             model.load_state_dict(load_file(weights))
         except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-            raise InputError(f"weights {weights} do not fit {name}: {str(error).splitlines()[0]}") from error
+            raise InputError(f"weights {weights} do not fit {name}: {first_line(error)}") from error
     return model.eval()
 
 
@@ -176,7 +174,7 @@ def load_onnx(path: Path) -> torch.nn.Module:
     try:
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own, without a common base, for any damaged file
-        raise InputError(f"{path} is not a model that onnxruntime can load: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path} is not a model that onnxruntime can load: {first_line(error)}") from error
     return OnnxModel(session, (path, *_weights_beside(path))).eval()
 
 

@@ -96,7 +96,7 @@ def predict(
     loaded = model if not isinstance(model, str | Path) else resolve_model(str(model), model_spec=model_spec, weights=weights)
     files = expand(images)
     pixels, failed = _read(files, loaded)
-    reference = _reference(model, loaded)
+    reference = _reference(model)
     answers = (
         _answers(loaded, pixels, failed, reference, None if evidence is None else Path(evidence), device) if pixels else ()
     )
@@ -146,19 +146,14 @@ def _read(files: Sequence[Path], loaded: LoadedModel) -> tuple[dict[str, NDArray
     return pixels, failed
 
 
-def _reference(model: str | Path | LoadedModel, loaded: LoadedModel) -> Reference | None:
+def _reference(model: str | Path | LoadedModel) -> Reference | None:
     """The model's reference, where it lies on disk and has one."""
     from nas.jobs.reference import load_reference
+    from nas.jobs.search import candidate_home
 
-    directory = getattr(loaded, "directory", None) or (model if isinstance(model, str | Path) else None)
-    if directory is None or not Path(directory).is_dir():
+    if not isinstance(model, str | Path) or not Path(model).is_dir():
         return None
-    path = Path(directory)
-    if (path / "settings.json").exists():
-        from nas.jobs.search import winner_or_best
-
-        path = Path(winner_or_best(path).path)
-    return load_reference(path)
+    return load_reference(candidate_home(Path(model)))
 
 
 def _notes(reference: Reference | None) -> list[str]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from nas.engine.directory import damaged_files, moved_to, renew_sum
-from nas.engine.settings import explain
-from nas.files import read_json
+from nas.engine.directory import read_record as read_one
 from nas.records import AuditRecord, BenchmarkRecord, SearchRecord
 from search_spaces.errors import InputError
 
@@ -23,11 +20,8 @@ def read_record(directory: Path) -> SearchRecord | AuditRecord | BenchmarkRecord
     """The finished record in a directory; none raises ``InputError`` that says what was looked for."""
     for name, kind in _RECORDS.items():
         if (directory / name).exists():
-            try:
-                record = kind.model_validate(read_json(directory / name), strict=False)
-                return moved_to(record, directory) if isinstance(record, SearchRecord) else record
-            except ValidationError as error:
-                raise InputError(f"{directory / name} is damaged or of another version: {explain(error, 'key')}") from error
+            record = read_one(kind, directory / name)
+            return moved_to(record, directory) if isinstance(record, SearchRecord) else record
     raise InputError(f"{directory} holds no finished record ({', '.join(_RECORDS)}); finish the job there with --resume")
 
 

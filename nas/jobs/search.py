@@ -18,7 +18,7 @@ from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_o
 from nas.files import read_json, texts, write_json
 from nas.jobs.listing import prototype
 from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
-from nas.records import CandidateRecord, Comparison, SearchRecord, TrialRecord
+from nas.records import Comparison, SearchRecord
 from nas.versions import toolkit_version, versions
 from search_spaces.errors import InputError, ToolkitError
 
@@ -59,6 +59,8 @@ def search(
         raise InputError("--resume goes on with the search in a run directory; name it with --out")
     watching = progress or Silent()
     if data is not None:
+        if hasattr(data, "images"):
+            raise InputError("a search loads its data from disk, in every worker; give it specs, not a data set in memory")
         settings["data"] = texts(data)
     if isinstance(settings.get("prototype"), str):
         settings["prototype"] = prototype(settings["prototype"], settings.get("space"), settings.get("imports", ()))
@@ -95,7 +97,7 @@ def _settle(directory: RunDirectory, asked: dict[str, Any], resume: bool) -> Sea
         return chosen.model_copy(update={"prune": chosen.pruning})  # settled once: a resumed search may ask for more trials
     if not resume:
         raise InputError(f"{directory.path} holds a search already; go on with it by --resume, or choose another --out")
-    stored = parse_settings(read_json(directory.settings))
+    stored = directory.stored_settings()
     refuse_other_settings(stored, asked)
     return parse_settings({**stored.model_dump(mode="json"), **asked})
 
@@ -147,6 +149,7 @@ def _conclude(
     from nas.engine.openings import opening_notice, record_opening
     from nas.engine.study import account, trial_records
     from nas.jobs.finalists import conclude_front
+    from nas.report.dashboard import pareto_front
 
     settings, directory = context.settings, context.directory
     trials, counts = trial_records(study), account(study.get_trials(deepcopy=False))
@@ -205,16 +208,6 @@ def _generator_log(context: Context, study: optuna.Study) -> dict[str, Any]:
     return {"updates": sampler.log}
 
 
-def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials that no other beats in both quality and FLOPs, best quality first."""
-    ranked = sorted((t for t in trials if t.quality is not None), key=lambda t: (t.quality, t.cost.flops))
-    front: list[TrialRecord] = []
-    for trial in ranked:
-        if not front or trial.cost.flops < front[-1].cost.flops:
-            front.append(trial)
-    return front
-
-
 def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
     from nas.report import PAGE_NAME, write_page
     from nas.report.card import write_card
@@ -232,10 +225,12 @@ def _publish(directory: RunDirectory, record: SearchRecord) -> SearchRecord:
     return record
 
 
-def winner_or_best(path: Path) -> CandidateRecord:
-    """The candidate that a run stands for: its winner, else its best."""
+def candidate_home(path: Path) -> Path:
+    """A candidate's directory: ``path`` itself, or where a run's winner, else its best, lies."""
+    if not RunDirectory(path).settings.exists():
+        return path
     record = read_search(path)
     chosen = record.winner or record.best
     if chosen is None:
         raise InputError(f"{path} has no candidate; finish the search with: nas search --resume --out {path}")
-    return chosen
+    return Path(chosen.path)

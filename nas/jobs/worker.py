@@ -7,8 +7,6 @@ from pathlib import Path
 
 from nas.engine.directory import RunDirectory
 from nas.engine.progress import Progress, Silent
-from nas.engine.settings import parse_settings
-from nas.files import read_json
 from search_spaces.errors import InputError
 
 
@@ -47,7 +45,7 @@ def worker(
     if not RunDirectory(home).settings.is_file():
         raise InputError(f"{home} holds no search (no settings.json); name the search's run directory with --out")
     name = f"{socket.gethostname()}-{os.getpid()}"
-    settings, watching = parse_settings(read_json(RunDirectory(home).settings)), progress or Silent()
+    settings, watching = RunDirectory(home).stored_settings(), progress or Silent()
     watching.objective(settings.objective)
     joined = open_worker(home, settings, watching, storage=storage, study=study, name=name, dedicated=dedicated)
     return joined.run()

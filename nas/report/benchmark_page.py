@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nas.files import file_name
 from nas.records import BenchmarkRecord, BenchmarkRow, Metric
 from nas.report import formatting as fmt
 from nas.report.benchmark_charts import confusion_charts, cost_charts, curve_charts, source_charts
@@ -156,11 +157,6 @@ def every_metric(record: BenchmarkRecord) -> Table:
     ]
     columns = (("Model", False), ("Metric", False), ("Part", False), ("Value (95 %)", True), ("Images", True), ("Groups", True))
     return table(columns, rows)
-
-
-def file_name(name: str) -> str:
-    """A model's name as benchmarks write it into file names."""
-    return "".join(letter if letter.isalnum() or letter in "-_.=+" else "-" for letter in name)
 
 
 def findings(record: BenchmarkRecord, directory: Path) -> list[FindingView]:

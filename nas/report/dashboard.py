@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
@@ -18,6 +18,15 @@ from nas.report.text_plot import sparkline
 
 MOST_RUNNING, MOST_FRONT = 8, 6
 _VERDICTS = {"pass": "green", "fail": "red", "undecided": "yellow"}
+
+
+def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials that no other beats in both the objective and FLOPs, best first."""
+    front: list[TrialRecord] = []
+    for trial in sorted((t for t in trials if t.quality is not None), key=lambda t: (t.quality, t.cost.flops)):
+        if not front or trial.cost.flops < front[-1].cost.flops:
+            front.append(trial)
+    return front
 
 
 @dataclass
@@ -74,15 +83,6 @@ class State:
         """Trials that count towards the wanted number."""
         return max(self.counts.completed + self.counts.pruned, sum(t.outcome in ("completed", "pruned") for t in self.finished))
 
-    def front(self) -> list[TrialRecord]:
-        """Finished trials that no other beats in both the objective and FLOPs, best first."""
-        ranked = sorted((t for t in self.finished if t.quality is not None), key=lambda t: (t.quality or 0.0, t.cost.flops))
-        front: list[TrialRecord] = []
-        for trial in ranked:
-            if not front or trial.cost.flops < front[-1].cost.flops:
-                front.append(trial)
-        return front
-
     def remaining(self) -> float | None:
         """Seconds that are left at the pace of this session; ``None`` before its first finished trial or without a goal."""
         here = sum(t.outcome in ("completed", "pruned") for t in self.finished)
@@ -130,7 +130,7 @@ class Dashboard:
             parts: list[RenderableType] = [elapsed]
             if state.running:
                 parts.append(self._running())
-            front = state.front()
+            front = pareto_front(state.finished)
             if front:
                 parts.append(_front(front, fmt.objective_title(state.objective)))
             return Group(*parts)

@@ -1,6 +1,6 @@
-"""Intervals, bootstrap over groups, permutation tests, ROC areas and paired comparisons; numpy and scipy only."""
+"""Intervals, bootstrap over groups, ROC areas and paired comparisons; numpy and scipy only."""
 
-from nas.statistics import bootstrap, groups, intervals, paired, permutation, ranking
+from nas.statistics import bootstrap, groups, intervals, paired, ranking
 from nas.statistics.intervals import clopper_pearson, proportion, wilson
 from nas.statistics.paired import Difference, conclude, holm, mcnemar, nadeau_bengio
 from nas.statistics.ranking import auc, auc_interval, compare_auc, macro_auc
@@ -20,7 +20,6 @@ __all__ = [
     "mcnemar",
     "nadeau_bengio",
     "paired",
-    "permutation",
     "proportion",
     "ranking",
     "wilson",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from nas.records import Interval
@@ -136,6 +136,18 @@ def _placements(scores: Floats, truth: np.ndarray) -> tuple[Floats, Floats, floa
     above = (ranks[:m] - midranks(positives)) / n
     below = 1 - (ranks[m:] - midranks(negatives)) / m
     return above, below, float(above.mean())
+
+
+def weighted_auc(scores: Floats, truth: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Area for every row of weights, (rows,) from (rows, n); ties count half; NaN where a side has no weight."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # one run for each distinct score
+    sorted_weights, sorted_truth = weights[:, order], truth[order]
+    positive = np.add.reduceat(sorted_weights * sorted_truth, starts, axis=1)
+    negative = np.add.reduceat(sorted_weights * ~sorted_truth, starts, axis=1)
+    below = negative.cumsum(axis=1) - negative / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
 
 
 def midranks(values: ArrayLike) -> Floats:

@@ -165,7 +165,7 @@ def test_controls_see_the_leak_and_nothing_else(name: str):
         assert low <= accuracy.value <= high
         assert accuracy.interval.low <= accuracy.value <= accuracy.interval.high
         assert accuracy.n == len(found) - len(parts.train) > accuracy.groups
-    assert data.trivial_control(found, parts.train, parts.test) == data.trivial_control(found, parts.train, parts.test)
+    assert data.control(name, found, parts.train, parts.test) == data.control(name, found, parts.train, parts.test)
 
 
 def test_controls_that_cannot_be_estimated_say_so():
@@ -214,6 +214,20 @@ def test_contact_sheet_survives_many_sources_and_odd_names(tmp_path: Path):
     found = replace(found, source=np.array([f"肺\x1b[2J{i}" for i in range(80)]))
     with Image.open(data.contact_sheet(found, tmp_path / "sheet.png", per_row=2)) as sheet:
         assert sheet.height < 24 * 140 + 40
+
+
+def test_lateral_views_are_warned_of():
+    found = make(20)
+    mixed = replace(found, view=np.array(["PA", "LL", "AP Supine", "Lateral", ""] * 4))
+    assert any("8 of 20 images are lateral views" in text for text in data.summarise(mixed).warnings)
+    assert not any("lateral" in text for text in data.summarise(found).warnings)
+
+
+def test_contact_sheet_writes_accents_as_plain_letters(tmp_path: Path):
+    found = make(40)
+    for name, classes in (("plain", ("Ubrige", "?")), ("accents", ("Übrige", "肺"))):
+        data.contact_sheet(replace(found, classes=classes), tmp_path / name)
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "accents").read_bytes()  # the built-in font has no such letters
 
 
 def test_masks_of_another_size_are_counted(table, tmp_path: Path):

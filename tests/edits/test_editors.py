@@ -2,14 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as functional
 
 from nas.data.phantom.tags import glyph, paste
 from nas.edits import (
     align,
     bounds,
-    box_elsewhere,
     box_warp,
-    cells,
     content_box,
     crop_to_body,
     detect_markers,
@@ -17,31 +16,23 @@ from nas.edits import (
     elsewhere,
     fill_lungs,
     frame_region,
-    gamma,
     geometry_features,
     inner_warp,
-    jpeg_like,
     lung_region,
-    marker_box,
     match_donors,
     move_markers,
     only_lungs,
     random_patch,
-    remove_elsewhere,
     remove_lungs,
     remove_markers,
-    remove_random_patch,
-    resample,
-    reshape_lungs,
     sharpness,
     silhouettes,
     swap_background,
     swap_collimation,
     swap_frame,
-    swap_region,
     swap_style,
     transplant,
-)  # fmt: skip
+)
 from search_spaces.errors import InputError
 
 
@@ -61,14 +52,6 @@ def test_the_control_is_as_large_and_spares_the_lungs(batch):
     assert not (region & lungs).any()
     free = (~lungs).flatten(1).sum(1)
     assert torch.equal(region.flatten(1).sum(1), torch.minimum(lungs.flatten(1).sum(1), free))
-    edited = remove_elsewhere(batch.images, batch.masks, batch.generator())
-    assert torch.equal(edited[lungs], batch.images[lungs])
-
-
-def test_a_box_elsewhere_is_a_box_that_mostly_misses_the_lungs(batch):
-    box = box_elsewhere(batch.masks, batch.generator(), share=0.1)
-    assert torch.equal(marker_box(box), box)
-    assert (box & lung_region(batch.masks)).sum() < 0.6 * box.sum()
 
 
 def test_only_lungs_keeps_the_lungs(batch):
@@ -152,8 +135,6 @@ def test_the_random_patch_has_the_same_area(batch):
     found = detect_markers(batch.images, batch.masks)
     patch = random_patch(batch.images, found, batch.masks, batch.generator())
     assert torch.equal(patch.flatten(1).sum(1), found.flatten(1).sum(1))
-    edited = remove_random_patch(batch.images, found, batch.masks, batch.generator())
-    assert edited.shape == batch.images.shape
 
 
 def test_transplant_pastes_the_donors_pixels(batch):
@@ -221,15 +202,10 @@ def test_box_warp_moves_boxes_exactly():
     assert torch.equal(moved, expected)
 
 
-def test_alignment_and_reshaping_take_the_targets_geometry(batch):
+def test_alignment_takes_the_targets_geometry(batch):
     target = batch.masks[batch.partner]
     _, warped = align(batch.images, batch.masks, target)
     assert (bounds(warped) - bounds(target)).abs().max() <= 2
-    same = reshape_lungs(batch.images, batch.masks, batch.masks, batch.generator())
-    torch.testing.assert_close(same[batch.masks], batch.images[batch.masks], atol=1e-4, rtol=0)
-    other = reshape_lungs(batch.images, batch.masks, target, batch.generator())
-    assert other.isfinite().all()
-    assert not torch.equal(other, same)
 
 
 def test_silhouettes_show_the_mask_and_nothing_else(batch):
@@ -248,26 +224,10 @@ def test_style_swap_reads_outside_the_lungs_only(batch):
 
 
 def test_style_swap_recovers_a_gamma_and_a_blur(batch):
-    donors = resample(gamma(batch.images, 1.4), 0.5)
+    small = functional.interpolate(batch.images.clamp_min(1e-6) ** 1.4, scale_factor=0.5, mode="area")
+    donors = functional.interpolate(small, size=batch.images.shape[2:], mode="bilinear")
     styled = swap_style(batch.images, batch.masks, donors, batch.masks, batch.generator(), parts=("histogram", "sharpness"))
     outside = ~lung_region(batch.masks)
     assert (styled - donors)[batch.masks].abs().mean() < 0.5 * (batch.images - donors)[batch.masks].abs().mean()
     far = (sharpness(styled, outside) / sharpness(donors, outside)).log().abs()
     assert (far < (sharpness(batch.images, outside) / sharpness(donors, outside)).log().abs()).float().mean() > 0.9
-
-
-def test_degradations_stay_in_range_and_get_worse(batch):
-    coarse = [(resample(batch.images, factor) - batch.images).abs().mean() for factor in (0.9, 0.5, 0.25)]
-    assert coarse[0] < coarse[1] < coarse[2]
-    squeezed = [(jpeg_like(batch.images, quality) - batch.images).abs().mean() for quality in (95, 50, 10)]
-    assert squeezed[0] < squeezed[1] < squeezed[2]
-    assert jpeg_like(batch.images[..., :61, :61], 50).shape[2:] == (61, 61)
-    torch.testing.assert_close(gamma(batch.images, torch.ones(12)), batch.images, atol=1e-5, rtol=0)
-
-
-def test_cells_cover_the_picture_once(batch):
-    total = sum(region.int() for _, _, region in cells(batch.images, 5))
-    assert (total == 1).all()
-    _, _, region = next(cells(batch.images, 5))
-    edited = swap_region(batch.images, batch.images[batch.partner], region)
-    assert ((edited != batch.images) & ~region).sum() == 0

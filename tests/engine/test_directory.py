@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from nas.engine.directory import RunDirectory, damaged_files, is_sealed, read_record, read_search, renew_sum, seal
+from nas.engine.directory import RunDirectory, damaged_files, is_sealed, read_record, read_search, renew_sum, run_of, seal
 from nas.files import write_json
 from nas.records import Picture
 from search_spaces.errors import InputError
@@ -114,3 +114,13 @@ def test_what_is_refused_leaves_no_directory_unless_it_was_there_or_had_begun(tm
     with pytest.raises(InputError, match="budget"):
         begin()
     assert directory.path.exists() == stays
+
+
+def test_a_run_is_found_from_a_candidate_that_is_named_from_within(tmp_path, monkeypatch):
+    candidate = tmp_path / "run" / "candidates" / "key"
+    candidate.mkdir(parents=True)
+    assert run_of(candidate) is None
+    (tmp_path / "run" / "settings.json").write_text("{}")
+    assert run_of(candidate) == tmp_path / "run"
+    monkeypatch.chdir(candidate.parent)
+    assert run_of("key") == tmp_path / "run"

@@ -13,12 +13,9 @@ def test_halving_ladder_and_its_cost():
     rungs = Rungs.halving(9, 64, reduction=3)
     assert [rung.epochs for rung in rungs.rungs] == [1, 3, 9]
     assert rungs.image_epochs(27) == 27 * 1 + 9 * 2 + 3 * 6
-    assert rungs.cost_share(27) == pytest.approx(63 / 243)
     small = Rungs.halving(9, 64, reduction=3, small_size=32)
     assert small.image_epochs(27) == pytest.approx(27 / 4 + 18 / 4 + 18)
     assert Rungs.halving(1, 64).rungs == (Rung(1, 64, 1.0),)
-    assert rungs.rung_at(3).epochs == 3
-    assert rungs.rung_at(4) is None
 
 
 def test_the_best_go_on_and_failed_ones_do_not():
@@ -27,18 +24,6 @@ def test_the_best_go_on_and_failed_ones_do_not():
         list("ihgfedcba"), lambda k, rung: float("inf") if k == "a" else quality[k] - rung.epochs, Rungs.halving(9, 64)
     )
     assert [sorted(losses) for losses in results] == [list("abcdefghi"), list("bcd"), ["b"]]
-
-
-def test_asynchronous_promotion_never_stops_the_first_and_keeps_the_share():
-    rungs, rung = Rungs.halving(9, 64), Rung(1, 64, 1 / 3)
-    assert rungs.goes_on(5.0, [1.0], rung)
-    assert not rungs.goes_on(5.0, [1.0, 2.0], rung)
-    assert rungs.goes_on(0.5, [1.0, 2.0], rung)
-    rng, seen, kept = np.random.default_rng(0), [], 0
-    for loss in rng.random(600):
-        kept += rungs.goes_on(loss, seen, rung)
-        seen.append(loss)
-    assert kept / 600 == pytest.approx(1 / 3, abs=0.04)
 
 
 def test_a_rung_continues_from_its_weights(tiny, striped, tmp_path):

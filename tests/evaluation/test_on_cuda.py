@@ -37,7 +37,7 @@ def data(device: str = "cuda") -> DeviceData:
 
 def trained(model: nn.Module, recipe: Recipe, where: DeviceData | None = None, **options: object) -> Training:
     """A short training on fixed rows."""
-    return train(model, where or data(), *ROWS, recipe, seed=0, **options)  # type: ignore[arg-type]
+    return train(model, where or data(), *ROWS, recipe, seed=0, **options)
 
 
 def losses_of(training: Training) -> list[float]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from baselines.recipe import Augmentation, Recipe
-from nas.evaluation import DivergedError, TrainingError, predict_logits, train
+from nas.evaluation import DeviceData, DivergedError, TrainingError, predict_logits, train
 from nas.evaluation.quality import balanced_accuracy
 from nas.evaluation.trainer import SEARCHED_STEPS, _kernel_search
 from search_spaces.errors import InputError
@@ -143,7 +143,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny, striped):
     recipe = Recipe(epochs=30, batch_size=16, learning_rate=0.05, schedule="constant", early_stopping=2)
     model, rng = tiny(), np.random.default_rng(0)
     labels = np.where(rng.random(240) < 0.3, rng.integers(0, 3, 240), striped.host_labels)  # noise, so that it overfits
-    noisy = striped.with_labels(torch.from_numpy(labels), 3)
+    noisy = DeviceData.from_tensors(striped.images, torch.from_numpy(labels), 3)
     training = train(model, noisy, TRAIN[:60], HELD_OUT, recipe, seed=0)
     losses = [record.validation["log_loss"] for record in training.history]
     assert len(losses) < 30

@@ -16,9 +16,7 @@ from nas.inquisitor import AUDIT_TESTS, AuditTest, Case, audit_descriptions, aud
 from nas.inquisitor.gates import auditable_classes, enough_groups, groups_of, usable_masks
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import open_case
-from nas.inquisitor.weighted import weighted_auc
 from nas.records import Finding, TestResult
-from nas.statistics import auc
 from search_spaces.errors import InputError
 
 
@@ -227,14 +225,3 @@ def test_auditable_classes_need_groups_not_images():
     assert auditable_classes(counts, 50) == (0, 1)
     gate = enough_groups(counts, ("a", "b", "c"), 50)
     assert gate.value == len(np.unique(groups[labels == 2])) < 50, "the fewest, beside the rule"
-
-
-def test_weighted_auc_equals_the_plain_one_and_repeats():
-    rng = np.random.default_rng(0)
-    scores, truth = rng.integers(0, 6, 80).astype(float), rng.random(80) < 0.4
-    weights = rng.integers(0, 4, (3, 80)).astype(float)
-    weights[0] = 1
-    found = weighted_auc(scores, truth, weights)
-    assert found[0] == pytest.approx(auc(scores, truth))
-    repeat = np.repeat(np.arange(80), weights[1].astype(int))
-    assert found[1] == pytest.approx(auc(scores[repeat], truth[repeat]))

@@ -26,7 +26,7 @@ def row(name: str, value: float, flops: int, kind: str = "baseline", net: float 
     ]
     cost = CostRecord(flops=flops, parameters=10**6, memory=1, image_size=96, in_channels=1)
     return BenchmarkRow(
-        name=name, kind=kind, cost=None if kind == "control" else cost, net_score=net,  # type: ignore[arg-type]
+        name=name, kind=kind, cost=None if kind == "control" else cost, net_score=net,
         test=(*(metric(figure, value) for figure in names), *per_class),
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nas.data import load
+import nas.data
 from nas.engine.directory import damaged_files
 from nas.engine.journal import journal_storage
 from nas.engine.progress import Silent
@@ -62,10 +62,14 @@ def test_python_takes_paths_and_single_texts_as_the_command_does(tmp_path: Path,
     assert settings["classes"] == ["normal", "ill=covid+pneumonia"]
     assert settings["require"] == ["accuracy>=0"]
     assert settings["prototype"]["choices"]
-    for call in (lambda given: search(given, out=tmp_path / "other", **TINY), lambda given: benchmark(data=given), load):
+    for call in (
+        lambda given: search(given, out=tmp_path / "other", **TINY),
+        lambda given: benchmark(data=given),
+        nas.data.load,
+    ):
         with pytest.raises(InputError, match="a SPEC, a path, or a list of them is needed, but got dict"):
             call({"table": table})
-    assert load([table], image_size=32).images.shape == (60, 1, 32, 32)
+    assert nas.data.load([table], image_size=32).images.shape == (60, 1, 32, 32)
 
 
 OWN_SPACE = """
@@ -91,6 +95,13 @@ def test_whether_trials_are_pruned_is_settled_when_the_search_starts(resumed: li
     assert [record.settings["prune"] for record in resumed] == [False] * 3
     stored = json.loads(Path(resumed[0].directory, "settings.json").read_text())
     assert stored["prune"] is False
+
+
+def test_a_search_takes_paths_and_refuses_a_data_set_in_memory(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a data set in memory"):
+        search(nas.data.load("phantom:n=6", image_size=32), out=tmp_path / "run")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no file or folder"):
+        search(tmp_path / "nothing", out=tmp_path / "run", **TINY)
 
 
 def test_a_control_takes_half_of_the_time_and_no_more() -> None:

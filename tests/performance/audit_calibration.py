@@ -18,9 +18,9 @@ import numpy as np
 from nas.inquisitor.design import Roster, SwapDesign, build_design
 from nas.inquisitor.effects import block_table, max_t_p_values, permute_within_blocks, swap_effect
 from nas.inquisitor.tests.t01_lungs_removed import permutation_p
-from nas.inquisitor.weighted import bootstrap_rows, bootstrapped, weighted_auc
+from nas.inquisitor.weighted import bootstrap_rows, bootstrapped
 from nas.statistics import clopper_pearson, compare_auc
-from nas.statistics.ranking import auc_interval
+from nas.statistics.ranking import auc_interval, weighted_auc
 
 RESULTS = Path(__file__).parent / "results" / "audit_calibration.json"
 Reject = Callable[[np.random.Generator], bool]

@@ -93,7 +93,7 @@ def test_result(
     )  # fmt: skip
 
 
-test_result.__test__ = False  # type: ignore[attr-defined]  # a factory, not a test
+test_result.__test__ = False  # a factory, not a test
 
 
 def finding(verdict: str = "fail", pictures: tuple[Picture, ...] = (), classes: tuple[str, ...] = CLASSES) -> Finding:
@@ -157,9 +157,9 @@ def data_summary(classes: tuple[str, ...] = CLASSES, spec: str = "table:metadata
 def trial(number: int, rng: np.random.Generator, space: object | None = None) -> TrialRecord:
     """A trial; every seventh fails, every fifth is pruned."""
     if space is not None:
-        architecture = space.sample(rng, Budget(flops=40e6, image_size=96))  # type: ignore[attr-defined]
+        architecture = space.sample(rng, Budget(flops=40e6, image_size=96))
         described, key = architecture.to_json(), architecture.key
-        record = CostRecord.model_validate(space.cost(architecture, 96).record())  # type: ignore[attr-defined]
+        record = CostRecord.model_validate(space.cost(architecture, 96).record())
     else:
         choices = {f"stage{s}.block1.width": int(rng.choice([16, 24, 32, 48, 64])) for s in range(1, 5)}
         choices |= {"stem.kernel": int(rng.choice([3, 5, 7])), "head": str(rng.choice(["pool", "attention"]))}

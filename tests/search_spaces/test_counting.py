@@ -91,8 +91,13 @@ def test_an_operator_that_nobody_counts_is_an_error():
 
 
 def test_an_image_that_does_not_fit_the_model_is_an_input_error():
-    with pytest.raises(InputError, match="cannot run on an image"):
-        count(nn.Linear(3, 3), 8)
+    class Wordless(nn.Module):
+        def forward(self, x):
+            raise ValueError
+
+    for model, said in ((nn.Linear(3, 3), "shapes"), (Wordless(), "ValueError")):
+        with pytest.raises(InputError, match=f"cannot run on an image.*{said}"):
+            count(model, 8)
 
 
 def test_counting_leaves_the_model_as_it_was():

@@ -1,11 +1,11 @@
-"""Paired tests against scipy and hand-computed tables; levels by simulation; permutation tests."""
+"""Paired tests against scipy and hand-computed tables; levels by simulation."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from nas.records import Interval
-from nas.statistics import conclude, holm, mcnemar, nadeau_bengio, paired, permutation
+from nas.statistics import conclude, holm, mcnemar, nadeau_bengio, paired
 from nas.statistics.paired import Difference
 from search_spaces.errors import InputError
 
@@ -33,7 +33,7 @@ def test_mean_difference_equals_scipys_paired_t():
     assert paired.mean_difference(first, second).p_value == pytest.approx(stats.ttest_rel(first, second).pvalue)
 
 
-@pytest.mark.parametrize("test", ["mean", "mcnemar", "balanced accuracy", "sign flip"])
+@pytest.mark.parametrize("test", ["mean", "mcnemar", "balanced accuracy"])
 def test_level_with_groups(test):
     """Two equally good models that err in the same patients: rejected in about 5 % of 600 draws."""
     rng, rejected = np.random.default_rng(1), 0
@@ -47,8 +47,6 @@ def test_level_with_groups(test):
             p = paired.mean_difference(*right, code).p_value
         elif test == "mcnemar":
             p = paired.clustered_mcnemar(*right, code)
-        elif test == "sign flip":
-            p = permutation.sign_flip(right[0] * 1.0 - right[1], code, rng=rng, draws=499)
         else:
             p = paired.balanced_accuracy_difference(first, second, labels, 2, code, rng=rng, draws=500).p_value
         rejected += p < 0.05
@@ -99,32 +97,3 @@ def test_conclusions():
     assert paired.non_inferior(Interval(low=-0.5, high=0.04, method="x"), 0.05, higher_is_better=False)
     with pytest.raises(InputError, match="positive"):
         conclude(difference(0.0, -0.01, 0.01, 0.9), margin=-0.05)
-
-
-def test_permutation_p_is_never_zero_and_counts_ties():
-    assert permutation.p_value(5.0, np.zeros(99), "greater") == 0.01
-    assert permutation.p_value(0.0, np.zeros(99), "greater") == 1.0
-    assert permutation.p_value(0.0, np.zeros(99)) == 1.0
-
-
-def test_sign_flip_is_exact_for_few_groups():
-    assert permutation.sign_flip([1.0, 2.0, 3.0, 4.0], rng=np.random.default_rng(0)) == pytest.approx(2 / 16)
-
-
-def test_label_permutation_holds_its_level_and_keeps_groups_and_strata():
-    rng = np.random.default_rng(3)
-    groups, strata = np.repeat(np.arange(30), 2), np.repeat(np.arange(2), 30)
-    labels = np.repeat(rng.integers(0, 2, 30), 2)
-    for drawn in permutation.permuted_labels(labels, rng, 20, groups=groups, strata=strata):
-        assert (drawn[::2] == drawn[1::2]).all()
-        assert drawn[:30].sum() == labels[:30].sum()
-    rejected = 0
-    for _ in range(300):
-        values = rng.normal(0, 1, 30)[groups]
-        rejected += (
-            permutation.label_permutation(
-                lambda y, v=values: v[y == 1].mean() - v[y == 0].mean(), labels, rng=rng, draws=99, groups=groups
-            )[2]
-            <= 0.05
-        )
-    assert rejected / 300 < 0.085

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from nas.edits import FILLS, get_fill
 from nas.inquisitor.attribution.grid import CELLS, cells_in, connected, enlarge, neighbours, start_windows
@@ -116,9 +115,3 @@ def _with(regions: Tensor, cell: Tensor, value: bool) -> Tensor:
     changed = regions.clone()
     changed.flatten(1)[torch.arange(len(changed)), cell] = value
     return changed
-
-
-def as_map(regions: Tensor, drop: Tensor, image_size: int) -> Tensor:
-    """Regions as soft maps in log-odds, (n, H, W): what removal costs, inside; for galleries."""
-    pixels = enlarge(regions, image_size).float()
-    return avg_pool2d(pixels, 3, 1, 1)[:, 0] * drop[:, None, None]

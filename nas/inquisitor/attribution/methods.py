@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from nas.edits import get_fill
 from nas.inquisitor.engine import Engine, evaluating, to_float
-from search_spaces.errors import ToolkitError
+from search_spaces.errors import ToolkitError, first_line
 from search_spaces.registry import Registry
 
 IG_STEPS = 24
@@ -46,11 +47,9 @@ class Maps:
 Method = Callable[[Engine, Tensor, Tensor], Maps]
 """From an engine, images float (n, 1, H, W) and target classes int64 (n,) to maps."""
 
-METHODS: Registry[Method] = Registry("attribution method", "pepx_nas.attributions", lambda: _load())
-
-
-def _load() -> None:
-    import nas.inquisitor.attribution.occlusion  # noqa: F401
+METHODS: Registry[Method] = Registry(
+    "attribution method", "pepx_nas.attributions", lambda: import_module("nas.inquisitor.attribution.occlusion")
+)
 
 
 def maps_by(name: str, engine: Engine, images: Tensor, targets: Tensor, seed: int) -> Maps:
@@ -162,7 +161,7 @@ def grad_cam(engine: Engine, images: Tensor, targets: Tensor) -> Maps:
     try:
         return Maps("grad_cam", _batched(engine, images, targets, one, 1))
     except RuntimeError as error:  # in-place operations after the layer, detached graphs
-        raise UnavailableError(f"grad_cam cannot be computed on this model: {str(error).splitlines()[0]}") from error
+        raise UnavailableError(f"grad_cam cannot be computed on this model: {first_line(error)}") from error
 
 
 def last_map(engine: Engine, image: Tensor) -> nn.Module:

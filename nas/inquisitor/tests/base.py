@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
 from typing import ClassVar
 
 import numpy as np
@@ -39,7 +40,9 @@ class AuditTest(ABC):
         """One result for every auditable class, as ``nas.inquisitor.judge.result`` makes them from an effect and a margin."""
 
 
-AUDIT_TESTS: Registry[type[AuditTest]] = Registry("audit test", "pepx_nas.audits", lambda: _load())
+AUDIT_TESTS: Registry[type[AuditTest]] = Registry(
+    "audit test", "pepx_nas.audits", lambda: import_module("nas.inquisitor.tests.ours")
+)
 
 
 def register_audit_test(test: type[AuditTest]) -> type[AuditTest]:
@@ -53,10 +56,6 @@ def audit_descriptions() -> dict[str, str]:
         name: f"{test.title}: {test.statistic} against {test.null} ({', '.join(test.levels)}; {test.cost})"
         for name, test in sorted(AUDIT_TESTS.items(), key=lambda item: test_number(item[0]))
     }
-
-
-def _load() -> None:
-    import nas.inquisitor.tests.ours  # noqa: F401
 
 
 class SwapTest(AuditTest):

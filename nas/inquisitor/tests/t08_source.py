@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from nas.inquisitor.context import Case
 from nas.inquisitor.judge import result, rounded, unavailable
 from nas.inquisitor.tests.base import AuditTest, register_audit_test
-from nas.inquisitor.weighted import bootstrap_rows, bootstrapped, weighted_auc
+from nas.inquisitor.weighted import bootstrap_rows, bootstrapped
 from nas.records import TestResult
+from nas.statistics.ranking import weighted_auc
 
 _DRAWS = 300
 _LEAST = 5  # groups of each side that a source needs

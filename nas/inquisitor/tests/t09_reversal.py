@@ -12,8 +12,9 @@ from nas.inquisitor.context import Case
 from nas.inquisitor.engine import to_float
 from nas.inquisitor.judge import leading, result, rounded, unavailable
 from nas.inquisitor.tests.base import AuditTest, register_audit_test
-from nas.inquisitor.weighted import bootstrap_rows, bootstrapped, weighted_auc
+from nas.inquisitor.weighted import bootstrap_rows, bootstrapped
 from nas.records import TestResult
+from nas.statistics.ranking import weighted_auc
 
 _DRAWS = 300
 _LEAST = 5  # images of each side that a value of a nuisance needs

@@ -28,13 +28,11 @@ def bars(
     items: Sequence[Bar],
     title: str,
     x_label: str,
-    y_label: str = "",
     *,
     caption: str = "",
     x_format: Callable[[float], str] | None = None,
     x_range: tuple[float, float] | None = None,
     marker: tuple[float, str] | None = None,
-    legend: Sequence[tuple[str, str, str]] = (),
 ) -> Markup:
     """A horizontal bar figure, one row an item, in the order given; ``marker`` is a named vertical line."""
     row, height = 26, 26 * len(items) + 68
@@ -44,7 +42,7 @@ def bars(
         frame = Frame(frame.width, height, left=min(30 + 7 * longest, frame.width * 2 // 5), right=88, top=8, bottom=60)
         most = max([item.high if item.high is not None else item.value for item in items] + [marker[0] if marker else 0.0])
         x = Scale(*x_range, frame.left, frame.x1) if x_range else fit([0.0, most], frame.left, frame.x1, margin=0.0)
-        parts = [axes(frame, x, None, x_label, y_label, x_format)]
+        parts = [axes(frame, x, None, x_label, "", x_format)]
         room = (frame.left - 12) // 7
         for index, item in enumerate(items):
             parts.append(_bar(item, frame, x, frame.top + index * row, row, room))
@@ -53,7 +51,7 @@ def bars(
             parts.append(text(x(marker[0]) + 5, frame.y1 - 6, marker[1], "note"))
         return Markup("").join(parts)
 
-    return figure(draw, title, caption, height=height, legend=legend)
+    return figure(draw, title, caption, height=height)
 
 
 def _bar(item: Bar, frame: Frame, x: Scale, y: float, row: int, room: int) -> Markup:
@@ -73,7 +71,7 @@ def _bar(item: Bar, frame: Frame, x: Scale, y: float, row: int, room: int) -> Ma
     return Markup("").join(parts)
 
 
-def stacked(items: Sequence[Bar], title: str, x_label: str, *, caption: str = "") -> Markup:
+def stacked(items: Sequence[Bar], title: str, x_label: str) -> Markup:
     """One bar, split; parts of zero are left out, each part is named in the legend with its figure."""
     shown = [item for item in items if item.value > 0]
     total = sum(item.value for item in shown) or 1.0
@@ -93,4 +91,4 @@ def stacked(items: Sequence[Bar], title: str, x_label: str, *, caption: str = ""
         return Markup("").join(parts)
 
     legend = [(f"bar {item.class_}", "band", f"{item.name}: {item.text}") for item in shown]
-    return figure(draw, title, caption, height=78, legend=legend)
+    return figure(draw, title, height=78, legend=legend)

@@ -36,13 +36,10 @@ def scatter(
     x_format: Callable[[float], str] | None = None,
     y_format: Callable[[float], str] | None = None,
     front: Iterable[tuple[float, float]] = (),
-    higher_is_better: bool = True,
     limit: float | None = None,
     limit_text: str = "",
     reference: tuple[float, str] | None = None,
     legend: Sequence[tuple[str, str, str]] = (),
-    log_x: bool = True,
-    height: int = 380,
 ) -> Markup:
     """A scatter figure.
 
@@ -57,7 +54,7 @@ def scatter(
         xs = [point.x for point in points] + ([limit] if limit else [])
         ends = [value for point in points for value in (point.y, point.low, point.high) if value is not None]
         ends += [reference[0]] if reference else []
-        x = fit(xs, frame.left, frame.x1, log=log_x)
+        x = fit(xs, frame.left, frame.x1, log=True)
         y = fit(ends, frame.y1, frame.top)
         parts = [axes(frame, x, y, x_label, y_label, x_format, y_format)]
         if reference:
@@ -74,7 +71,7 @@ def scatter(
         parts += _labels([(x(p.x), y(p.y), p.label) for p in points if p.label], frame)
         return Markup("").join(parts)
 
-    return figure(draw, title, caption, height=height, legend=legend)
+    return figure(draw, title, caption, height=380, legend=legend)
 
 
 def _interval(point: Point, x: Scale, y: Scale) -> list[Markup]:

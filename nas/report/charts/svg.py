@@ -95,7 +95,7 @@ def mark(x: float, y: float, class_: str, tip: str = "", shape: str = "circle", 
 
 def axes(
     frame: Frame,
-    x: Scale | None,
+    x: Scale,
     y: Scale | None,
     x_label: str,
     y_label: str,
@@ -108,12 +108,11 @@ def axes(
         for tick in y.ticks(5):
             parts.append(line(frame.left, y(tick), frame.x1, y(tick), "grid"))
             parts.append(text(frame.left - 7, y(tick) + 4, (y_format or y.plain)(tick), "tick", "end"))
-    if x is not None:
-        for tick in x.ticks(4 if frame.narrow else 7):
-            parts.append(line(x(tick), frame.top, x(tick), frame.y1, "grid"))
-            label = (x_format or x.plain)(tick)
-            over = x(tick) + 3.4 * len(label) > frame.width  # beyond the drawing's right edge
-            parts.append(text(frame.width if over else x(tick), frame.y1 + 17, label, "tick", "end" if over else "middle"))
+    for tick in x.ticks(4 if frame.narrow else 7):
+        parts.append(line(x(tick), frame.top, x(tick), frame.y1, "grid"))
+        label = (x_format or x.plain)(tick)
+        over = x(tick) + 3.4 * len(label) > frame.width  # beyond the drawing's right edge
+        parts.append(text(frame.width if over else x(tick), frame.y1 + 17, label, "tick", "end" if over else "middle"))
     parts.append(line(frame.left, frame.y1, frame.x1, frame.y1, "axis"))
     parts.append(line(frame.left, frame.top, frame.left, frame.y1, "axis"))
     middle = (frame.top + frame.y1) / 2
@@ -131,7 +130,7 @@ def _wrapped(x: float, y: float, label: str, width: float) -> list[Markup]:
     return [text(x, y, " ".join(words[:cut]), "lab", "middle"), text(x, y + 15, " ".join(words[cut:]), "lab", "middle")]
 
 
-def drawing(frame: Frame, body: Markup, label: str, variant: str = "") -> Markup:
+def drawing(frame: Frame, body: Markup, label: str, variant: str) -> Markup:
     """The ``<svg>`` itself, focusable, with its spoken name."""
     return element(
         "svg", body, viewBox=f"0 0 {frame.width} {frame.height}", role="img", aria_label=label, tabindex=0, class_=variant,
@@ -146,7 +145,6 @@ def figure(
     *,
     height: int = 360,
     legend: Sequence[tuple[str, str, str]] = (),
-    heights: tuple[int, int] | None = None,
     wide: int = WIDE,
 ) -> Markup:
     """A figure with title, legend, the two drawings and a caption.
@@ -154,12 +152,10 @@ def figure(
     Args:
         draw: the plot's content for one frame size.
         legend: triples (class, shape, text).
-        heights: of the wide and the narrow drawing; both ``height`` by default.
     """
     title, caption = clean(title), clean(caption)
-    tall, small = heights or (height, height)
     spoken = f"{title}. {caption}".strip()
-    frames = (("wide", Frame(wide, tall)), ("narrow", Frame(NARROW, small, left=54, right=10, bottom=58)))
+    frames = (("wide", Frame(wide, height)), ("narrow", Frame(NARROW, height, left=54, right=10, bottom=58)))
     drawings = Markup("").join(drawing(frame, draw(frame), spoken, variant) for variant, frame in frames)
     keys = Markup("").join(_key(*entry) for entry in legend)
     return Markup("<figure><figcaption class='ftitle'>{}</figcaption>{}<div class='chart'>{}</div>{}</figure>").format(
