@@ -114,10 +114,10 @@ def search(
         "device": device, "imports": tuple(imports or ()), "seed": seed, "pretrained": pretrained,
     }  # fmt: skip
     values = merge(read_config(config) if config else {}, line)
-    named = values.pop("prototype") if isinstance(values.get("prototype"), str) else None
-    parse_settings(values)  # bad ones raise before anything is made of them
-    if named is not None:
-        values["prototype"] = _prototype(named, values.get("space"))
+    by_name = ("prototype",) if isinstance(values.get("prototype"), str) else ()
+    parse_settings(
+        {key: value for key, value in values.items() if key not in by_name}
+    )  # bad ones raise before anything is made of them
     if not values.get("data") and not resume:
         print("no --data: searching on the built-in phantom; your own images: nas search --data folder:PATH", file=sys.stderr)
     wanted = {**preset(values), **values}.get("trials", SearchSettings().trials)
@@ -275,9 +275,3 @@ def benchmark(
             **merge({}, line),
         )  # fmt: skip
     emit(record, as_json, lambda: print_benchmark(record))
-
-
-def _prototype(name: str, space: str | None) -> dict[str, Any]:
-    from nas.jobs.listing import prototype
-
-    return prototype(name, space)

@@ -92,11 +92,6 @@ def read_config(path: Path) -> dict[str, Any]:
         if name in values:
             raise InputError(f"{path} has {name!r} twice, the second time as {key!r}; leave one of them")
         values[name] = value
-    for key in ("data", "require", "imports"):
-        if isinstance(values.get(key), str):
-            values[key] = [values[key]]
-    if isinstance(values.get("classes"), str):
-        values["classes"] = names(values["classes"])
     if isinstance(values.get("time"), str):
         values["time"] = parse_duration(values["time"])
     return values

@@ -41,9 +41,10 @@ def generate(
 ) -> None:
     """More architectures from what a search's generator has learnt."""
     from nas.jobs.generate import generate as run_job
+    from nas.report import formatting as fmt
 
     rows = run_job(run, n=n, budget=budget, out=out)
-    lines = (f"{row['key']}  {row['flops'] / 1e6:8.2f} MFLOPs  {row['parameters'] / 1e6:7.3f} M parameters" for row in rows)
+    lines = (f"{row['key']}  {fmt.flops(row['flops']):>11}  {fmt.si(row['parameters']):>6} parameters" for row in rows)
     say(rows, as_json, *lines)
 
 

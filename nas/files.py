@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,12 @@ class WriteError(ToolkitError):
     """A file cannot be written: the place's fault, not that of what was to be written."""
 
 
-def texts(names: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
-    """One name or several, paths among them, as text."""
-    return (str(names),) if isinstance(names, str | Path) else tuple(map(str, names))
+def texts(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """One data SPEC or path, or several of them, as text; anything else raises ``InputError``."""
+    several = [given] if isinstance(given, str | Path) else given
+    if not isinstance(several, Sequence) or not all(isinstance(one, str | Path) for one in several):
+        raise InputError(f"a SPEC, a path, or a list of them is needed, but got {type(given).__name__}; see: nas list readers")
+    return tuple(map(str, several))
 
 
 def make_folder(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,10 +95,13 @@ class RunDirectory:
     def owned(self) -> Iterator[None]:
         """Hold the run's lock: two searches in one directory would mix their studies.
 
+        What is refused before it has settings leaves nothing behind where there was no directory before.
+
         Raises:
             InputError: another process holds it, or a file stands in its place.
             ToolkitError: the directory cannot be made or written.
         """
+        fresh = not self.path.exists()
         make_folder(self.path)
         try:
             descriptor = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
@@ -110,6 +114,10 @@ class RunDirectory:
             raise InputError(f"another process is running in {self.path}; wait for it, or choose another --out") from error
         try:
             yield
+        except InputError:
+            if fresh and not any(self.path.glob("*settings.json")):  # a search's, or a benchmark's
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
         finally:
             os.close(descriptor)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from baselines.recipe import Recipe
+from nas.files import texts
 from search_spaces.errors import InputError
 
 _shown = reprlib.Repr()  # cut short, and not followed into any depth
@@ -21,6 +22,12 @@ OBJECTIVE_NAMES: dict[str, tuple[str, str]] = {
     "balanced_accuracy": ("1 − balanced accuracy", "1 − balanced accuracy"),
 }
 
+# one text stands for a list of one; classes are listed as on the command line, "covid,pneumonia,normal"
+Texts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+Classes = Annotated[
+    tuple[str, ...], BeforeValidator(lambda given: tuple(map(str.strip, given.split(","))) if isinstance(given, str) else given)
+]
+
 # what a resumed search may change: how much of the same search is done, and where
 FREE_ON_RESUME = frozenset({"trials", "time", "device", "workers", "stall_minutes"})
 _FEW = 10  # trials
@@ -31,8 +38,8 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: tuple[str, ...] = ("phantom:n=600",)
-    classes: tuple[str, ...] | None = None
+    data: Texts = ("phantom:n=600",)
+    classes: Classes | None = None
     data_root: str | None = None
     crop: str = "none"
     splits: Literal["keep", "fresh"] = "keep"  # the parts that the data bring
@@ -48,7 +55,7 @@ class SearchSettings(BaseModel):
     pretrained: Literal["none", "shared", "imagenet"] = "none"
     control: Literal["none", "random"] = "none"
     objective: Objective = "log_loss"
-    require: tuple[str, ...] = ()
+    require: Texts = ()
     screen: bool = True
     block_probes: bool = False  # per-block importances after each trial, for the generator
     prune: bool | None = None  # none: where there are more than ten trials; a search stores what that came to
@@ -57,7 +64,7 @@ class SearchSettings(BaseModel):
     final_epochs: int | None = Field(None, ge=1)  # none: twice the trials' epochs
     audit_images: int = Field(2000, ge=0)  # fresh images for the audit of finalists, where the data can make them (phantom)
     answer_findings: bool = False
-    imports: tuple[str, ...] = ()
+    imports: Texts = ()
     workers: int = Field(1, ge=1)
     stall_minutes: float = Field(20.0, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -79,7 +86,7 @@ OWN_DATA: dict[str, Any] = {"budget": "50M", "image_size": 96, "trials": 20, "ep
 
 def preset(values: dict[str, Any]) -> dict[str, Any]:
     """What is not asked for, by the data: the fields' own defaults suit the phantom, a user's images want larger ones."""
-    return {} if all(spec.partition(":")[0] == "phantom" for spec in values.get("data", ())) else dict(OWN_DATA)
+    return {} if all(spec.partition(":")[0] == "phantom" for spec in texts(values.get("data", ()))) else dict(OWN_DATA)
 
 
 def parse_settings(values: dict[str, Any]) -> SearchSettings:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def audit_image(
     model: str | Path,
     image: Path,
-    data: str | Sequence[str] | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     *,
     mask: Path | None = None,
     classes: Sequence[str] | None = None,

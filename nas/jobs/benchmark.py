@@ -84,7 +84,7 @@ def benchmark(
 
 
 def _dataset(data: Any) -> Dataset | None:
-    return None if data is None or isinstance(data, str | Path | list | tuple) else data
+    return data if hasattr(data, "asked") else None
 
 
 def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], resume: bool) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _fill_from_run(asked: dict[str, Any], path: Path) -> None:
     for key in ("data", "classes", "data_root", "image_size", "crop", "splits"):
         if stored.get(key) is not None:
             asked.setdefault(key, stored[key])
-    asked["imports"] = tuple(dict.fromkeys((*asked.get("imports", ()), *stored.get("imports", ()))))
+    asked["imports"] = tuple(dict.fromkeys((*texts(asked.get("imports", ())), *stored.get("imports", ()))))
     if asked.get("recipe") != "paper":  # as long as the search trained its finalists
         asked.setdefault("epochs", SearchSettings.model_validate(stored).full_epochs)
 

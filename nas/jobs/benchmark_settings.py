@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from baselines.recipe import Recipe
-from nas.engine.settings import explain
+from nas.engine.settings import Classes, Texts, explain
 from nas.files import read_json, write_json
 from search_spaces.errors import InputError
 
@@ -23,8 +23,8 @@ class BenchmarkSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: tuple[str, ...] = ()  # run or candidate directories
-    data: tuple[str, ...] = ("phantom:n=600",)
-    classes: tuple[str, ...] | None = None
+    data: Texts = ("phantom:n=600",)
+    classes: Classes | None = None
     data_root: str | None = None
     crop: str = "none"
     splits: Literal["keep", "fresh"] = "keep"  # the parts that the data bring, where no run that competes has split them
@@ -41,7 +41,7 @@ class BenchmarkSettings(BaseModel):
     margin: float = Field(0.05, gt=0, lt=1)  # of non-inferiority, in balanced accuracy, accuracy and AUROC
     leave_one_source_out: bool = False
     survey: bool = False
-    imports: tuple[str, ...] = ()
+    imports: Texts = ()
     workers: int = Field(1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on CUDA, float32 on a CPU

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.files import read_json
+from nas.files import read_json, texts
 from search_spaces.errors import InputError
 
 
@@ -70,10 +70,12 @@ def _audits() -> list[dict[str, Any]]:
     return [{"name": name, "description": text} for name, text in audit_descriptions().items()]
 
 
-def prototype(name: str, space: str | None) -> dict[str, Any]:
-    """An architecture by the name of a published design, or from a JSON file."""
+def prototype(name: str, space: str | None, imports: str | Sequence[str] = ()) -> dict[str, Any]:
+    """An architecture by the name of a published design of a space, which modules in ``imports`` may bring, or from a JSON file."""
+    from nas.engine.context import import_plugins
     from search_spaces import get_space, load_architecture
 
+    import_plugins(texts(imports))
     path = Path(name)
     if path.suffix == ".json":
         return load_architecture(read_json(path)).to_json()

@@ -32,6 +32,11 @@ class ModelSpec(BaseModel):
     mean: tuple[FiniteFloat, ...] = (0.0,)  # one number, or one a channel
     std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = (1.0,)
 
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_number(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, int | float) else given
+
     @field_validator("mean", "std")
     @classmethod
     def _fit_channels(cls, numbers: tuple[float, ...], known: ValidationInfo) -> tuple[float, ...]:
@@ -95,7 +100,7 @@ def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> Loa
         )
     spec = read_model_spec(model_spec)
     preprocessing = Preprocessing.parse(spec.crop, spec.image_size)
-    _check_export(name, getattr(module, "metadata", {}), spec.classes, preprocessing, model_spec)
+    _check_export(name, getattr(module, "metadata", {}), spec, preprocessing, model_spec)
     return tried(
         LoadedModel(
             model=GreyAdapter(module, spec.channels, spec.mean, spec.std).eval(),
@@ -107,18 +112,20 @@ def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> Loa
     )
 
 
-def _check_export(
-    name: str, metadata: Mapping[str, str], classes: tuple[str, ...], preprocessing: Preprocessing, spec: Path
-) -> None:
-    """An ONNX file that ``nas export`` wrote says what it expects: classes in another order, or another crop, would go unnoticed."""
+def _check_export(name: str, metadata: Mapping[str, str], spec: ModelSpec, preprocessing: Preprocessing, file: Path) -> None:
+    """An ONNX file that ``nas export`` wrote says what it expects: classes in another order, or another crop, would go unnoticed.
+
+    It takes grey images in [0, 1]: channels, mean and std of what it was exported from are inside, and would be applied twice.
+    """
     if not metadata.get("made_by", "").startswith("pepx-nas"):
         return
     with understanding(Path(name)):
         expected = tuple(json.loads(metadata["classes"])), preprocessing.model_validate_json(metadata["preprocessing"])
-    if expected != (classes, preprocessing):
+    inside = spec.channels > 1 or set(spec.mean) != {0.0} or set(spec.std) != {1.0}
+    if expected != (spec.classes, preprocessing) or inside:
         raise InputError(
             f"{name} was exported with classes = {json.dumps(expected[0], ensure_ascii=False)}, image_size = {expected[1].image_size}, "
-            f'crop = "{expected[1].crop}"; write that into {spec}'
+            f'crop = "{expected[1].crop}"; write that into {file}{", and no channels, mean or std: they are inside" if inside else ""}'
         )
 
 

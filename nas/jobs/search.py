@@ -16,6 +16,7 @@ from nas.engine.directory import RunDirectory, read_search, remove_litter
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, texts, write_json
+from nas.jobs.listing import prototype
 from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
 from nas.records import Comparison, SearchRecord
 from nas.versions import toolkit_version, versions
@@ -47,7 +48,7 @@ def search(
         resume: go on with the search in ``out``; settings that are given must agree with the stored ones.
         storage: an Optuna storage URL; none: a journal file in the run directory.
         engine: ``"local"`` runs worker processes on this machine, ``"here"`` runs the trials in this process.
-        settings: fields of ``SearchSettings``.
+        settings: fields of ``SearchSettings``; the prototype also by the name of a published design, or its .json file.
 
     Raises:
         InputError: a bad setting, bad data, an impossible budget, or other settings than the search was started with.
@@ -61,6 +62,8 @@ def search(
         if hasattr(data, "images"):
             raise InputError("a search loads its data from disk, in every worker; give it specs, not a data set in memory")
         settings["data"] = texts(data)
+    if isinstance(settings.get("prototype"), str):
+        settings["prototype"] = prototype(settings["prototype"], settings.get("space"), settings.get("imports", ()))
     directory = RunDirectory(Path(out) if out is not None else _fresh_directory())
     with directory.owned():
         chosen = _settle(directory, settings, resume)

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from nas.report import formatting as fmt
 from nas.report.terminal import default_console
 
 
@@ -21,9 +22,11 @@ def print_cost(table: dict[str, Any], console: Console | None = None) -> None:
                 figures = ", ".join(f"{bound} {value:,.0f}" for bound, value in table[edge].items())
                 out.print(f"  {edge} reachable, each alone: {figures}", highlight=False)
         return
+    parameters, flops = table["parameters"], table["flops"]  # as papers write them, unless that would say 0.0
     out.print(
-        f"{name} at {table['image_size']} px: {table['parameters'] / 1e6:.3f} M parameters, {table['flops'] / 1e6:,.1f} MFLOPs "
-        f"(multiply–accumulates), {table['memory'] / 2**20:.1f} MiB of activations, {table.get('diversity', '–')} layer configurations",
+        f"{name} at {table['image_size']} px: {f'{parameters / 1e6:.3f} M' if parameters >= 1e5 else f'{parameters:,}'} parameters, "
+        f"{f'{flops / 1e6:,.1f} MFLOPs' if flops >= 1e6 else fmt.flops(flops)} (multiply–accumulates), "
+        f"{fmt.size(table['memory'])} of activations, {table.get('diversity', '–')} layer configurations",
         highlight=False,
     )
     for figure, value in table.get("published", {}).items():

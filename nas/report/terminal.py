@@ -193,7 +193,7 @@ def rich_table(table: Table, title: str = "") -> RichTable:
     shown = RichTable(title=title or None, title_justify="left", header_style="bold")
     for index, (name, numeric) in enumerate(table.columns):
         lines = [line for row in table.rows for line in (row.cells[index].text, *row.cells[index].sub.split("\n"))]
-        longest = max(map(len, lines), default=0)
+        longest = max(map(len, [*lines, *name.split()] if numeric else lines), default=0)
         narrowest = (
             longest if numeric else min(longest, _NAME_WIDTH) if index == 0 else None
         )  # figures and names stay in one piece
@@ -207,7 +207,13 @@ def rich_table(table: Table, title: str = "") -> RichTable:
 
 def _show(out: Console, shown: RichTable) -> None:
     """The table; where the console is too narrow for it, cells one below the other: half a figure is another figure."""
-    if out.measure(shown, options=out.options.update_width(_ENDLESS)).minimum <= out.width:
+    span = out.measure(shown, options=out.options.update_width(_ENDLESS))
+    if span.minimum <= out.width:
+        if (
+            span.maximum > out.width
+        ):  # rich would widen what must stay in one piece after it shrank the others: the rest was cut off
+            for column in shown.columns:
+                column.width = column.min_width
         out.print(shown)
         return
     if shown.title:

@@ -96,6 +96,26 @@ def test_a_record_of_files_whose_names_are_no_utf8_is_read_again(tmp_path):
     assert read_record(Picture, tmp_path / "picture.json") == record
 
 
+@pytest.mark.parametrize(
+    ("before", "settings", "stays"), [(False, "", False), (True, "", True), (False, "settings.json", True)]
+)
+def test_what_is_refused_leaves_no_directory_unless_it_was_there_or_had_begun(tmp_path, before, settings, stays):
+    directory = RunDirectory(tmp_path / "run")
+    if before:
+        directory.path.mkdir()
+
+    def begin():
+        with directory.owned():
+            write_json(directory.parts, {})
+            if settings:
+                write_json(directory.path / settings, {})
+            raise InputError("budget '40Q'")
+
+    with pytest.raises(InputError, match="budget"):
+        begin()
+    assert directory.path.exists() == stays
+
+
 def test_a_run_is_found_from_a_candidate_that_is_named_from_within(tmp_path, monkeypatch):
     candidate = tmp_path / "run" / "candidates" / "key"
     candidate.mkdir(parents=True)

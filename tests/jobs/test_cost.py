@@ -66,6 +66,15 @@ def test_neither_a_pipe_nor_a_narrow_terminal_loses_a_layers_name_or_figure(caps
     assert width or all(row["name"] in shown for row in table["layers"])
 
 
+@pytest.mark.parametrize(
+    ("flops", "parameters", "said"),
+    [(28_900, 419, "419 parameters, 28.9 kFLOPs"), (7_499_400_000, 11_800_000, "11.800 M parameters, 7,499.4 MFLOPs")],
+)
+def test_no_network_is_so_small_that_it_is_said_to_cost_nothing(flops, parameters, said):
+    table = {"kind": "architecture", "name": "x", "image_size": 40, "flops": flops, "parameters": parameters, "memory": 6700}
+    assert said in printed(table)
+
+
 def test_a_saved_baseline_is_costed_as_it_was_saved(tmp_path):
     model = get_baseline("cnn").build(2, 1, 64)
     save_candidate(

@@ -108,7 +108,15 @@ def test_a_spec_that_no_image_could_be_normalised_by_is_refused(spec, more, said
         read_model_spec(spec)
 
 
-@pytest.mark.parametrize("more", ["channels = 3\nmean = [0.5]\nstd = [0.2, 0.3, 0.4]", "channels = 3", "mean = [0]\nstd = [1]"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "channels = 3\nmean = [0.5]\nstd = [0.2, 0.3, 0.4]",
+        "channels = 3",
+        "channels = 3\nmean = 0.5\nstd = 1",
+        "mean = [0]\nstd = [1]",
+    ],
+)
 def test_one_number_or_one_a_channel(spec, more):
     spec.write_text(SPEC + more)
     assert read_model_spec(spec).image_size == SIZE
@@ -209,6 +217,10 @@ def test_an_exported_network_answers_as_it_did_or_the_spec_is_corrected(spec, tm
         for model, how in ((str(tmp_path / "m.onnx"), spec), (loaded, None))
     )
     assert found == pytest.approx(expected, abs=1e-5)
+    for twice in ("mean = 0.5", "std = [0.2]", "channels = 3"):
+        spec.write_text(SPEC + f'crop = "covidnet"\n{twice}')
+        with pytest.raises(InputError, match="no channels, mean or std: they are inside"):
+            resolve_model(str(tmp_path / "m.onnx"), model_spec=spec)
     spec.write_text(SPEC + 'crop = "oval"')
     with pytest.raises(InputError, match="unknown crop 'oval'"):
         resolve_model(str(tmp_path / "m.onnx"), model_spec=spec)

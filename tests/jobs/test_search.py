@@ -20,11 +20,14 @@ from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
 from nas.engine.study import own
 from nas.jobs.benchmark import benchmark
+from nas.jobs.inspect import write_phantom
+from nas.jobs.listing import prototype
 from nas.jobs.search import search
 from nas.jobs.search_trials import _await_others, deadlines
 from nas.jobs.worker import worker
 from nas.records import SearchRecord
 from nas.report.live import Lines
+from search_spaces.catalogue import _SPACES
 from search_spaces.errors import InputError, ToolkitError
 
 TINY: dict[str, Any] = {
@@ -42,6 +45,49 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SearchRec
         first = search("phantom:n=60", out=run, trials=1, command="nas search --trials 1", **TINY)
         again = [search(out=run, resume=True, trials=11, engine="here", command="nas search --resume") for _ in range(2)]
         yield [first, *again]
+
+
+def test_python_takes_paths_and_single_texts_as_the_command_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    table = write_phantom(tmp_path / "images", n=60, image_size=32, shortcut=None, seed=0)
+    asked = {
+        "classes": "normal, ill=covid+pneumonia",
+        "require": "accuracy>=0",
+        "prototype": "covidnet",
+        **TINY,
+        "sampler": "generator",
+    }
+    settings = search(table, out=tmp_path / "run", trials=1, **asked).settings
+    assert settings["data"] == [str(table)]
+    assert settings["classes"] == ["normal", "ill=covid+pneumonia"]
+    assert settings["require"] == ["accuracy>=0"]
+    assert settings["prototype"]["choices"]
+    for call in (
+        lambda given: search(given, out=tmp_path / "other", **TINY),
+        lambda given: benchmark(data=given),
+        nas.data.load,
+    ):
+        with pytest.raises(InputError, match="a SPEC, a path, or a list of them is needed, but got dict"):
+            call({"table": table})
+    assert nas.data.load([table], image_size=32).images.shape == (60, 1, 32, 32)
+
+
+OWN_SPACE = """
+from search_spaces import DecisionSpace, register_space
+@register_space("space_with_a_design")
+class Space(DecisionSpace):
+    def __init__(self, classes=3, in_channels=1, image_size=None):
+        super().__init__("space_with_a_design", {"width": (1, 2)}, flops=lambda choice: choice["width"])
+    def prototypes(self):
+        return {"narrow": self.architecture({"width": 1})}
+"""
+
+
+def test_a_design_of_a_space_of_ones_own_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_design.py").write_text(OWN_SPACE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_SPACES, "_entries", dict(_SPACES._entries))
+    assert prototype("narrow", "space_with_a_design", imports="own_design")["choices"] == {"width": 1}
 
 
 def test_whether_trials_are_pruned_is_settled_when_the_search_starts(resumed: list[SearchRecord]) -> None:

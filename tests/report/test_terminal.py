@@ -66,6 +66,14 @@ def test_no_terminal_is_too_narrow_for_a_column_or_cuts_a_figure(width):
     )
 
 
+@pytest.mark.parametrize("width", range(90, 200, 5))
+def test_a_table_that_is_drawn_is_drawn_to_its_right_edge(width):
+    for text in (shown(print_search, search_record(), width), shown(print_benchmark, benchmark_record(), width)):
+        lines = [line.rstrip() for line in text.splitlines() if line[:1] in ("┏", "┃", "┡", "│", "└")]
+        assert all(line[-1] in "┓┃┩│┘" for line in lines)
+        assert "Parameters" in text  # a title's words stay whole, too
+
+
 def test_a_gate_that_counts_prints_a_count():
     gate = Gate(name="groups", passed=False, value=2.0, rule="at least 50 groups in every class")
     record = audit_record()
