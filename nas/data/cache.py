@@ -28,13 +28,14 @@ from nas.data.preprocessing import Preprocessing
 from nas.files import WriteError, read_json, sha256, write_json
 from search_spaces.errors import InputError, ToolkitError
 
-VERSION = 4  # raise it whenever decoding gives other pixels
+VERSION = 5  # raise it whenever decoding gives other pixels
 ROW_DTYPE = np.dtype(
     [
         ("row", "<i8"),  # index into the listing
         ("height", "<i4"),
         ("width", "<i4"),
         ("mask", "u1"),  # a MASK_… state
+        ("no_lungs", "?"),  # a crop looked for lungs and found none
         ("look", "<u8", (4,)),  # perceptual hash
         ("pixels", "S16"),  # hash of the decoded image
     ]
