@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ MAX_TOML_BYTES = 2**20
 
 class WriteError(ToolkitError):
     """A file cannot be written: the place's fault, not that of what was to be written."""
+
+
+def texts(names: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
+    """One name or several, paths among them, as text."""
+    return (str(names),) if isinstance(names, str | Path) else tuple(map(str, names))
 
 
 def make_folder(path: Path) -> None:

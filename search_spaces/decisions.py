@@ -18,6 +18,7 @@ from search_spaces.descent import descend, least_largest_sum
 from search_spaces.enumerated import Enumeration
 from search_spaces.errors import ArchitectureError, BudgetInfeasibleError, InputError
 from search_spaces.fitted import Corner, FittedSpace
+from search_spaces.fitting import Fit
 from search_spaces.space import Triple, Values
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Choice = dict[str, Any]
 CostFunction = Callable[[Choice], float]
 AdditiveCost = Mapping[str, Mapping[Any, float]]  # decision → choice → its share
 _ENUMERABLE = 1_000_000
-_WEIGHTS = 12  # steps of the weights of bounds that are to be kept together
+_WEIGHTS = (12, 12, 12, 12, 5, 4, 3)  # by number of bounds that are to be kept together: steps of their weights
 _DRAWS = 16  # for a valid combination
 _STARTS = 16  # of the descents that look for the smallest cost of a space too large to enumerate
 
@@ -262,31 +263,50 @@ class DecisionSpace(FittedSpace):
         return self._descend(lambda figures: -figures[place])
 
     def _compromises(self, budget: Budget, in_channels: int, classes: int) -> Iterator[Corner]:
-        if self._declared is not None or not budget.upper:
+        if self._declared is None:
+            yield from map(self._corner, self._balanced(budget.upper, {}))
+
+    def _between(self, fit: Fit, values: Values) -> Values | None:
+        """``values`` moved to a point that keeps all bounds, found once a budget, as little as that takes."""
+        cache: dict[Budget, Values | None] = self.__dict__.setdefault("_between_cache", {})
+        if fit.budget not in cache:
+            found = filter(fit.admits, self._balanced(fit.budget.upper, fit.budget.lower))
+            if len(cache) > 256:
+                cache.clear()
+            cache[fit.budget] = next(found, None)
+        inside = cache[fit.budget]
+        return None if inside is None else fit.restored(inside, values)
+
+    def _balanced(self, upper: Mapping[str, float], lower: Mapping[str, float]) -> Iterator[Values]:
+        """Points that keep the worst kept of these bounds as well as possible; for two bounds on additive costs none does better."""
+        # of each bound a place, offset and scale: offset + figure / scale is at most 1 where it is kept
+        bounds = [(BOUNDS.index(name), 0.0, high) for name, high in upper.items()]
+        bounds += [(BOUNDS.index(name), 2.0, -low) for name, low in lower.items()]
+        if not bounds:
             return
-        bounds = [(BOUNDS.index(name), high) for name, high in budget.upper.items()]
 
         def balanced(start: Values | None) -> Values:
-            """The largest share of a bound in use at its least."""
-            return self._descend(lambda figures: max(figures[place] / high for place, high in bounds), start)
+            return self._descend(lambda figures: max(offset + figures[place] / scale for place, offset, scale in bounds), start)
 
         def weighted(figures: Triple) -> float:
-            return sum(weight * figures[place] / high for weight, (place, high) in zip(weights, bounds, strict=True))
+            return sum(weight * figures[place] / scale for weight, (place, _, scale) in zip(weights, bounds, strict=True))
 
-        yield self._corner(balanced(None))
-        costs = [cost for name in budget.upper if isinstance(cost := self._known[name], Mapping)]
+        yield balanced(None)
+        costs = [cost for name in (*upper, *lower) if isinstance(cost := self._known[name], Mapping)]
         if len(costs) == len(bounds):
-            yield self._corner(self._least_sums(costs, [high for _, high in bounds]))
-            return
-        start = None
-        for weights in product(range(_WEIGHTS + 1), repeat=len(bounds)):
-            if sum(weights) == _WEIGHTS:
+            yield self._least_sums(costs, bounds)
+            if len(bounds) < 3 or not lower:
+                return
+        start, steps = None, _WEIGHTS[len(bounds)]
+        for weights in product(range(steps + 1), repeat=len(bounds)):
+            if sum(weights) == steps:
                 start = self._descend(weighted, start)
-                yield self._corner(balanced(start))
+                yield balanced(start)
 
-    def _least_sums(self, costs: Sequence[AdditiveCost], bounds: Sequence[float]) -> Values:
+    def _least_sums(self, costs: Sequence[AdditiveCost], bounds: Sequence[tuple[int, float, float]]) -> Values:
+        terms = [(cost, offset / len(self.names), scale) for cost, (_, offset, scale) in zip(costs, bounds, strict=True)]
         shares = [
-            np.array([[cost[name][choice] / high for cost, high in zip(costs, bounds, strict=True)] for choice in choices])
+            np.array([[offset + cost[name][choice] / scale for cost, offset, scale in terms] for choice in choices])
             for name, choices in self.decisions.items()
         ]
         return [choices[place] for choices, place in zip(self._choices, least_largest_sum(shares), strict=True)]

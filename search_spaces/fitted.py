@@ -166,6 +166,10 @@ class FittedSpace(SearchSpace):
         """Further architectures that may keep the bounds; none where the corners are all Pareto-smallest ones."""
         return iter(())
 
+    def _between(self, fit: Fit, values: Values) -> Values | None:
+        """An architecture that keeps all bounds of a budget with lower ones, made from ``values``; None: none was found."""
+        return fit.grown_between(values)
+
     def _infeasible(self, budget: Budget, figures: list[Triple]) -> BudgetInfeasibleError:
         return infeasible(self.name, budget, figures)
 

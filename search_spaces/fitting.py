@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search_spaces.budget import BOUNDS, Budget, shown
+from search_spaces.budget import BOUNDS, Budget, shown, under
 from search_spaces.errors import BudgetInfeasibleError
 from search_spaces.space import Triple, Values
 
@@ -133,8 +133,11 @@ class Fit:
     # --- towards the bound ----------------------------------------------------------------------------------------
 
     def use(self, values: Sequence[Any]) -> float:
-        """The largest share of an upper bound in use; without one, how much of the lower bounds is reached."""
-        figures = dict(zip(BOUNDS, self.figures(values), strict=True))
+        """The largest share of an upper bound in use; without one, how much of the lower bounds is reached; less than 0 above a bound."""
+        found = self.figures(values)
+        if not under(self.budget, found):
+            return -1.0
+        figures = dict(zip(BOUNDS, found, strict=True))
         if self.budget.upper:
             return max(figures[name] / high for name, high in self.budget.upper.items())
         reached = [min(figures[name] / low, 1.0) for name, low in self.budget.lower.items()]
@@ -152,9 +155,8 @@ class Fit:
 
     def _widened(self, values: Values) -> Values:
         wide = list(values)
-        for position in self.space._active(values):
-            if position in self.space._widths:
-                wide[position] = max(self.space._choices[position][-1], wide[position])
+        for position in self.space._widths.intersection(self.space._active(values)):
+            wide[position] = max(self.space._choices[position][-1], wide[position])
         return wide
 
     def _between(self, wide: Values, values: Values) -> Callable[[int], Values]:
@@ -185,7 +187,7 @@ class Fit:
             best, most = values, self.use(values)
             for choice in self._choices_but(position, values[position]):
                 changed = self._widened(self._set(values, position, choice))
-                if self.under(changed) and (share := self.use(changed)) > most:
+                if (share := self.use(changed)) > most:
                     best, most = changed, share
             values = best
         return values
@@ -211,16 +213,24 @@ class Fit:
     def _raised(self, values: Values) -> Values:
         """An architecture that keeps the lower bounds, too: ``values`` or another one, grown."""
         peaks = self.space._peaks(self.size, self.in_channels, self.classes)
-        wanted = [(BOUNDS.index(name), low) for name, low in self.budget.lower.items()]
-        for place, low in wanted:
+        for name, low in self.budget.lower.items():
+            place = BOUNDS.index(name)
             if (most := peaks[place].figures[place]) < low:
                 word = "largest reachable" if self.space._exact_peaks else "largest found"
-                raise self._out_of_reach(f"min_{BOUNDS[place]}={shown(low)} lies above the {word} {shown(most)}")
-        for start in self._starts(values, [peaks[place].values for place, _ in wanted]):
+                raise self._out_of_reach(f"min_{name}={shown(low)} lies above the {word} {shown(most)}")
+        found = self.space._between(self, values)
+        if found is None:
+            raise self._out_of_reach(f"no architecture found between the bounds ({self.budget})")
+        return found
+
+    def grown_between(self, values: Values) -> Values | None:
+        """``values``, another one, or the largest there is, grown until it keeps all bounds; None: none came to do so."""
+        peaks = self.space._peaks(self.size, self.in_channels, self.classes)
+        for start in self._starts(values, [peaks[BOUNDS.index(name)].values for name in self.budget.lower]):
             grown = self._grown(start if self.under(start) else self._shrunk(start))
             if self.admits(grown):
                 return grown
-        raise self._out_of_reach(f"no architecture found between the bounds ({self.budget})")
+        return None
 
     def _starts(self, values: Values, largest: list[tuple[Any, ...]]) -> Iterator[Values]:
         """Where to grow from: ``values``, random ones, at last the largest that there are."""

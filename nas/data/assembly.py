@@ -59,7 +59,7 @@ def assemble(
         file=strings(row.file or clean(row.image) for row in kept),
         split=strings(split_name(row.split, row.file) for row in kept),
         native_size=_native_sizes(kept, decoded),
-        metadata={**_metadata(kept), "duplicate_cluster": cluster},
+        metadata={**_metadata(kept), "duplicate_cluster": cluster, "data_set": strings(row.data_set for row in kept)},
         skipped=dict(listing.skipped),
         notes=(*listing.notes, *_mask_notes(states), *lung_notes(decoded.rows["no_lungs"], labels, names), *notes),
     )

@@ -174,11 +174,13 @@ def read_mask(path: Path, size: tuple[int, int]) -> tuple[Image.Image, bool]:
     """A mask as PIL image (mode L, 0 or 255) of the image's ``size`` (width, height), and whether it had another size.
 
     Above half of the mask's own maximum is lung, so 0/1, 0/255, 1-bit and coloured masks, one colour a lung or for both, all work; in
-    a map of labels up to ``MAX_LABEL`` every label is. Another size is resized by nearest neighbour.
+    a map of labels up to ``MAX_LABEL`` every label is, as are both greys beside black where there are just two (0/127/255). Another
+    size is resized by nearest neighbour.
     """
     grey, _ = read_image(path, shade=brightest)
     values = np.asarray(grey)
-    top = int(values.max())
-    binary = Image.fromarray(np.where(values > (0 if top <= MAX_LABEL else top / 2), 255, 0).astype(np.uint8))
+    levels = np.flatnonzero(grey.histogram())
+    labels = levels[-1] <= MAX_LABEL or (levels[0] == 0 and len(levels) == 3)
+    binary = Image.fromarray(np.where(values > (0 if labels else levels[-1] / 2), 255, 0).astype(np.uint8))
     other = binary.size != size
     return (binary.resize(size, Image.Resampling.NEAREST) if other else binary), other

@@ -1,8 +1,8 @@
 """DICOM radiographs to greyscale: modality rescale, window, MONOCHROME1, compressed transfer syntaxes. Needs the extra ``dicom``.
 
 A declared window (centre and width, or a VOI table) is applied; without one the values are scaled like any image of more than 8 bits
-(see ``nas.data.decode``). MONOCHROME1 is inverted, as is what the data set declares inverted. Files of several frames are refused:
-they are no radiographs.
+(see ``nas.data.decode``). Colours, palettes too, become luma. MONOCHROME1 is inverted, as is what the data set declares inverted.
+Files of several frames are refused: they are no radiographs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from nas.data.decode import MAX_PIXELS, UnavailableError, UnreadableError, eight_bits
+from nas.data.decode import MAX_PIXELS, UnavailableError, UnreadableError, eight_bits, luma
 from search_spaces.errors import InputError
 
 REMEDY = "install the extra: pip install 'pepx-nas[dicom]'"
@@ -49,7 +49,7 @@ def grey_from_dicom(content: bytes, *, invert: bool = False) -> Image.Image:
     try:
         data = pydicom.dcmread(BytesIO(content))
         _check(data)
-        values = np.asarray(data.pixel_array)
+        values = _coloured(data, np.asarray(data.pixel_array))
     except UnreadableError:
         raise
     except MemoryError:
@@ -59,7 +59,7 @@ def grey_from_dicom(content: bytes, *, invert: bool = False) -> Image.Image:
             raise UnavailableError(NO_DECODER) from error
         raise UnreadableError("damaged DICOM") from error
     if values.ndim == 3 and values.shape[2] == 3:
-        grey = Image.fromarray(_colour(data, values)).convert("L")
+        grey = luma(Image.fromarray(values if values.dtype == np.uint8 else eight_bits(values)))
     elif values.ndim == 2:
         grey = Image.fromarray(_windowed(data, values))
     else:
@@ -78,12 +78,11 @@ def _check(data: Any) -> None:
         raise UnreadableError("too many pixels")
 
 
-def _colour(data: Any, values: NDArray) -> NDArray[np.uint8]:
-    if "YBR" in str(data.PhotometricInterpretation) and not data.file_meta.TransferSyntaxUID.is_compressed:
-        from pydicom.pixels import convert_color_space
+def _coloured(data: Any, values: NDArray) -> NDArray:
+    """Numbers of a palette (H, W) → its colours (H, W, 3); whatever else pydicom decodes is grey or RGB by now."""
+    from pydicom.pixels import apply_color_lut
 
-        values = convert_color_space(values, data.PhotometricInterpretation, "RGB")
-    return values if values.dtype == np.uint8 else eight_bits(values)
+    return apply_color_lut(values, data) if data.PhotometricInterpretation == "PALETTE COLOR" else values
 
 
 def _windowed(data: Any, values: NDArray) -> NDArray[np.uint8]:

@@ -44,6 +44,7 @@ class Row:
         invert: the data set declares that bright means air (MONOCHROME1); pixels are inverted after decoding.
         file: what the image is called in tables; the path by default.
         native_size: height and width of the original, where the data set states them (its files may be resized copies).
+        data_set: which of several joined data sets it is of; "" where there is only one. Readers leave it empty.
     """
 
     image: Path | ArrayRow
@@ -59,6 +60,7 @@ class Row:
     native_size: tuple[int, int] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     scope: str = ""
+    data_set: str = ""
 
     @property
     def person(self) -> str:
@@ -134,6 +136,7 @@ def tagged(listing: Listing, tag: str) -> Listing:
             source=f"{tag}:{row.source}",
             group=f"{tag}:{row.group}" if row.group else "",
             scope=":".join(filter(None, (tag, row.scope))),
+            data_set=tag,
         )
         for row in listing.rows
     ]

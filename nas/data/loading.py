@@ -20,11 +20,12 @@ from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, t
 from nas.data.preprocessing import Preprocessing
 from nas.data.selection import select, spelled
 from nas.data.specs import Spec, parse
+from nas.files import texts
 from search_spaces.errors import InputError
 
 
 def load(
-    spec: str | Sequence[str],
+    spec: str | Path | Sequence[str | Path],
     *,
     classes: str | Sequence[str] | None = None,
     image_size: int = 96,
@@ -51,7 +52,7 @@ def load(
     Raises:
         InputError: bad spec, path or class; too many unreadable images; too few classes. One line with the remedy.
     """
-    specs = [parse(text) for text in ([spec] if isinstance(spec, str) else spec)]
+    specs = [parse(text) for text in texts(spec)]
     if not specs:
         raise InputError("no data spec is given; write phantom or READER:PATH")
     settings = Preprocessing.parse(crop, image_size)
@@ -161,7 +162,9 @@ def _relabelled(data: Dataset, names: tuple[str, ...], index: dict[str, int], ta
         labels = labels[labels >= 0]
     data = replace(data, labels=labels, classes=names)
     if tag:
+        tags = np.full(len(data), tag)
         data = replace(data, source=np.char.add(f"{tag}:", data.source), group=np.char.add(f"{tag}:", data.group))
+        data = replace(data, metadata={**data.metadata, "data_set": tags})
     return data
 
 

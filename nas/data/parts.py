@@ -39,7 +39,8 @@ def make_parts(
     """Split by group, stratified by class and source.
 
     Splits that the data set brings are kept; parts that it lacks are cut from its training split, and images without a split join the
-    part of their group or are spread like the others.
+    part of their group or are spread like the others. Of joined data sets each fills the parts that it lacks itself: one that brings
+    no splits is dealt to all four.
 
     Args:
         seed: order in which equal groups are dealt.
@@ -50,23 +51,23 @@ def make_parts(
         InputError: fractions that are no shares; a class with fewer groups than parts to deal them to; brought splits that leave
             a part empty.
     """
-    shares = _shares(dataset, fractions)
+    given = _shares(dataset, fractions)
+    shares = np.array([given[name] for name in PARTS])
     split = dataset.split if keep_splits else np.full(len(dataset), "")
     part = np.array([PARTS.index(name) if name in PARTS else -1 for name in split.tolist()], dtype=np.int64)
-    brought = {PARTS[i] for i in np.unique(part[part >= 0])}
-    open_parts = [name for name in PARTS if name not in brought]
     names, group = np.unique(dataset.group, return_inverse=True)
-    if brought:
-        _follow_groups(part, group, len(names))
-    if open_parts and "train" in brought:
-        _release_train(part, group, len(names))
+    allowed, lacking = _allowed(dataset, part)
+    _follow_groups(part, group, len(names))
+    _release_train(part, group, len(names), lacking)
     pool = np.nonzero(part < 0)[0]
-    if len(pool):
-        targets = (["train", *open_parts] if "train" in brought else open_parts) if open_parts else list(PARTS)
-        _check_groups(dataset, pool, targets)
-        weights = np.array([shares[name] for name in targets])
-        dealt = _deal(dataset, pool, group, weights / weights.sum(), np.random.default_rng(seed))
-        part[pool] = np.array([PARTS.index(name) for name in targets])[dealt]
+    of_group = np.ones((len(names), len(PARTS)), dtype=bool)
+    np.logical_and.at(of_group, group[pool], allowed[pool])
+    kinds = of_group[group[pool]]
+    _check_groups(dataset, part, np.nonzero(kinds.any(axis=0))[0])
+    rng = np.random.default_rng(seed)
+    for kind in np.unique(kinds, axis=0):
+        rows, targets = pool[(kinds == kind).all(axis=1)], np.nonzero(kind)[0]
+        part[rows] = targets[_deal(dataset, rows, group, shares[targets] / shares[targets].sum(), rng)]
     found = {name: np.nonzero(part == i)[0].astype(np.int64) for i, name in enumerate(PARTS)}
     empty = [name for name, indices in found.items() if not len(indices)]
     if empty:
@@ -84,6 +85,20 @@ def _shares(dataset: Dataset, fractions: Mapping[str, float] | None) -> dict[str
     return shares
 
 
+def _allowed(dataset: Dataset, part: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which parts each image may be dealt to, bool (N, 4): those that its own data set, of several joined, does not bring, and train,
+    from which they are cut; and whether its data set lacks a part, bool (N,)."""
+    own = dataset.metadata.get("data_set", np.full(len(dataset), "")).astype(np.str_)
+    allowed, lacking = np.ones((len(dataset), len(PARTS)), dtype=bool), np.ones(len(dataset), dtype=bool)
+    for name in np.unique(own):
+        rows = own == name
+        brought = np.isin(np.arange(len(PARTS)), part[rows])
+        lacking[rows] = not brought.all()
+        if not brought.all():
+            allowed[rows] = ~brought | (np.arange(len(PARTS)) == 0)
+    return allowed, lacking
+
+
 def _follow_groups(part: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> None:
     """Images without a split join the part that their group is in (the last part if it is in several)."""
     of_group = np.full(groups, -1)
@@ -91,19 +106,22 @@ def _follow_groups(part: NDArray[np.int64], group: NDArray[np.int64], groups: in
     part[part < 0] = of_group[group[part < 0]]
 
 
-def _release_train(part: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> None:
-    """Put the training split back into the pool, so that missing parts are cut from it; groups that other parts share stay."""
+def _release_train(part: NDArray[np.int64], group: NDArray[np.int64], groups: int, lacking: NDArray[np.bool_]) -> None:
+    """Put the training split of data sets that lack a part back into the pool, so that it is cut from there; groups that other parts,
+    or complete data sets, share stay."""
     elsewhere = np.zeros(groups, dtype=bool)
-    elsewhere[group[part > 0]] = True
+    elsewhere[group[(part > 0) | ((part == 0) & ~lacking)]] = True
     part[(part == 0) & ~elsewhere[group]] = -1
 
 
-def _check_groups(dataset: Dataset, pool: Indices, targets: list[str]) -> None:
+def _check_groups(dataset: Dataset, part: NDArray[np.int64], targets: Indices) -> None:
     for c, name in enumerate(dataset.classes):
-        groups = len(np.unique(dataset.group[pool][dataset.labels[pool] == c]))
-        if groups < len(targets):
+        own = dataset.labels == c
+        empty = [PARTS[i] for i in targets if not (own & (part == i)).any()]
+        groups = len(np.unique(dataset.group[own & (part < 0)]))
+        if groups < len(empty):
             raise InputError(
-                f"class {name!r} has {groups} independent groups to deal to {len(targets)} parts ({', '.join(targets)}); "
+                f"class {name!r} has {groups} independent groups to deal to {len(empty)} parts ({', '.join(empty)}); "
                 "add images, or merge or leave out the class with --classes"
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from io import BytesIO
 from pathlib import Path
 
@@ -75,5 +76,6 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _ascii(text: str) -> str:
-    """The built-in font knows Latin letters only."""
-    return clean(text).encode("latin-1", errors="replace").decode("latin-1")
+    """The built-in font draws ASCII only: accents are left out, other letters become ``?``."""
+    plain = (letter for letter in unicodedata.normalize("NFKD", clean(text)) if not unicodedata.combining(letter))
+    return "".join(plain).encode("ascii", errors="replace").decode("ascii")

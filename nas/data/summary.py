@@ -16,6 +16,7 @@ from nas.records import DataSummary
 TINY_GROUPS = 50  # below this a class cannot be audited
 _BRIGHTER = 10.0  # grey values by which lungs outshine the ring around them in an image that looks inverted
 _CHUNK = 16
+_LATERAL = {"l", "ll", "rl", "lat", "lateral", "left lateral", "right lateral"}
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set bits of every byte
 
 
@@ -27,6 +28,7 @@ def summarise(dataset: Dataset, parts: Parts | None = None) -> DataSummary:
         *dataset.notes,
         *confounded,
         *_class_warnings(dataset),
+        *_view_warnings(dataset),
         *_duplicate_warnings(dataset),
         *_mask_warnings(dataset),
         *(_part_warnings(dataset, parts) if parts is not None else ()),
@@ -87,6 +89,15 @@ def _class_warnings(dataset: Dataset) -> list[str]:
     if (dataset.patient == "").all() and len(np.unique(dataset.group)) == len(dataset):
         found.append("no patient is known: each image counts as a person of its own, so intervals may be too narrow")
     return found
+
+
+def _view_warnings(dataset: Dataset) -> list[str]:
+    lateral = sum(clean(view).casefold() in _LATERAL for view in dataset.view.tolist())
+    return (
+        [f"{lateral} of {len(dataset)} images are lateral views; everything here is made for frontal ones, leave them out"]
+        if lateral
+        else []
+    )
 
 
 def _duplicate_warnings(dataset: Dataset) -> list[str]:

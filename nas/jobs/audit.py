@@ -28,7 +28,7 @@ _OTHERS = {"settings.json": "a run", "run.json": "a run", "benchmark.json": "a b
 
 def audit(
     model: torch.nn.Module | LoadedModel | str | Path,
-    data: Dataset | str | Sequence[str] | None = None,
+    data: Dataset | str | Path | Sequence[str | Path] | None = None,
     *,
     classes: Sequence[str] | None = None,
     level: Literal["screen", "full"] = "full",

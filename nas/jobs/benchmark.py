@@ -17,7 +17,7 @@ from nas.engine.directory import RunDirectory, run_of, seal
 from nas.engine.openings import opening_notice
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
-from nas.files import read_json
+from nas.files import read_json, texts
 from nas.jobs.benchmark_arena import Arena, openings
 from nas.jobs.benchmark_comparison import Contestant, compare, strongest
 from nas.jobs.benchmark_entrants import Entrant, baselines_asked
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def benchmark(
     models: str | Path | Sequence[str | Path] = (),
-    data: Dataset | str | Sequence[str] | None = None,
+    data: Dataset | str | Path | Sequence[str | Path] | None = None,
     *,
     baselines: str | Sequence[str] | None = None,
     out: str | Path | None = None,
@@ -79,7 +79,7 @@ def benchmark(
 
 
 def _dataset(data: Any) -> Dataset | None:
-    return None if data is None or isinstance(data, str | list | tuple) else data
+    return None if data is None or isinstance(data, str | Path | list | tuple) else data
 
 
 def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], resume: bool) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], res
         asked["baselines"] = baselines_asked("all" if baselines is None else baselines)
     if data is not None:
         given = _dataset(data)
-        asked["data"] = list(given.asked) if given is not None else ([data] if isinstance(data, str) else list(data))
+        asked["data"] = list(given.asked) if given is not None else list(texts(data))
         asked.setdefault("image_size", given.image_size) if given is not None else None
     for path in [] if resume else paths:
         _fill_from_run(asked, Path(path))

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +125,8 @@ def _traced(loaded: LoadedModel) -> torch.export.ExportedProgram:
             return torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), strict=False)
         except Exception as error:  # the tracer raises many kinds for models that it cannot follow
             raise InputError(
-                f"{loaded.name} cannot be traced by torch.export: {first_line(error)[:200]}; export --format source instead"
+                f"{loaded.name} cannot be traced by torch.export: {first_line(error)[:200]}; its steps must not hang on the values of images "
+                "(torch.where and torch.cond can be traced)"
             ) from error
 
 
@@ -215,15 +216,15 @@ def _metadata(loaded: LoadedModel) -> dict[str, str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporters' own chatter (deprecations inside torch and onnxscript, progress) away from the caller."""
+    """Keep the exporters' own chatter (deprecations inside torch and onnxscript, progress, the graph of what failed) from the caller."""
+    import io
     import logging
 
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    spec: str | Sequence[str],
+    spec: str | Path | Sequence[str | Path],
     *,
     classes: Sequence[str] | None = None,
     image_size: int = 96,

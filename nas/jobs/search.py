@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nas.engine.directory import RunDirectory, read_search, remove_litter
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
-from nas.files import read_json, write_json
+from nas.files import read_json, texts, write_json
 from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
 from nas.records import Comparison, SearchRecord
 from nas.versions import toolkit_version, versions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    data: str | Sequence[str] | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
@@ -58,7 +58,9 @@ def search(
         raise InputError("--resume goes on with the search in a run directory; name it with --out")
     watching = progress or Silent()
     if data is not None:
-        settings["data"] = (data,) if isinstance(data, str) else tuple(data)
+        if hasattr(data, "images"):
+            raise InputError("a search loads its data from disk, in every worker; give it specs, not a data set in memory")
+        settings["data"] = texts(data)
     directory = RunDirectory(Path(out) if out is not None else _fresh_directory())
     with directory.owned():
         chosen = _settle(directory, settings, resume)

@@ -70,6 +70,8 @@ def _model_rows(record: SearchRecord, candidate: CandidateRecord) -> list[tuple[
         ("Search space", f"{record.space}, version {record.space_version}"),
         ("Key", candidate.key),
         ("Input", f"{cost.image_size} × {cost.image_size} px grey, {cost.in_channels} channel(s) inside"),
+        ("Crop of an image before", str(record.settings.get("crop", "none"))),
+        ("Classes, and the labels that they merge", ", ".join(record.settings.get("classes") or record.data.classes)),
         ("FLOPs (multiply–accumulates, one image)", fmt.flops(cost.flops)),
         ("Parameters", fmt.si(cost.parameters)),
         ("Peak activation memory", fmt.size(cost.memory)),
@@ -87,6 +89,7 @@ def _data(data: DataSummary) -> str:
     rows = [(name, *(str(counts.get(c, 0)) for c in classes)) for name, counts in data.parts.items()]
     if rows:
         lines.append(_table(("Part", *classes), rows))
+    lines += [f"- left out: {count} {fmt.plural(count, 'file')}, {escaped(reason)}" for reason, count in data.skipped.items()]
     lines += [f"- {escaped(warning)}" for warning in data.warnings]
     return "\n\n".join(lines)
 

@@ -18,7 +18,7 @@ from nas.report.cells import Table, comparisons_table, parts_table, sources_tabl
 from nas.report.search_page import front_table, headline, lead, rejected_table
 from nas.report.survey import survey_text
 from nas.report.text_plot import LEGEND, interval_line
-from nas.report.views import test_reason
+from nas.report.views import more_facts, test_reason
 
 STYLES = {"pass": "green", "fail": "red", "undecided": "yellow"}
 _NAME_WIDTH = 26
@@ -166,7 +166,7 @@ def print_benchmark(record: BenchmarkRecord, *, console: Console | None = None) 
 
 
 def print_data(data: DataSummary, *, console: Console | None = None) -> None:
-    """What was loaded, by class, source and part, the warnings, and the command to run next."""
+    """What was loaded, by class, source and part, with its groups, masks and sizes, the warnings, and the command to run next."""
     out = console or default_console()
     _line(
         out,
@@ -175,6 +175,8 @@ def print_data(data: DataSummary, *, console: Console | None = None) -> None:
     for title, table in (("By source", sources_table(data)), ("By part", parts_table(data))):
         if table.rows:
             _show(out, rich_table(table, title))
+    for name, fact in more_facts(data):
+        _line(out, f"{name.lower()}: {fact}")
     if data.trivial_features is not None:
         trivial = data.trivial_features
         _line(out, f"seven trivial features alone: {fmt.metric_title(trivial.name)} {fmt.metric_text(trivial)}")

@@ -170,7 +170,7 @@ def data_view(data: DataSummary) -> DataView:
         ("Images", f"{data.images} images of {data.groups} independent groups at {data.image_size} × {data.image_size} px"),
         ("Lung masks", f"{data.with_mask} of {data.images}"),
         ("Classes", ", ".join(f"{name}: {count}" for name, count in data.classes.items())),
-        *_more_facts(data),
+        *more_facts(data),
     ]
     if data.trivial_features is not None:
         facts.append(
@@ -183,7 +183,7 @@ def data_view(data: DataSummary) -> DataView:
     return DataView(tuple(facts), data.warnings, parts_table(data), sources_table(data))
 
 
-def _more_facts(data: DataSummary) -> list[tuple[str, str]]:
+def more_facts(data: DataSummary) -> list[tuple[str, str]]:
     """Groups and masks by class, native sizes, and how far the source gives the class away; what was not counted is left out."""
     facts = []
     if data.groups_per_class:

@@ -226,11 +226,18 @@ def test_masks_of_another_size_are_resized_and_of_any_values(tmp_path: Path, top
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_every_label_of_a_mask_is_lung(tmp_path: Path, dtype: type):
-    labels = (lung() // 255).astype(dtype)
-    labels[:, 24:] *= 2  # the other lung
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (127, 255), (255, 64)])
+def test_every_label_of_a_mask_is_lung(tmp_path: Path, dtype: type, one: int, other: int):
+    labels = np.where(lung() > 0, one, 0).astype(dtype)
+    labels[:, 24:] = labels[:, 24:] // one * other  # the other lung
     mask, _ = read_mask(save(tmp_path / "m.png", labels), (48, 40))
     assert (np.asarray(mask) == lung()).all()
+
+
+def test_soft_edges_of_a_mask_count_from_their_half(tmp_path: Path):
+    soft = np.asarray(Image.fromarray(lung()).resize((24, 20), Image.Resampling.BOX).resize((48, 40), Image.Resampling.BICUBIC))
+    mask, _ = read_mask(save(tmp_path / "m.png", soft), (48, 40))
+    assert ((np.asarray(mask) > 0) == (soft > 127)).all()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "P", "RGBA"])

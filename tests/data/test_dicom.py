@@ -80,6 +80,24 @@ def test_a_declared_window_is_applied_after_the_rescale(tmp_path: Path, function
         assert row[0] < row[1] < row[2] < row[3] < row[4]
 
 
+@pytest.mark.parametrize("mode", ["RGB", "YCbCr"])
+def test_colour_becomes_luma_however_it_is_stored(tmp_path: Path, mode: str):
+    colours = Image.merge("RGB", [Image.fromarray(picture(i)) for i in range(3)])
+    stored = np.asarray(colours.convert(mode))
+    tags = {"Rows": 40, "Columns": 48, "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    kind = {"RGB": "RGB", "YCbCr": "YBR_FULL"}[mode]
+    path = save_dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation=kind, **tags)
+    assert np.abs(decoded(path).astype(int) - np.asarray(colours.convert("L"))).max() <= 2
+
+
+def test_a_palette_is_looked_up(tmp_path: Path):
+    table = np.linspace(65535, 0, 256).astype("<u2").tobytes()
+    tags = {f"{name}PaletteColorLookupTableDescriptor": [256, 0, 16] for name in ("Red", "Green", "Blue")}
+    tags |= {f"{name}PaletteColorLookupTableData": table for name in ("Red", "Green", "Blue")}
+    path = save_dicom(tmp_path / "a.dcm", GREY, PhotometricInterpretation="PALETTE COLOR", **tags)
+    assert np.abs(decoded(path).astype(int) - (255 - GREY)).max() <= 1
+
+
 def test_compressed_pixels_are_read(tmp_path: Path):
     from pydicom import dcmread
     from pydicom.encaps import encapsulate
@@ -212,6 +230,16 @@ def test_nothing_personal_reaches_the_data_set(tmp_path: Path):
     assert any("8 files declare burned-in annotation" in note for note in found.notes)
 
 
+def test_images_of_one_study_stay_together_where_no_patient_is_known(tmp_path: Path):
+    for i in range(8):
+        tags = {"PatientID": "" if i < 6 else "P", "StudyInstanceUID": f"1.2.{i // 2}" if i < 4 else ""}
+        save_dicom(tmp_path / "set" / "ab"[i % 2] / f"{i}.dcm", picture(i), **tags)
+    found = data.load(f"dicom:{tmp_path / 'set'}", image_size=32)
+    assert sorted(np.unique(found.group, return_counts=True)[1].tolist()) == [1, 1, 2, 2, 2]
+    assert len(set(found.patient)) == 2
+    assert not any("1.2." in name for name in found.group)
+
+
 def test_labels_may_come_from_a_table(tmp_path: Path):
     for i in range(8):
         save_dicom(tmp_path / "set" / f"{i}.dcm", picture(i))
@@ -241,6 +269,20 @@ def test_a_table_says_more_than_labels_and_the_files_the_rest(tmp_path: Path, na
     assert found.source.tolist() == ["ward"] * 6 + ["Maker"] * 2
     assert (len(set(found.patient)), set(found.view)) == (4, {"PA"})
     assert "SECRET" not in " ".join([*found.patient, *found.group])
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+def test_a_tree_is_recognised_by_its_table_where_many_masks_come_first(tmp_path: Path, name: str):
+    rows = []
+    for i in range(50):
+        save(tmp_path / "set" / "masks" / f"{i}.png", lung())
+        rows.append({"file": f"radiographs/{i}.dcm", "label": "ab"[i % 2], "mask": f"masks/{i}.png", "name": "Roe^Richard"})
+        save_dicom(tmp_path / "set" / "radiographs" / f"{i}.dcm", picture(i))
+    write_csv(tmp_path / "set" / name, rows)
+    found = data.load(str(tmp_path / "set"), image_size=32)
+    assert found.notes[0].endswith(f"a tree of DICOM files with {name}")
+    assert found.has_mask.all()
+    assert "name" not in found.metadata
 
 
 def test_splits_above_the_class_folders_are_kept(tmp_path: Path):

@@ -25,6 +25,11 @@ def test_table_becomes_the_in_memory_form(table):
     assert found.preprocessing == data.Preprocessing(image_size=32)
 
 
+def test_paths_are_specs_too(table):
+    path = table(6)
+    assert data.load(path, image_size=32).asked == data.load([path], image_size=32).asked == (str(path),)
+
+
 def test_a_patient_of_several_sources_is_one_person_and_given_groups_join_patients(table):
     path = table(12, patient=lambda i: f"p{i // 4}", source=lambda i: "ab"[i % 2], group=lambda i: "g" if i in (0, 4) else "")
     found = data.load(str(path), image_size=32)
@@ -160,6 +165,14 @@ def test_joined_sets_of_one_reader_share_no_source_patient_or_group(table, tmp_p
     assert len(set(found.group)) == len(set(found.patient)) == 12
     alone = data.load(str(tmp_path / "site0"), image_size=32)
     assert (set(alone.source), set(alone.patient)) == ({"metadata"}, set("0123"))
+
+
+def test_joined_sets_know_which_of_them_each_image_is_of(table, tmp_path: Path):
+    path = table()
+    one = data.load(f"table:{path}", image_size=32, cache=None)
+    several = data.load([f"table:{path}", "phantom:n=6", f"table:{path}"], image_size=32, cache=None)
+    assert set(one.metadata["data_set"].tolist()) == {""}
+    assert set(several.metadata["data_set"].tolist()) == {"table:1", "phantom", "table:2"}
 
 
 def test_phantom_and_files_are_joined(table):

@@ -78,6 +78,26 @@ def test_images_without_split_follow_their_group():
     assert {0, 60, 120, 180} <= set(parts.test.tolist())
 
 
+@pytest.mark.parametrize("brought", [("train", "validation", "test"), ("train", "test"), PARTS])
+def test_a_joined_set_without_splits_reaches_every_part(brought: tuple[str, ...]):
+    split = [brought[i % len(brought)] if i < 120 else "" for i in range(240)]
+    found = replace(make(split=split), metadata={"data_set": np.repeat(["one", "two"], 120)})
+    dealt = dict(data.make_parts(found).items())
+    for name, rows in dealt.items():
+        assert np.bincount(found.labels[rows[rows >= 120]], minlength=3).min() > 0  # each class of the second set
+        if name in brought[1:] or brought == PARTS:
+            assert rows[rows < 120].tolist() == [i for i in range(120) if split[i] == name]
+    assert not (set(range(120)) - {i for i in range(120) if split[i] == "train"}) & set(dealt["train"].tolist())
+
+
+def test_what_joined_sets_share_goes_where_each_of_them_lacks_a_part():
+    split = [("train", "test")[i % 4 == 0] if i < 120 else "" for i in range(240)]
+    found = make(groups=120, split=split)  # image i of one set and i + 120 of the other are one person
+    parts = data.make_parts(replace(found, metadata={"data_set": np.repeat(["one", "two"], 120)}))
+    data.check_leaks(found, parts)
+    assert sorted(set(parts.test.tolist()) & set(range(120))) == list(range(0, 120, 4))
+
+
 @pytest.mark.parametrize(
     ("brought", "empty"), [(["test"], "train, validation, audit"), (["validation", "test"], "train, audit")]
 )

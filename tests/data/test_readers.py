@@ -51,6 +51,11 @@ def test_a_bare_path_is_recognised_and_said(layout: Layout):
     assert len(found) == sum(layout.classes.values())
 
 
+def test_covid_qu_ex_is_recognised_by_the_part_that_is_read(tmp_path: Path):
+    whole = lay_out("covid-qu-ex", tmp_path).path
+    assert data.load(str(whole), image_size=24).notes[0].endswith("COVID-QU-Ex (Lung Segmentation Data)")
+
+
 def test_a_plain_folder_and_a_missing_one_are_refused(layout: Layout, tmp_path: Path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError):

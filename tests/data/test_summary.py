@@ -216,6 +216,20 @@ def test_contact_sheet_survives_many_sources_and_odd_names(tmp_path: Path):
         assert sheet.height < 24 * 140 + 40
 
 
+def test_lateral_views_are_warned_of():
+    found = make(20)
+    mixed = replace(found, view=np.array(["PA", "LL", "AP Supine", "Lateral", ""] * 4))
+    assert any("8 of 20 images are lateral views" in text for text in data.summarise(mixed).warnings)
+    assert not any("lateral" in text for text in data.summarise(found).warnings)
+
+
+def test_contact_sheet_writes_accents_as_plain_letters(tmp_path: Path):
+    found = make(40)
+    for name, classes in (("plain", ("Ubrige", "?")), ("accents", ("Übrige", "肺"))):
+        data.contact_sheet(replace(found, classes=classes), tmp_path / name)
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "accents").read_bytes()  # the built-in font has no such letters
+
+
 def test_masks_of_another_size_are_counted(table, tmp_path: Path):
     save(tmp_path / "masks/small.png", lung((20, 24)))
     save(tmp_path / "masks/empty.png", np.zeros((40, 48), np.uint8))

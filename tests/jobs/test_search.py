@@ -13,6 +13,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+import nas.data
 from nas.engine.directory import damaged_files
 from nas.engine.journal import journal_storage
 from nas.engine.progress import Silent
@@ -48,6 +49,13 @@ def test_whether_trials_are_pruned_is_settled_when_the_search_starts(resumed: li
     assert [record.settings["prune"] for record in resumed] == [False] * 3
     stored = json.loads(Path(resumed[0].directory, "settings.json").read_text())
     assert stored["prune"] is False
+
+
+def test_a_search_takes_paths_and_refuses_a_data_set_in_memory(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a data set in memory"):
+        search(nas.data.load("phantom:n=6", image_size=32), out=tmp_path / "run")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no file or folder"):
+        search(tmp_path / "nothing", out=tmp_path / "run", **TINY)
 
 
 def test_a_control_takes_half_of_the_time_and_no_more() -> None:

@@ -128,6 +128,16 @@ def test_the_card_says_what_must_be_said(tmp_path):
     assert "**Not audited**" in model_card(record, bare)
 
 
+def test_the_card_says_what_classes_merge_how_images_are_cropped_and_what_was_left_out():
+    record = search_record()
+    settings = {**record.settings, "classes": ("normal", "ill=covid+pneumonia"), "crop": "top=0.08+square"}
+    text = model_card(record.model_copy(update={"settings": settings}), record.best)
+    for words in ("ill=covid+pneumonia", "top=0.08+square", "left out: 3 files, not an image"):
+        assert words in text
+    plain = model_card(record, record.best)
+    assert f"| {', '.join(map(escaped, record.data.classes))} |" in plain
+
+
 def test_names_are_inert_in_the_card():
     classes = ("normal", "pneumonia", EVIL)
     record = search_record().model_copy(update={"data": data_summary(classes, spec=EVIL), "command": "nas search ``` <b>"})

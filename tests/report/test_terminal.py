@@ -98,6 +98,14 @@ def test_data_prints_sources_parts_and_warnings():
         assert words in text
 
 
+def test_data_prints_groups_masks_and_sizes():
+    sizes = {"least": 512.0, "median": 1024.0, "greatest": 3000.0, "aspect": 1.1}
+    counted = {"groups_per_class": {"normal": 401, "covid": 9}, "masks_per_class": {"normal": 300, "covid": 7}}
+    text = shown(print_data, data_summary().model_copy(update={**counted, "native_sizes": sizes}), 200)
+    for words in ("normal: 401, covid: 9", "normal: 300, covid: 7", "longer side 512 to 3000 px, median 1024 px"):
+        assert words in text
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_nothing_from_data_controls_the_terminal(width):
     classes = ("normal", "pneumonia", EVIL)

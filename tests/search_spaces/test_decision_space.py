@@ -198,6 +198,30 @@ def test_a_large_space_reaches_its_lower_bounds(budget, flops):
     assert budget.admits(space.cost(space.sample(np.random.default_rng(0), budget)))
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("additive", [True, False])
+def test_lower_bounds_of_a_large_space_that_oppose_upper_ones_are_met(seed, additive):
+    rng = np.random.default_rng(seed)
+    tables = {bound: rng.lognormal(size=(25, 4)) for bound in ("flops", "parameters")}
+
+    def cost(table):
+        shares = {f"d{i}": dict(enumerate(row.tolist())) for i, row in enumerate(table)}
+        return shares if additive else lambda choice: sum(shares[name][place] for name, place in choice.items())
+
+    decisions = {f"d{i}": tuple(range(4)) for i in range(25)}
+    space = DecisionSpace("opposed", decisions, **{bound: cost(table) for bound, table in tables.items()})
+    dear = np.argmax(tables["parameters"] - tables["flops"], axis=1)  # many parameters for its FLOPs
+    figures = space.cost(space.architecture(dict(zip(decisions, dear.tolist(), strict=True))))
+    budget = Budget(flops=figures.flops * 1.1, min_parameters=figures.parameters * 0.9)
+    found = space.sample_many(20, rng, budget)
+    found += [space.repair(space.sample(rng), budget, rng), space.mutate(found[0], rng, budget)]
+    assert all(budget.admits(space.cost(architecture)) for architecture in found)
+    assert len({architecture.key for architecture in found}) > 15
+    beyond = Budget(flops=figures.flops * 0.95, min_parameters=figures.parameters)  # no point has more parameters less FLOPs
+    with pytest.raises(BudgetInfeasibleError, match="no architecture found between the bounds"):
+        space.sample(rng, beyond)
+
+
 def test_a_large_space_needs_no_cost():
     assert DecisionSpace("free", {f"e{i}": (0, 1, 2) for i in range(20)}).sample(np.random.default_rng(0))["e0"] in (0, 1, 2)
 

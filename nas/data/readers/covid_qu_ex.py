@@ -33,7 +33,7 @@ def _is_lung(path: Path) -> bool:
 
 def recognise(path: Path) -> str:
     """``Train/<class>/lung masks`` somewhere within three folders."""
-    found = descend(path, _is_part, 3)
+    found = descend(path, _is_lung, 3) or descend(path, _is_infection, 3)
     return f"COVID-QU-Ex ({clean(found.name)})" if found else ""
 
 

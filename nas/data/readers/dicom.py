@@ -1,9 +1,10 @@
 """``dicom:DIR``: a tree of DICOM radiographs, labelled by a table at its top, ``labels.csv`` or ``metadata.csv``, or by class folders,
 with or without train / val / test above them.
 
-The table is one of the reader ``table``; patient, source and view are the files' own where it names none. Nothing that identifies a
-person leaves this file: patients and groups become numbers, files become hashes of their unique identifier, other columns are not kept,
-and no name, date, institution or accession number is read. Burned-in annotation is noted where the files declare it.
+The table is one of the reader ``table``; patient, source and view are the files' own where it names none. Where no patient is known, as
+in anonymised files, the images of one study are a group. Nothing that identifies a person leaves this file: patients and groups become
+numbers, files become hashes of their unique identifier, other columns are not kept, and no name, date, institution or accession number
+is read. Burned-in annotation is noted where the files declare it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from nas.data.listing import Listing, Row, clean
 from nas.data.readers.base import register_reader
 from nas.data.readers.folder import SPLITS
 from nas.data.readers.layout import by_name, subfolders, walk
-from nas.data.readers.table import has_columns, listed
+from nas.data.readers.table import first_files, has_columns, listed
 from search_spaces.errors import InputError
 
 MODALITIES = {"CR", "DX", "RG", "XR", ""}
@@ -40,15 +42,13 @@ def is_dicom(path: Path) -> bool:
 
 
 def recognise(path: Path) -> str:
-    """A DICOM file among the first files of the tree."""
+    """A DICOM file among the first files of the tree; or most of those that its table names first, since masks may come before them."""
     if not path.is_dir():
         return ""
-    for count, file in enumerate(_files(path)):
-        if is_dicom(file):
-            table = _table(path)
-            return f"a tree of DICOM files {f'with {table.name}' if table else 'in class folders'}"
-        if count >= _SNIFFED:
-            break
+    table = _table(path)
+    named = first_files(table, _SNIFFED) if table else []
+    if any(map(is_dicom, islice(_files(path), _SNIFFED))) or 2 * sum(map(is_dicom, named)) > len(named):
+        return f"a tree of DICOM files {f'with {table.name}' if table else 'in class folders'}"
     return ""
 
 
@@ -145,10 +145,12 @@ def _row(row: Row, file: Path, tags: Any, numbers: dict[str, str]) -> Row:
         return numbers.setdefault(f"{kind} {identity}", f"{kind} {len(numbers) + 1}") if identity else ""
 
     identity = f"{tags.get('SOPInstanceUID', '')}|{file.name}"
+    patient = row.patient or str(tags.get("PatientID", "") or "")
+    group = row.group or ("" if patient else str(tags.get("StudyInstanceUID", "") or ""))  # one visit is one person
     return replace(
         row,
-        patient=number("patient", row.patient or str(tags.get("PatientID", "") or "")),
-        group=number("group", row.group),
+        patient=number("patient", patient),
+        group=number("group", group),
         source=row.source or clean(tags.get("Manufacturer", "")) or "dicom",
         view=row.view or clean(tags.get("ViewPosition", "")),
         file=f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.dcm",

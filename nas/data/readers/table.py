@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from nas.data.listing import Listing, Row, clean, normal_form, resolve, split_name
@@ -50,8 +52,7 @@ def read(path: Path) -> Listing:
 
 def listed(path: Path, source: str) -> Listing:
     """Rows of the CSV; ``source`` where it names none."""
-    columns = _columns(path, read_csv(path)[0])
-    _, rows = read_csv(path, paths=[columns[name] for name in ("file", "mask") if name in columns])
+    columns, rows = _opened(path)
     listing = Listing([])
     for line, cells in rows:
         row = _row(path, line, cells, columns, source)
@@ -63,6 +64,21 @@ def listed(path: Path, source: str) -> Listing:
         raise InputError(f"{path} lists no image; add rows below its header")
     listing.notes.extend(_doubled(listing))
     return listing
+
+
+def first_files(path: Path, count: int) -> list[Path]:
+    """The files of the first rows of a CSV; none where it is no table of images."""
+    try:
+        columns, rows = _opened(path)
+        return [path.parent / cells[columns["file"]] for _, cells in islice(rows, count)]
+    except InputError:
+        return []
+
+
+def _opened(path: Path) -> tuple[dict[str, str], Iterator[tuple[int, dict[str, str]]]]:
+    """Our name → the CSV's column, and its rows."""
+    columns = _columns(path, read_csv(path)[0])
+    return columns, read_csv(path, paths=[columns[name] for name in ("file", "mask") if name in columns])[1]
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, str]:
