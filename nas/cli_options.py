@@ -31,7 +31,10 @@ Classes = Annotated[
     str | None, option("Classes to keep, in order: covid,pneumonia,normal; merge with abnormal=covid+pneumonia.", DATA)
 ]
 DataRoot = Annotated[Path | None, option("Refuse files of a data set that lie outside this folder.", DATA)]
-Crop = Annotated[str | None, option("none, square, pad, covidnet, covidnet-sixth, top=SHARE or top=SHARE+square.", DATA)]
+Crop = Annotated[
+    str | None,
+    option("none, square, pad, lungs, covidnet, covidnet-sixth, top=SHARE, or several by +, as top=SHARE+lungs+pad.", DATA),
+]
 Splits = Annotated[str | None, option("keep the parts that the data bring, or deal all images fresh (keep).", DATA)]
 ModelSpec = Annotated[
     Path | None,

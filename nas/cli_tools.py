@@ -203,6 +203,5 @@ def export(
     from nas.jobs.export import export as run
 
     result = run(model, format_, out, model_spec=model_spec, weights=weights)
-    emit(
-        result, as_json, lambda: print(f"wrote {', '.join(result.files)}; logits differ by at most {result.max_difference:.1e}")
-    )
+    text = f"wrote {', '.join(result.files)}; logits differ by at most {result.max_difference:.1e}"
+    emit(result, as_json, lambda: print("\n".join(filter(None, (text, result.before)))))

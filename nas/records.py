@@ -110,6 +110,9 @@ class Picture(Record):
     caption: str
 
 
+BY_SEARCHING_AGAIN = {"crop_body": "search again with --crop lungs"}  # answers that no training option gives, and their remedy
+
+
 class Finding(Record):
     """What the inquisitor hands back about one model on one set of images."""
 
@@ -119,7 +122,7 @@ class Finding(Record):
     tests: tuple[TestResult, ...] = ()
     attributions: tuple[dict[str, Any], ...] = ()
     block_importances: dict[str, float] = Field(default_factory=dict)
-    answers: tuple[str, ...] = ()  # training options that answer what was found
+    answers: tuple[str, ...] = ()  # what answers what was found: training options, and keys of BY_SEARCHING_AGAIN
     blind_spots: tuple[str, ...] = ()
     level: Literal["screen", "full"] = "full"
     seed: int = 0

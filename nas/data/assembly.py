@@ -45,9 +45,10 @@ def assemble(
     kept = [rows[i] for i in decoded.rows["row"]]
     group, cluster, notes = group_rows(kept, decoded)
     states = decoded.rows["mask"]
+    labels = np.array([index[normal_form(row.label)] for row in kept], dtype=np.int64)
     data = Dataset(
         images=decoded.images,
-        labels=np.array([index[normal_form(row.label)] for row in kept], dtype=np.int64),
+        labels=labels,
         classes=names,
         packed_masks=decoded.packed_masks,
         has_mask=(states == store.MASK_FITS) | (states == store.MASK_RESIZED),
@@ -60,7 +61,7 @@ def assemble(
         native_size=_native_sizes(kept, decoded),
         metadata={**_metadata(kept), "duplicate_cluster": cluster, "data_set": strings(row.data_set for row in kept)},
         skipped=dict(listing.skipped),
-        notes=(*listing.notes, *_mask_notes(states), *notes),
+        notes=(*listing.notes, *_mask_notes(states), *lung_notes(decoded.rows["no_lungs"], labels, names), *notes),
     )
     data.__dict__["image_hashes"] = decoded.rows["pixels"].astype(
         np.str_
@@ -107,6 +108,15 @@ def _mask_notes(states: NDArray[np.uint8]) -> list[str]:
         store.MASK_UNAVAILABLE: f"masks could not be read here (no memory, or no decoder: {REMEDY}); their images count as without mask",
     }
     return [f"{int((states == state).sum())} {text}" for state, text in words.items() if (states == state).any()]
+
+
+def lung_notes(no_lungs: NDArray[np.bool_], labels: NDArray[np.int64], classes: tuple[str, ...]) -> list[str]:
+    """What a crop to the lungs has to say: in how many images of each class it found none. Whole images are a cue themselves."""
+    if not no_lungs.any():
+        return []
+    counts = np.bincount(labels[no_lungs], minlength=len(classes))
+    told = ", ".join(f"{clean(name)} {count}" for name, count in zip(classes, counts, strict=True))
+    return [f"the crop to the lungs found none in {no_lungs.sum()} of {len(no_lungs)} images ({told}): they are used whole"]
 
 
 def _native_sizes(rows: list[Row], decoded: store.Decoded) -> NDArray[np.int64]:

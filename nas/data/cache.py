@@ -35,6 +35,7 @@ ROW_DTYPE = np.dtype(
         ("height", "<i4"),
         ("width", "<i4"),
         ("mask", "u1"),  # a MASK_… state
+        ("no_lungs", "?"),  # a crop looked for lungs and found none
         ("look", "<u8", (4,)),  # perceptual hash
         ("pixels", "S16"),  # hash of the decoded image
     ]

@@ -33,7 +33,7 @@ from nas.data.cache import (
 from nas.data.decode import UnavailableError, UnreadableError, bombs_are_errors, grey_from_array, read_image, read_mask
 from nas.data.duplicates import look, near_duplicates
 from nas.data.listing import ArrayRow, Row
-from nas.data.preprocessing import Preprocessing
+from nas.data.preprocessing import Preprocessing, Window
 
 Progress = Callable[[int, int], None]  # images done, images in all
 
@@ -145,22 +145,23 @@ def _file(index: int, row: Row, settings: Preprocessing) -> Result:
         image, _ = read_image(row.image, invert=row.invert)
     except UnreadableError as error:
         return _failure(row, error)
-    state, mask = _mask(row, image.size, settings)
-    return _result(index, image, settings, state, mask)
+    window = settings.window(image)
+    state, mask = _mask(row, image.size, settings, window)
+    return _result(index, image, settings, window, state, mask)
 
 
 def _failure(row: Row, error: UnreadableError) -> Failure:
     return Failure(row.file or str(row.image), str(error), isinstance(error, UnavailableError))
 
 
-def _mask(row: Row, size: tuple[int, int], settings: Preprocessing) -> tuple[int, NDArray[np.bool_] | None]:
+def _mask(row: Row, size: tuple[int, int], settings: Preprocessing, window: Window) -> tuple[int, NDArray[np.bool_] | None]:
     if row.mask is None:
         return MASK_NONE, None
     try:
         image, other = read_mask(row.mask, size)
     except UnreadableError as error:
         return (MASK_UNAVAILABLE if isinstance(error, UnavailableError) else MASK_UNREADABLE), None
-    mask = settings.mask(image)
+    mask = settings.mask(image, window)
     if not mask.any():
         return MASK_EMPTY, None
     return (MASK_RESIZED if other else MASK_FITS), mask
@@ -170,13 +171,20 @@ def _arrays(archive: Path, key: str, run: list[tuple[int, Row]], settings: Prepr
     wanted = [row.image.index for _, row in run if isinstance(row.image, ArrayRow)]
     for (index, row), values in zip(run, stream(archive, key, wanted), strict=True):
         try:
-            yield _result(index, grey_from_array(values), settings, MASK_NONE, None)
+            image = grey_from_array(values)
+            yield _result(index, image, settings, settings.window(image), MASK_NONE, None)
         except UnreadableError as error:
             yield _failure(row, error)
 
 
-def _result(index: int, image: Image.Image, settings: Preprocessing, state: int, mask: NDArray[np.bool_] | None) -> Result:
-    pixels = settings.pixels(image)
+def _result(
+    index: int, image: Image.Image, settings: Preprocessing, window: Window, state: int, mask: NDArray[np.bool_] | None
+) -> Result:
+    pixels = settings.pixels(image, window)
     full = np.zeros_like(pixels, dtype=np.bool_) if mask is None else mask
     digest = sha256(pixels.tobytes()).hexdigest()[:16].encode()
-    return pixels, np.packbits(full.reshape(-1)), (index, image.height, image.width, state, look(pixels), digest)
+    return (
+        pixels,
+        np.packbits(full.reshape(-1)),
+        (index, image.height, image.width, state, window.no_lungs, look(pixels), digest),
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.data import cache as store
-from nas.data.assembly import assemble
+from nas.data.assembly import assemble, lung_notes
 from nas.data.dataset import Dataset, pack_masks
 from nas.data.decoding import Progress, decode
 from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, tagged
@@ -91,15 +91,24 @@ def _generate(spec: Spec, settings: Preprocessing) -> Dataset:
 def _cropped(data: Dataset, settings: Preprocessing) -> Dataset:
     """Generated images as files of these pixels would be read: cropped, with their masks and maps, and scaled back."""
 
+    pictures = [Image.fromarray(image) for image in data.images[:, 0]]
+    windows = [settings.window(picture) for picture in pictures]
+
     def cropped(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         pixels = data.unpacked(packed).astype(np.uint8) * np.uint8(255)
-        return pack_masks(np.stack([settings.mask(Image.fromarray(one)) for one in pixels]))
+        return pack_masks(
+            np.stack([settings.mask(Image.fromarray(one), window) for one, window in zip(pixels, windows, strict=True)])
+        )
 
     return replace(
         data,
-        images=np.stack([settings.pixels(Image.fromarray(image)) for image in data.images[:, 0]])[:, None],
+        images=np.stack([settings.pixels(picture, window) for picture, window in zip(pictures, windows, strict=True)])[:, None],
         packed_masks=cropped(data.packed_masks),
         truth={name: cropped(packed) for name, packed in data.truth.items()},
+        notes=(
+            *data.notes,
+            *lung_notes(np.array([window.no_lungs for window in windows], dtype=np.bool_), data.labels, data.classes),
+        ),
     )
 
 

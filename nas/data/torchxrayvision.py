@@ -100,9 +100,11 @@ def _pixels(dataset: Any, picked: list[int], settings: Preprocessing) -> Decoded
         if values.ndim != 2 or not np.isfinite(values).all():
             raise InputError(f"image {i} of {type(dataset).__name__} is no finite grey picture (1, H, W), but {values.shape}")
         grey = np.rint((values + _RANGE) * (255 / (2 * _RANGE))).clip(0, 255).astype(np.uint8)
-        images[row, 0] = settings.pixels(Image.fromarray(grey))
+        image = Image.fromarray(grey)
+        window = settings.window(image)
+        images[row, 0] = settings.pixels(image, window)
         digest = sha256(images[row].tobytes()).hexdigest()[:16].encode()
-        records.append((row, *grey.shape, MASK_NONE, look(images[row, 0]), digest))
+        records.append((row, *grey.shape, MASK_NONE, window.no_lungs, look(images[row, 0]), digest))
     table = np.array(records, dtype=ROW_DTYPE)
     near = np.array(near_duplicates(images, table["look"]), dtype=np.int64).reshape(-1, 2)
     return Decoded(images, np.zeros((len(picked), (size * size + 7) // 8), np.uint8), table, near, ())

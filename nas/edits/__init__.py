@@ -8,7 +8,7 @@ also come as (n, H, W)); donors stand row for row beside their recipients; rando
 from nas.edits.augment import ANSWERS, Answer, answers_to, apply_answers, get_answer
 from nas.edits.donors import donor_partners, fill_lungs, geometry_features, match_donors, swap_background
 from nas.edits.fills import FILLS, Fill, get_fill
-from nas.edits.frame import content_box, crop_to_body, frame_region, swap_collimation, swap_frame
+from nas.edits.frame import content_box, frame_region, swap_collimation, swap_frame
 from nas.edits.geometry import OUTLINE_MARGIN, align, box_warp, inner_warp, silhouettes, swap_geometry
 from nas.edits.lungs import elsewhere, only_lungs, remove_lungs
 from nas.edits.markers import detect_markers, move_markers, random_patch, remove_markers, transplant
@@ -29,7 +29,7 @@ from nas.edits.style import match_histogram, match_shading, match_sharpness, sha
 
 __all__ = [
     "ANSWERS", "FILLS", "LUNG_MARGIN", "OUTLINE_MARGIN", "Answer", "Fill", "align", "answers_to", "apply_answers", "as_masks", "bounding_box",
-    "bounds", "box_warp", "boxes", "content_box", "crop_to_body", "detect_markers", "dilate",
+    "bounds", "box_warp", "boxes", "content_box", "detect_markers", "dilate",
     "donor_partners", "elsewhere", "erode", "feathered", "fill_lungs", "frame_region", "geometry_features",
     "get_answer", "get_fill", "inner_warp", "lung_region", "match_donors", "match_histogram", "match_shading",
     "match_sharpness", "move_markers", "only_lungs", "random_patch", "remove_lungs", "remove_markers",

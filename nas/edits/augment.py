@@ -1,6 +1,7 @@
 """The training twins of the audit's edits: options that answer a finding.
 
-A verdict names them, ``nas search --answer-findings`` applies them. Each one breaks the association between a kind of
+A verdict names them, ``nas search --answer-findings`` applies them, all but the crop, which new images need, too: it is chosen for a
+search (``--crop lungs``). Each one breaks the association between a kind of
 evidence and the label by taking that evidence from *another image of the same batch*, whatever its label.
 """
 
@@ -14,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from nas.edits.donors import donor_partners, fill_lungs, swap_background
-from nas.edits.frame import crop_to_body, swap_collimation, swap_frame
+from nas.edits.frame import swap_collimation, swap_frame
 from nas.edits.geometry import OUTLINE_MARGIN, swap_geometry
 from nas.edits.markers import detect_markers, remove_markers, transplant
 from nas.edits.masks import lung_region
@@ -37,8 +38,7 @@ class Answer:
         name: what the verdict and the command line call it.
         text: one line for a person.
         answers: ids of the audit tests whose failure it answers.
-        edit: what it does to a training batch; ``None`` for an option that changes the sampling of batches instead.
-        at_prediction: the same edit belongs to the preprocessing of new images too (a crop).
+        edit: what it does to a training batch; ``None`` for one that changes the sampling of batches, or all images, instead.
         explained_by: ids of tests whose failure explains those failures, so that their own answer comes first.
     """
 
@@ -46,7 +46,6 @@ class Answer:
     text: str
     answers: tuple[str, ...]
     edit: BatchEdit | None
-    at_prediction: bool = False
     explained_by: tuple[str, ...] = ()
 
     def fits(self, failed: Collection[str]) -> bool:
@@ -111,11 +110,6 @@ def geometry_augmentation(images: Tensor, masks: Tensor, generator: Generator, *
     return _some(images, swapped, share, generator, has & has[partner])
 
 
-def crop_body_edit(images: Tensor, masks: Tensor, generator: Generator) -> Tensor:
-    """Zoom every image to its lungs and a margin around them."""
-    return crop_to_body(images, masks)
-
-
 ANSWERS: dict[str, Answer] = {
     answer.name: answer
     for answer in (
@@ -126,7 +120,7 @@ ANSWERS: dict[str, Answer] = {
         ),
         Answer("marker", "remove markers and exchange them between images", ("T4",), marker_augmentation),
         Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation),
-        Answer("crop_body", "crop to the lungs and a margin", ("T1", "T4", "T5"), crop_body_edit, at_prediction=True),
+        Answer("crop_body", "crop all images to the lungs and a margin: --crop lungs", ("T1", "T4", "T5"), None),
         # last of the edits, since the lungs are not where the batch's masks say any more; T13's donors bring their bodies along,
         # so what T3 finds in these fails there too
         Answer(
@@ -155,7 +149,7 @@ def answers_to(tests: Iterable[str]) -> tuple[str, ...]:
 
 
 def apply_answers(images: Tensor, masks: Tensor, names: Iterable[str], generator: Generator) -> Tensor:
-    """Apply the named answers' batch edits in the order of ``ANSWERS``; those without one (sampling) change nothing here."""
+    """Apply the named answers' batch edits in the order of ``ANSWERS``; those without one change nothing here."""
     wanted = {get_answer(name).name for name in names}
     for name, answer in ANSWERS.items():
         if name in wanted and answer.edit is not None:

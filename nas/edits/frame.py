@@ -1,4 +1,4 @@
-"""Frame and collimation: the outer pixels of a picture, swapped for a donor's, and crops to the body."""
+"""Frame and collimation: the outer pixels of a picture, swapped for a donor's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nas.edits.geometry import box_warp
-from nas.edits.masks import as_masks, bounds, boxes, pixels
+from nas.edits.masks import as_masks, boxes, pixels
 
 
 def frame_region(images: Tensor, width: float = 0.06) -> Tensor:
@@ -47,21 +47,3 @@ def swap_collimation(images: Tensor, donors: Tensor) -> Tensor:
     own, other = content_box(images), content_box(donors)
     inside = boxes(other, *images.shape[2:])
     return torch.where(inside, box_warp(images, own, other), donors)
-
-
-def crop_to_body(images: Tensor, masks: Tensor, *, margin: float = 0.08) -> Tensor:
-    """Zoom to the lungs' bounding box plus ``margin`` (share of the side) on each side, back to the full size.
-
-    What lies further out (markers, collimation, shoulders) leaves the picture. Images with an empty mask stay as they are.
-    """
-    lungs = as_masks(masks, images)
-    k = pixels(margin, images)
-    height, width = images.shape[2:]
-    limits = bounds(lungs)
-    grown = limits + torch.tensor([-k, k, -k, k], device=images.device)
-    grown = torch.stack(
-        [grown[:, 0].clamp_min(0), grown[:, 1].clamp_max(height), grown[:, 2].clamp_min(0), grown[:, 3].clamp_max(width)], 1
-    )
-    grown = torch.where((limits[:, 1] > limits[:, 0])[:, None], grown, torch.zeros_like(grown))
-    full = torch.tensor([[0, height, 0, width]], device=images.device).expand(len(images), 4)
-    return box_warp(images, grown, full)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +9,9 @@ import torch
 from torch import Tensor
 
 from baselines.recipe import Recipe
-from nas.data.dataset import Dataset, pack_masks
 from nas.evaluation.batches import epoch_seed
 from nas.evaluation.device import DeviceData
+from nas.records import BY_SEARCHING_AGAIN
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,11 +27,8 @@ class Answers:
 
     def __init__(self, recipe: Recipe, data: DeviceData, train_indices: NDArray[np.int64]) -> None:
         chosen = _chosen(recipe.answers)
-        if any(answer.at_prediction for answer in chosen):
-            names = ", ".join(answer.name for answer in chosen if answer.at_prediction)
-            raise InputError(
-                f"answer {names} changes every image, not only training ones; apply prepare_dataset to the data set first"
-            )
+        for name in set(recipe.answers) & set(BY_SEARCHING_AGAIN):
+            raise InputError(f"answer {name} changes all images, not training ones alone; {BY_SEARCHING_AGAIN[name]}")
         self.names = tuple(answer.name for answer in chosen if answer.edit is not None)
         self.data = data
         self._generator = torch.Generator(device=data.device)
@@ -63,26 +59,3 @@ def _chosen(names: tuple[str, ...]) -> list[Answer]:
     from nas.edits.augment import get_answer
 
     return [get_answer(name) for name in names]
-
-
-def prepare_dataset(dataset: Dataset, answers: tuple[str, ...]) -> Dataset:
-    """The data set under those answers that change every image, not only training ones (a crop to the lungs).
-
-    Images without a mask are left as they are.
-    """
-    edits = [answer.edit for answer in _chosen(answers) if answer.at_prediction and answer.edit is not None]
-    if not edits:
-        return dataset
-    images, masks = np.array(dataset.images), dataset.masks()
-    generator = torch.Generator().manual_seed(0)
-    for start in range(0, len(images), 256):
-        part = slice(start, start + 256)
-        picture = torch.from_numpy(images[part]).float() / 255
-        inside = torch.from_numpy(masks[part])[:, None]
-        for edit in edits:
-            picture, inside = edit(picture, inside, generator), edit(inside.float(), inside, generator) > 0.5
-        images[part] = (picture * 255).round().clamp(0, 255).byte().numpy()
-        masks[part] = inside[:, 0].numpy()
-    return replace(
-        dataset, images=images, packed_masks=pack_masks(masks), notes=(*dataset.notes, f"prepared: {', '.join(answers)}")
-    )

@@ -1,4 +1,4 @@
-"""Which training options answer which finding: names of ``nas.edits.ANSWERS``, offered with the verdict."""
+"""What answers which finding: names of ``nas.edits.ANSWERS``, offered with the verdict."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from nas.edits import ANSWERS
 from nas.records import TestResult
 
 
-def answers_to(failed: Sequence[TestResult]) -> tuple[str, ...]:
-    """Names of training options for the failed tests, the worst test's first, each once."""
+def answers_to(failed: Sequence[TestResult], *, cropped: bool = False) -> tuple[str, ...]:
+    """Names of what answers the failed tests, the worst test's first, each once; no crop for images that are ``cropped`` to the lungs."""
     tests = [_answered_as(item) for item in failed]
     fitting = {name: answer for name, answer in ANSWERS.items() if answer.fits(tests)}
     names = [name for test in tests for name, answer in fitting.items() if test in answer.answers]
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(name for name in names if not (cropped and name == "crop_body")))
 
 
 def _answered_as(item: TestResult) -> str:

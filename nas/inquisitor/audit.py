@@ -91,7 +91,8 @@ def audit_model(
     )  # fmt: skip
     if reason := gates.no_donors(case):
         return frame.model_copy(update={"binding_reason": f"not auditable: {reason}"})
-    finding = _question(case, frame, tests, progress)
+    cropped = dataset.preprocessing is not None and dataset.preprocessing.lungs
+    finding = _question(case, frame, tests, progress, cropped)
     maps = attribution if attribution is not None else level == "full" and pictures_dir is not None
     return _with_evidence(case, finding, maps, pictures_dir, progress) if case.auditable else finding
 
@@ -105,8 +106,8 @@ def _with_evidence(case: Case, finding: Finding, maps: bool, directory: Path | N
     return finding.model_copy(update={"attributions": shown.entries, "pictures": pictures})
 
 
-def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None) -> Finding:
-    """Competence, tests, verdict; the frame holds what was known before the model was called."""
+def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None, cropped: bool) -> Finding:
+    """Competence, tests, verdict; the frame holds what was known before the model was called. ``cropped``: images show the lungs only."""
     shown = case.exhibits
     able = gates.competence(case.z, shown.labels, shown.groups, case.classes, case.auditable, case.margins)
     competent = tuple(index for index, gate in zip(case.auditable, able, strict=True) if gate.passed)
@@ -136,7 +137,7 @@ def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress:
     return frame.model_copy(
         update={
             "verdict": ruling.verdict, "binding_reason": ruling.binding_reason, "gates": tuple(standing),
-            "tests": _with_adjusted(results, ruling), "answers": answers_to(ruling.failed),
+            "tests": _with_adjusted(results, ruling), "answers": answers_to(ruling.failed, cropped=cropped),
         }
     )  # fmt: skip
 

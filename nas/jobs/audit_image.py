@@ -15,8 +15,12 @@ from nas.jobs.models import resolve_model
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
-    from nas.data import Preprocessing
+    from PIL import Image
+
+    from nas.data.preprocessing import Preprocessing, Window
     from nas.inquisitor.decision import Explanation
+
+_NO_LUNGS = "what the model makes of a crop to its lungs: none were found, and the image is used whole"
 
 
 def audit_image(
@@ -44,9 +48,9 @@ def audit_image(
     Raises:
         InputError: no such model or image, a mask that no lungs could have, or no data to compare with.
     """
-    from nas.data import prepare
     from nas.data.dataset import image_hash
     from nas.data.masking import with_masks
+    from nas.data.preprocessing import open_image
     from nas.data.segmenter import segment
     from nas.engine.context import resolve_device
     from nas.inquisitor.decision import explain_decision
@@ -55,14 +59,17 @@ def audit_image(
     loaded = resolve_model(str(model), model_spec=model_spec, weights=weights)
     dataset = data_for(loaded, model, data, data_root, classes=classes)
     rows = unseen(dataset, loaded.training_hashes)
-    pixels = prepare(image, loaded.preprocessing)
+    how = loaded.preprocessing
+    picture = open_image(image)
+    window = how.window(picture)
+    pixels = how.pixels(picture, window)[None]
     rows = rows[~(dataset.images[rows] == pixels).all(axis=(1, 2, 3))]  # the image itself is no donor
     if len(rows) == 0:
         raise InputError(f"no other image to compare {image} with; add --data SPEC")
     dataset = with_masks(dataset, rows)
     lungs: NDArray[np.bool_] | None
     if mask is not None:
-        lungs = _lungs(mask, image, loaded.preprocessing)
+        lungs = _lungs(mask, picture, how, window)
     else:
         masks, ok, _ = segment(pixels[None])
         lungs = masks[0, 0] if ok[0] else None
@@ -78,17 +85,18 @@ def audit_image(
         device=where,
         pictures_dir=out,
     )
-    return replace(found, trained_on=image_hash(pixels) in loaded.training_hashes)
+    unsaid = (*found.unsaid, *([_NO_LUNGS] if window.no_lungs else []))
+    return replace(found, trained_on=image_hash(pixels) in loaded.training_hashes, unsaid=unsaid)
 
 
-def _lungs(mask: Path, image: Path, how: Preprocessing) -> NDArray[np.bool_]:
+def _lungs(mask: Path, image: Image.Image, how: Preprocessing, window: Window) -> NDArray[np.bool_]:
     """An image's mask, cropped and resized as the image is, bool (s, s)."""
-    from nas.data.decode import UnreadableError, bombs_are_errors, read_image, read_mask
+    from nas.data.decode import UnreadableError, bombs_are_errors, read_mask
     from nas.inquisitor.gates import usable_masks
 
     try:
         with bombs_are_errors():
-            lungs = how.mask(read_mask(mask, read_image(image)[0].size)[0])
+            lungs = how.mask(read_mask(mask, image.size)[0], window)
     except UnreadableError as error:
         raise InputError(f"cannot read mask {mask}: {error}; give a picture whose lungs are brighter than the rest") from error
     if not usable_masks(lungs[None], np.ones(1, bool))[0][0]:

@@ -27,11 +27,14 @@ FORMATS = ("onnx", "torch", "source")
 TOLERANCE = 1e-4  # largest difference of a logit
 _BATCHES = (1, 2, 5)
 _INPUT, _OUTPUT = "images", "logits"
+_CUT_FIRST = (
+    "pictures are to be cut to the lungs first, as nas.data.prepare does: no export carries the segmenter that finds them"
+)
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written, and how far its logits are from the original's."""
+    """What was written, how far its logits are from the original's, and what a caller has to do to a picture first."""
 
     format: str
     path: str
@@ -40,6 +43,7 @@ class Export:
     max_difference: float
     image_size: int
     classes: tuple[str, ...]
+    before: str = ""
 
     def to_json(self) -> str:
         """One JSON document."""
@@ -80,9 +84,8 @@ def export(
         raise ToolkitError(
             f"the {format} export of {loaded.name} differs from it by {difference:.2e} (at most {TOLERANCE:g}); do not use {path}"
         )
-    return Export(
-        format, str(path), tuple(map(str, files)), sha256(files[0]), difference, loaded.preprocessing.image_size, loaded.classes
-    )
+    size, before = loaded.preprocessing.image_size, _CUT_FIRST if loaded.preprocessing.lungs else ""
+    return Export(format, str(path), tuple(map(str, files)), sha256(files[0]), difference, size, loaded.classes, before)
 
 
 def _loaded(model: str | Path | LoadedModel, weights: Path | None, model_spec: Path | None) -> LoadedModel:
@@ -205,6 +208,7 @@ def _metadata(loaded: LoadedModel) -> dict[str, str]:
         "classes": json.dumps(list(loaded.classes)),
         "input": f"float32 (n, 1, {loaded.preprocessing.image_size}, {loaded.preprocessing.image_size}), grey in [0, 1], bright is dense",
         "preprocessing": json.dumps(loaded.preprocessing.model_dump(mode="json")),
+        **({"before": _CUT_FIRST} if loaded.preprocessing.lungs else {}),
         "architecture": json.dumps(loaded.architecture),
         "notice": "Research software, not a medical device.",
     }

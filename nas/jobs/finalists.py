@@ -15,7 +15,7 @@ from nas.engine.progress import Progress
 from nas.engine.requirements import judge
 from nas.files import read_json, write_json
 from nas.jobs.retraining import Retraining, retrain
-from nas.records import CandidateRecord, Finding, Metric, TrialRecord
+from nas.records import BY_SEARCHING_AGAIN, CandidateRecord, Finding, Metric, TrialRecord
 from search_spaces import load_architecture
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _answer(
     """
     from nas.inquisitor.gates import hardly_told
 
+    assert failed.finding is not None
     answers: tuple[str, ...] = ()
     again = failed
     while again.finding is not None and again.finding.verdict == "fail" and (named := _trainable(again.finding, answers)):
@@ -95,8 +96,9 @@ def _answer(
         answers = (*answers, *named)
         again = _attempt(context, trial, place, answers, progress, processes)
     if not answers:
-        return failed.model_copy(update={"answered": {"answers": [], "note": "no training option answers this finding"}})
-    assert failed.finding is not None
+        remedies = [BY_SEARCHING_AGAIN[name] for name in failed.finding.answers if name in BY_SEARCHING_AGAIN]
+        note = "; ".join(["no training option answers this finding", *remedies])
+        return failed.model_copy(update={"answered": {"answers": [], "note": note}})
     assert again.finding is not None
     lost = hardly_told(again.finding) - hardly_told(failed.finding)
     cured = again.finding.verdict != "fail" and not lost
@@ -121,9 +123,7 @@ def _answer(
 
 def _trainable(finding: Finding, used: tuple[str, ...]) -> tuple[str, ...]:
     """The options that a finding names and that were not used yet; a crop changes new images, too: not a matter of training."""
-    from nas.edits import get_answer
-
-    return tuple(name for name in finding.answers if name not in used and not get_answer(name).at_prediction)
+    return tuple(name for name in finding.answers if name not in used and name not in BY_SEARCHING_AGAIN)
 
 
 def _examine(

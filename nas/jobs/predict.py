@@ -95,10 +95,12 @@ def predict(
 
     loaded = model if not isinstance(model, str | Path) else resolve_model(str(model), model_spec=model_spec, weights=weights)
     files = expand(images)
-    pixels, failed = _read(files, loaded)
+    pixels, failed, whole = _read(files, loaded)
     reference = _reference(model)
     answers = (
-        _answers(loaded, pixels, failed, reference, None if evidence is None else Path(evidence), device) if pixels else ()
+        _answers(loaded, pixels, failed, whole, reference, None if evidence is None else Path(evidence), device)
+        if pixels
+        else ()
     )
     if not answers:
         first = next(iter(failed.items()))
@@ -132,18 +134,24 @@ def _inner_folders(images: Sequence[str | Path]) -> list[str]:
     return [f"{len(inner)} folders inside those were not looked into, for example {inner[0]}; name them, too"] if inner else []
 
 
-def _read(files: Sequence[Path], loaded: LoadedModel) -> tuple[dict[str, NDArray[np.uint8]], dict[str, str]]:
-    """Prepared images by name, and why the others could not be read."""
-    from nas.data import prepare
+def _read(files: Sequence[Path], loaded: LoadedModel) -> tuple[dict[str, NDArray[np.uint8]], dict[str, str], frozenset[str]]:
+    """Prepared images by name, why the others could not be read, and those in which a crop looked for lungs in vain."""
+    from nas.data.preprocessing import open_image
 
     pixels: dict[str, NDArray[np.uint8]] = {}
     failed: dict[str, str] = {}
+    whole = set()
     for file in files:
         try:
-            pixels[str(file)] = prepare(file, loaded.preprocessing)
+            image = open_image(file)
         except InputError as error:
             failed[str(file)] = str(error)
-    return pixels, failed
+            continue
+        window = loaded.preprocessing.window(image)
+        pixels[str(file)] = loaded.preprocessing.pixels(image, window)[None]
+        if window.no_lungs:
+            whole.add(str(file))
+    return pixels, failed, frozenset(whole)
 
 
 def _reference(model: str | Path | LoadedModel) -> Reference | None:
@@ -175,6 +183,7 @@ def _answers(
     loaded: LoadedModel,
     pixels: dict[str, NDArray[np.uint8]],
     failed: dict[str, str],
+    whole: frozenset[str],
     reference: Reference | None,
     evidence: Path | None,
     device: str,
@@ -199,6 +208,8 @@ def _answers(
         points = reference.record.operating_points if reference else {}
         called = tuple(label for label, point in points.items() if scores[row][loaded.classes.index(label)] >= point.threshold)
         notices = reference.notices(images[row], None if features is None else features[row]) if reference else ()
+        if name in whole:
+            notices = (*notices, "no lungs found to crop to: the image is used whole")
         best = int(scores[row].argmax())
         picture = _picture(loaded, images[row], best, float(scores[row][best]), name, row, evidence)
         answers.append(Prediction(name, loaded.classes[best], own, called, notices, picture))

@@ -25,13 +25,18 @@ def model_source(loaded: LoadedModel) -> str:
     """The text of ``model.py``; ``@SHA256@`` stands where the weights' checksum belongs.
 
     Raises:
-        InputError: the model is not a searched architecture, or holds a layer that has no written form.
+        InputError: the model is not a searched architecture, holds a layer that has no written form, or sees crops to the lungs.
     """
     from search_spaces.modules import Network
 
     if not isinstance(loaded.model, Network):
         raise InputError(
             f"{loaded.name} has no source form: only networks of the built-in search spaces do; use --format onnx or torch"
+        )
+    if loaded.preprocessing.lungs:
+        raise InputError(
+            f"{loaded.name} sees pictures cut to the lungs, and plain source cannot carry the segmenter that finds them; use --format onnx "
+            "or torch, and prepare pictures by nas.data.prepare"
         )
     network = loaded.model
     helpers = "\n\n\n".join(textwrap.dedent(inspect.getsource(kind)).strip() for kind in _helpers(network))
@@ -245,18 +250,13 @@ def prepare(path: str | Path) -> Tensor:
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     image = image.convert("RGB").convert("L")
+    image = image.crop((0, int(image.height * TOP), *image.size))
     width, height = image.size
-    skip = int(height * TOP)
-    left, upper, right, lower = 0, skip, width, height
-    if SHAPE == "square":
-        side = min(width, height - skip)
-        left, upper = (width - side) // 2, skip + (height - skip - side) // 2
-        right, lower = left + side, upper + side
-    elif SHAPE == "pad":
-        side = max(width, height - skip)
-        left, upper = -((side - width) // 2), skip - (side - (height - skip)) // 2
-        right, lower = left + side, upper + side
-    image = image.crop((left, upper, right, lower)).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
+    if SHAPE != "squash":
+        side = min(width, height) if SHAPE == "square" else max(width, height)
+        left, upper = int((width - side) / 2), int((height - side) / 2)
+        image = image.crop((left, upper, left + side, upper + side))
+    image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.asarray(image).copy()).float().div(255)[None, None]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from nas.engine.settings import OBJECTIVE_NAMES
-from nas.records import CandidateRecord, Finding, Interval, Metric, SearchRecord, TrialRecord, Verdict
+from nas.records import BY_SEARCHING_AGAIN, CandidateRecord, Finding, Interval, Metric, SearchRecord, TrialRecord, Verdict
 from search_spaces.catalogue import OWN
 
 MINUS = "−"
@@ -223,8 +223,14 @@ def verdict_of(subject: CandidateRecord | TrialRecord) -> Verdict | None:
 
 
 def export_options(record: SearchRecord) -> str:
-    """Options of ``nas export`` for plain source, which networks of a space of one's own do not have: ONNX for those."""
-    return "--format source --out DIR" if record.space in OWN else "--format onnx --out FILE.onnx"
+    """Options of ``nas export`` for plain source, which a space of one's own and a crop to the lungs do not have: ONNX for those."""
+    plain = record.space in OWN and "lungs" not in str(record.settings.get("crop", "")).split("+")
+    return "--format source --out DIR" if plain else "--format onnx --out FILE.onnx"
+
+
+def answer_text(name: str) -> str:
+    """An answer to a finding by name, with what to do where it is no training option."""
+    return f"{name} ({BY_SEARCHING_AGAIN[name]})" if name in BY_SEARCHING_AGAIN else name
 
 
 def answered_text(candidate: CandidateRecord) -> str | None:

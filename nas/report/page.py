@@ -59,7 +59,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"date": fmt.date, "clean": fmt.clean, "verdict_text": fmt.verdict_text}
+    environment.filters |= {
+        "date": fmt.date,
+        "clean": fmt.clean,
+        "verdict_text": fmt.verdict_text,
+        "answer_text": fmt.answer_text,
+    }
     return environment
 
 

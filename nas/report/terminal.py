@@ -121,7 +121,7 @@ def print_audit(record: AuditRecord, *, console: Console | None = None) -> None:
     )
     out.print(text, soft_wrap=True)
     if finding.answers:
-        _line(out, f"what answers it: {', '.join(finding.answers)}")
+        _line(out, f"what answers it: {', '.join(map(fmt.answer_text, finding.answers))}")
     if finding.blind_spots:
         _line(out, f"cannot see: {'; '.join(finding.blind_spots)}", "dim")
     if record.page:

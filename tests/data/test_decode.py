@@ -262,7 +262,7 @@ def test_every_colour_of_a_mask_is_lung(tmp_path: Path, mode: str):
 def test_crops(crop: str, left: int, upper: int, right: int, lower: int):
     image = Image.fromarray(picture(3, (100, 60)))
     chosen = Preprocessing.parse(crop, 32)
-    assert np.array_equal(chosen.square(image), image.crop((left, upper, right, lower)))
+    assert np.array_equal(chosen.square(image, chosen.window(image)), image.crop((left, upper, right, lower)))
     assert Preprocessing.parse(chosen.crop, 32) == chosen
     assert Preprocessing.model_validate_json(chosen.model_dump_json()) == chosen
 

@@ -10,7 +10,6 @@ from nas.edits import (
     bounds,
     box_warp,
     content_box,
-    crop_to_body,
     detect_markers,
     dilate,
     elsewhere,
@@ -163,16 +162,6 @@ def test_collimation_moves_with_the_donor():
     edited = swap_collimation(picture, donor)
     assert (edited[..., 5:35, 4:36] == 0.5).all()
     assert (edited[..., :5, :] == 0).all()
-
-
-def test_crop_makes_the_lungs_fill_the_picture(batch):
-    cropped = crop_to_body(batch.masks.float(), batch.masks, margin=0.05) > 0.5
-    sizes = (bounds(cropped)[:, 1] - bounds(cropped)[:, 0]).float()
-    before = (bounds(batch.masks)[:, 1] - bounds(batch.masks)[:, 0]).float()
-    assert (sizes >= before).all()
-    assert (sizes > 0.8 * 64).all()
-    untouched = crop_to_body(batch.images, torch.zeros_like(batch.masks))
-    torch.testing.assert_close(untouched, batch.images, atol=1e-5, rtol=0)
 
 
 def test_inner_warp_moves_the_box_and_leaves_the_border_where_it_is():

@@ -7,7 +7,7 @@ import torch
 from baselines.recipe import Recipe
 from nas.data.phantom import phantom
 from nas.evaluation import DeviceData, train
-from nas.evaluation.answers import Answers, prepare_dataset
+from nas.evaluation.answers import Answers
 from search_spaces.errors import InputError
 
 
@@ -45,13 +45,9 @@ def test_training_with_answers_and_sources(marked, tiny):
     assert len(training.history) == 1
 
 
-def test_a_crop_belongs_to_the_data_set(marked):
-    with pytest.raises(InputError, match="prepare_dataset"):
-        Answers(Recipe(answers=("crop_body",)), DeviceData(marked), np.arange(40))
-    cropped = prepare_dataset(marked, ("crop_body", "marker"))
-    assert cropped.masks().mean() > 1.15 * marked.masks().mean()
-    assert cropped.images.shape == marked.images.shape
-    assert prepare_dataset(marked, ("marker",)) is marked
+def test_a_crop_is_no_matter_of_training(marked):
+    with pytest.raises(InputError, match=r"crop_body changes all images.* search again with --crop lungs"):
+        Answers(Recipe(answers=("marker", "crop_body")), DeviceData(marked), np.arange(40))
 
 
 def test_unknown_answers_and_missing_sources_are_named(striped):

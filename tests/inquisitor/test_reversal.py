@@ -78,3 +78,4 @@ def test_only_what_reaches_a_nuisance_answers_it(nuisance, answers):
         groups=100, details={"nuisance": nuisance},
     )  # fmt: skip
     assert answers_to([item]) == answers
+    assert answers_to([item], cropped=True) == tuple(name for name in answers if name != "crop_body")

@@ -90,6 +90,26 @@ def test_a_mask_that_no_lungs_could_have_is_refused(candidate, others, trained, 
         audit_image(candidate, image, others, mask=tmp_path / "gone.png")
 
 
+def test_an_image_and_its_mask_are_cut_to_the_lungs_as_training_was(trained, tmp_path):
+    space = get_space("pepx", classes=2, in_channels=1, image_size=SIZE)
+    architecture = space.sample(np.random.default_rng(0), Budget.parse("1M", image_size=SIZE))
+    save_candidate(
+        tmp_path / "cut", model=space.build(architecture, SIZE), architecture=architecture,
+        preprocessing=Preprocessing.parse("lungs", SIZE), classes=trained.classes, name="cut",
+    )  # fmt: skip
+    drawn = phantom(1, 96, 77)
+    chest, mask = np.zeros((2, 140, 130), np.uint8)
+    chest[36:132, 30:126], mask[36:132, 30:126] = drawn.images[0, 0], drawn.masks()[0] * 255
+    image = written(tmp_path / "chest.png", chest)
+    others = "phantom:n=90,seed=4"
+    found = audit_image(tmp_path / "cut", image, others, mask=written(tmp_path / "mask.png", mask))
+    assert found.carried
+    assert not any("none were found" in text for text in found.unsaid)
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    missed = audit_image(tmp_path / "cut", written(tmp_path / "noise.png", noise), others)
+    assert "a crop to its lungs: none were found, and the image is used whole" in decision_text(missed.record())
+
+
 def test_a_negative_seed_is_refused_from_python_too(candidate, others, tmp_path):
     with pytest.raises(InputError, match="seed must be 0 or more, but got -1"):
         audit_image(candidate, tmp_path / "image.png", others, seed=-1)

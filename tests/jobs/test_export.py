@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,20 @@ def test_an_onnx_file_takes_any_batch_and_says_what_it_is(tmp_path):
     with torch.inference_mode():
         expected = model.model(images).numpy()
     assert np.abs(session.run(None, {"images": images.numpy()})[0] - expected).max() <= TOLERANCE
+
+
+def test_a_crop_to_the_lungs_is_said_to_be_left_to_the_caller(tmp_path):
+    for crop, words in (("lungs", "cut to the lungs first, as nas.data.prepare does"), ("square", "")):
+        model = replace(loaded(), preprocessing=Preprocessing.parse(crop, SIZE))
+        done = export(model, "torch", tmp_path / "m.pt2")
+        kept = {"preprocessing": "", "before": ""}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.export.load(tmp_path / "m.pt2", extra_files=kept)
+        assert words in done.before
+        assert bool(done.before) == bool(words)
+        assert (kept["before"] or "") == done.before
+        assert json.loads(kept["preprocessing"])["lungs"] == (crop == "lungs")
 
 
 class Shifting(nn.Module):

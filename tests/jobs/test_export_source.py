@@ -16,6 +16,7 @@ from nas.data import Preprocessing, prepare
 from nas.jobs.export import example_images, export
 from nas.jobs.source import model_source
 from search_spaces import space_names
+from search_spaces.errors import InputError
 
 WITHOUT_US = """
 import sys
@@ -71,7 +72,7 @@ def test_exchanged_weights_are_refused(tmp_path):
         names["load"]()
 
 
-@pytest.mark.parametrize("crop", ["none", "square", "pad", "covidnet"])
+@pytest.mark.parametrize("crop", ["none", "square", "pad", "covidnet", "top=0.3+pad"])
 def test_it_prepares_pictures_as_the_toolkit_does(tmp_path, crop):
     preprocessing = Preprocessing.parse(crop, SIZE)
     model = loaded("pepx", 1)
@@ -84,6 +85,14 @@ def test_it_prepares_pictures_as_the_toolkit_does(tmp_path, crop):
         ours = prepare(tmp_path / "x.png", preprocessing)
         theirs = (names["prepare"](tmp_path / "x.png") * 255).round().to(torch.uint8).numpy()[0]
         assert np.array_equal(ours, theirs)
+
+
+def test_a_crop_to_the_lungs_is_refused_with_what_can_be_done(tmp_path):
+    model = loaded("pepx", 1)
+    cut = type(model)(**{**vars(model), "preprocessing": Preprocessing.parse("lungs", SIZE)})
+    with pytest.raises(InputError, match=r"cut to the lungs.*--format onnx or torch.*nas.data.prepare"):
+        export(cut, "source", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_it_reads_pictures_of_any_kind_as_the_toolkit_does_or_refuses_them(tmp_path):

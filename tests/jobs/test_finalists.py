@@ -125,7 +125,7 @@ def test_what_fails_next_is_answered_besides(monkeypatch: pytest.MonkeyPatch) ->
 def test_where_nothing_answers_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     record, asked = answer(monkeypatch, attempt("fail", 0.8, answers=("crop_body",)))
     assert asked == []
-    assert fmt.answered_text(record) == "Not retrained: no training option answers this finding"
+    assert fmt.answered_text(record) == "Not retrained: no training option answers this finding; search again with --crop lungs"
     assert fmt.answered_text(attempt("pass", 0.8)) is None
 
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from nas.data import Parts, Preprocessing
+from nas.data import Parts, Preprocessing, prepare
 from nas.data.phantom import phantom
 from nas.evaluation import LoadedModel
 from nas.jobs.evidence import CELLS, occlusion_map
@@ -93,6 +93,20 @@ def test_probabilities_are_the_models_and_unreadable_files_are_named(tmp_path, d
     assert rows[-1]["error"]
     assert json.loads(found.to_json())["checked"] is False
     assert any("no reference is stored" in note for note in found.notes)
+
+
+def test_new_images_are_cut_to_the_lungs_as_training_was_and_misses_are_said(tmp_path, model):
+    how = Preprocessing.parse("lungs", SIZE)
+    chest = write(tmp_path / "chest.png", phantom(n=1, image_size=96, seed=77).images[0, 0])
+    odd = write(tmp_path / "noise.png", np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8))
+    first, second = predict(replace(model, preprocessing=how), [chest, odd], device="cpu").predictions
+    assert (first.notices, second.notices) == ((), ("no lungs found to crop to: the image is used whole",))
+    with torch.inference_mode():
+        expected = model.model(torch.from_numpy(np.stack([prepare(chest, how)])).float() / 255).softmax(1).numpy()[0]
+    assert np.allclose(list(first.probabilities.values()), expected, atol=1e-5)
+    whole = predict(model, [chest, odd], device="cpu").predictions
+    assert whole[0].probabilities != first.probabilities
+    assert whole[1].probabilities == second.probabilities
 
 
 def test_an_answer_that_is_no_number_is_no_class(tmp_path, dataset, model):

@@ -27,13 +27,12 @@ from nas.data import load
 from nas.data.dataset import Dataset
 from nas.data.masking import with_masks
 from nas.data.phantom.tags import glyph, paste
-from nas.edits import get_answer
 from nas.evaluation import LoadedModel, predict_logits
 from nas.inquisitor import CrossFitted, audit_model
 from nas.inquisitor.engine import margins
 from nas.jobs.crossfit import cross_fit
 from nas.jobs.retraining import HowTrained
-from nas.records import Finding
+from nas.records import BY_SEARCHING_AGAIN, Finding
 from nas.statistics import auc, auc_interval, compare_auc
 from search_spaces import Budget, get_space
 
@@ -159,7 +158,7 @@ def main() -> None:
         asked = [answer for past in STAGES[1:number] for answer in here[past]["answers"]]
         if name in here or (name == "answered-again" and not here["answered"]["answers"]):
             continue
-        recipe = Recipe(epochs=chosen.epochs, answers=tuple(n for n in asked if not get_answer(n).at_prediction))
+        recipe = Recipe(epochs=chosen.epochs, answers=tuple(n for n in asked if n not in BY_SEARCHING_AGAIN))
         here[name] = stage(name, data, data if name == "as-they-come" else lettered, recipe, chosen.letters)
         chosen.work.write_text(json.dumps(here), encoding="utf-8")
     gains = {f"gained_{name}": gained(here, name, data) for name in STAGES[2:] if name in here}

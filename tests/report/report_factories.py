@@ -133,7 +133,7 @@ def finding(verdict: str = "fail", pictures: tuple[Picture, ...] = (), classes: 
                 {"method": "Grad-CAM", "localisation_auc": 0.48, "void": True, "n": 64},
             ),
             "block_importances": {f"stage{s}.block{b}": 0.9 / (s + b) for s in range(1, 5) for b in range(1, 4)},
-            "answers": ("marker augmentation", "crop to the body", "donor-swap augmentation"),
+            "answers": ("marker", "crop_body", "donor_swap"),
             "blind_spots": ("devices inside the lungs", "shortcuts that are identical in every source", "label noise"),
             "seed": 0, "n": 300, "groups": 251, "excluded": {"no usable lung mask": 9},
             "hashes": {"model": "9f2c61aa03", "data": "77ab01c2"}, "versions": VERSIONS, "pictures": pictures,

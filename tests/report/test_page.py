@@ -225,6 +225,10 @@ def test_impact_scores_stand_beside_those_of_random_regions(pages):
     ]  # fmt: skip
 
 
+def test_a_page_says_which_answer_takes_another_search(pages):
+    assert "<li>crop_body (search again with --crop lungs)</li>" in pages["audit"]
+
+
 def test_a_screen_says_how_many_of_its_images_it_asked_about(tmp_path):
     record = audit_record()
     some = record.finding.model_copy(

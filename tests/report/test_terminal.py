@@ -84,7 +84,14 @@ def test_a_gate_that_counts_prints_a_count():
 def test_what_a_search_says_to_export_is_what_its_networks_can_be_written_as():
     theirs, ours = search_record(), search_record(space=get_space("fire"))
     assert "--format onnx --out FILE.onnx" in shown(print_search, theirs)
+    assert "--format onnx" in shown(print_search, ours.model_copy(update={"settings": {"crop": "top=0.1+lungs"}}))
     assert "--format source --out DIR" in shown(print_search, ours.model_copy(update={"settings": {"imports": ["my_reader"]}}))
+
+
+def test_an_audit_says_which_answer_takes_another_search():
+    assert "what answers it: marker, crop_body (search again with --crop lungs), donor_swap" in shown(
+        print_audit, audit_record()
+    )
 
 
 def test_a_benchmark_prints_failures_and_openings():
