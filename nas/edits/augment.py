@@ -122,13 +122,13 @@ ANSWERS: dict[str, Answer] = {
         Answer("frame", "exchange borders and collimation between images", ("T5",), frame_augmentation),
         Answer("crop_body", "crop all images to the lungs and a margin: --crop lungs", ("T1", "T4", "T5"), None),
         # last of the edits, since the lungs are not where the batch's masks say any more; T13's donors bring their bodies along,
-        # so what T3 finds in these fails there too
+        # so what T3 finds in these, or T4 and T5 in marks and frames on them, fails there too
         Answer(
             "geometry",
             "train on lungs stretched into other patients' outlines",
             ("T13",),
             geometry_augmentation,
-            explained_by=("T3",),
+            explained_by=("T3", "T4", "T5"),
         ),
         Answer("source_balanced", "draw batches balanced over source within class", ("T8", "T9"), None),
     )

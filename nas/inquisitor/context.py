@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -98,12 +98,20 @@ class Case:
 
     @cached_property
     def design(self) -> SwapDesign:
-        """Who gives to whom; one design for all swaps, so that their effects compare. First asked for while all classes are auditable."""
+        """Who gives to whom; one design for all swaps but one, so that their effects compare. First asked for while all classes are auditable."""
+        return self._design(self.auditable or range(len(self.classes)), matched=True)
+
+    @cached_property
+    def unmatched(self) -> SwapDesign:
+        """The same donors in blocks that take no notice of the lungs' area: for the test of that area itself."""
+        return self._design(self.design.classes, matched=False)
+
+    def _design(self, needed: Collection[int], *, matched: bool) -> SwapDesign:
         count = max(1, min(self.settings.recipients, len(self.exhibits)))
         each = max(1, min(self.settings.blocks_per_recipient, -(-self.settings.entries // count)))
         return build_design(
             self._roster(self.exhibits), self._roster(self.donors), classes=len(self.classes), count=count,
-            blocks_per_recipient=each, rng=self.rng("design"), needed=self.auditable or range(len(self.classes)),
+            blocks_per_recipient=each, rng=self.rng("design"), needed=needed, matched=matched,
         )  # fmt: skip
 
     def _roster(self, exhibits: Exhibits) -> Roster:
@@ -117,19 +125,23 @@ class Case:
         return chest_region(self.exhibits.masks)
 
     @cached_property
-    def giving(self) -> tuple[Integers, Integers]:
-        """Donors in use, positions int64 (d,), and for each forward pass of the design its donor's number among them."""
-        return np.unique(self.design.pairs()[1], return_inverse=True)
+    def giving(self) -> Integers:
+        """Donors in use, positions int64 (d,)."""
+        return np.union1d(self.design.donors, self.unmatched.donors)
+
+    def numbers(self, donors: Integers) -> Tensor:
+        """The numbers of donors, positions int64 (n,), among those in use, as an index on the engine's device."""
+        return self.tensor(np.searchsorted(self.giving, donors))
 
     @cached_property
     def donor_images(self) -> Tensor:
         """Donors in use, uint8 (d, 1, H, W)."""
-        return self.donors.images[torch.as_tensor(self.giving[0], device=self.engine.device)]
+        return self.donors.images[self.tensor(self.giving)]
 
     @cached_property
     def donor_masks(self) -> Tensor:
         """Lungs of the donors in use, bool (d, H, W)."""
-        return self.donors.masks[torch.as_tensor(self.giving[0], device=self.engine.device)]
+        return self.donors.masks[self.tensor(self.giving)]
 
     def backgrounds(self, how: str) -> Tensor:
         """Donors in use with their lung regions filled, uint8 (d, 1, H, W): one byte a pixel, so that thousands fit."""

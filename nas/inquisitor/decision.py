@@ -161,7 +161,7 @@ def _questions(case: Case, target: int, shares: NDArray[np.float64]) -> tuple[di
                 "change": rounded(float(change[:, slot].mean())), "spread": rounded(float(change[:, slot].std())),
                 "flips": rounded(float(flipped[:, slot].mean())), "donors": len(change),
             }
-            for slot, index in enumerate(case.design.classes)
+            for slot, index in enumerate(test.design(case).classes)
         }  # fmt: skip
         if flipped.any():
             worst = int(np.where(flipped, change, np.inf).argmin())
@@ -171,10 +171,10 @@ def _questions(case: Case, target: int, shares: NDArray[np.float64]) -> tuple[di
 
 
 def _flip(case: Case, test: SwapTest, pair: int, before: NDArray[np.float64]) -> Flip:
-    number = case.tensor(case.giving[1][pair : pair + 1])
-    edited = test.edit(case, case.tensor(np.zeros(1, np.int64)), number, case.settings.fills[0])
+    given = test.design(case).pairs()[1][pair : pair + 1]
+    edited = test.edit(case, case.tensor(np.zeros(1, np.int64)), case.numbers(given), case.settings.fills[0])
     after = probabilities(case.engine.on_images(edited))[0]
-    donor = case.classes[int(case.donors.labels[case.design.pairs()[1][pair]])]
+    donor = case.classes[int(case.donors.labels[given[0]])]
     original = to_float(case.exhibits.images[0, 0]).cpu().numpy()
     outline = case.exhibits.masks[0].cpu().numpy()
     return Flip(original, edited[0, 0].cpu().numpy(), outline, f"{test.title}, donor {donor}", before, after)

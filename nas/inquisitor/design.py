@@ -2,6 +2,8 @@
 
 A block is the unit of the null hypothesis: if nothing that a swap carries over tells the classes apart, the groups of a block
 are exchangeable, so shuffling the class labels *within blocks* gives an exact test, whatever artefacts the edit leaves.
+Blocks that are matched by rank are independent of one another only as far as the answers do not go by that geometry itself:
+where a class's donors happen to be the larger ones, they are so in block after block. A test of geometry asks unmatched blocks.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class SwapDesign:
 
 def build_design(
     recipients: Roster, donors: Roster, *, classes: int, count: int, blocks_per_recipient: int, rng: np.random.Generator,
-    needed: Collection[int] = (),
+    needed: Collection[int] = (), matched: bool = True,
 ) -> SwapDesign:  # fmt: skip
     """Blocks of donors matched by rank of their geometry, and recipients near them in it.
 
@@ -89,18 +91,19 @@ def build_design(
     ``FEWEST`` and is not needed does not give, lest a handful of blocks be all that speak of the others; where it has nobody at
     all, there are no blocks and no entries. Recipients are drawn evenly over the classes as far as they reach. Their ranks and the
     blocks' form a circle: every block is used alike, and for that recipients at either end take some donors from the other
-    end. A single recipient has no rank and takes the blocks nearest to it.
+    end. A single recipient has no rank and takes the blocks nearest to it, which are always matched.
 
     Args:
         count: how many images receive; blocks_per_recipient: how many blocks each (K donors of every class).
         needed: classes that give however few groups they have.
+        matched: whether the groups of a block are alike in geometry, or met by chance.
     """
     found = []
     strata, giving = np.unique(recipients.strata), _giving(donors, classes, needed)
     for stratum in strata:
         to, of = np.flatnonzero(recipients.strata == stratum), np.flatnonzero(donors.strata == stratum)
         part = _within(
-            recipients.take(to), donors.take(of), classes, giving, -(-count // len(strata)), blocks_per_recipient, rng
+            recipients.take(to), donors.take(of), classes, giving, -(-count // len(strata)), blocks_per_recipient, rng, matched
         )
         found.append(replace(part, donors=of[part.donors], recipient=to[part.recipient]))
     starts = np.cumsum([0, *(part.blocks for part in found)])
@@ -122,10 +125,10 @@ def _giving(donors: Roster, classes: int, needed: Collection[int]) -> tuple[int,
 
 def _within(
     recipients: Roster, donors: Roster, classes: int, giving: tuple[int, ...], count: int, blocks_per_recipient: int,
-    rng: np.random.Generator,
+    rng: np.random.Generator, matched: bool,
 ) -> SwapDesign:  # fmt: skip
     """The design of one stratum."""
-    blocks, members = _blocks(donors, giving, rng)
+    blocks, members = _blocks(donors, giving, rng, matched or len(recipients.labels) == 1)
     chosen = balanced(recipients.labels, count if len(blocks) else 0, classes, rng)
     chosen = chosen[np.argsort(recipients.geometry[chosen], kind="stable")]
     reach = max(4, len(blocks) // 4)
@@ -154,7 +157,9 @@ def _turns(block: Integers) -> Integers:
     return turns
 
 
-def _blocks(donors: Roster, giving: tuple[int, ...], rng: np.random.Generator) -> tuple[Integers, dict[int, Integers]]:
+def _blocks(
+    donors: Roster, giving: tuple[int, ...], rng: np.random.Generator, matched: bool
+) -> tuple[Integers, dict[int, Integers]]:
     """One image of each group of each block, int64 (blocks, slots), and for each of them all images of its group and class."""
     order = rng.permutation(len(donors.labels))
     _, first = np.unique(donors.groups[order], return_index=True)  # one random image of each group
@@ -162,7 +167,8 @@ def _blocks(donors: Roster, giving: tuple[int, ...], rng: np.random.Generator) -
     columns = [pool[donors.labels[pool] == index] for index in giving]
     count = min(len(column) for column in columns)
     kept = [column[:count] for column in columns]  # the pool is in random order already
-    blocks = np.stack([column[np.argsort(donors.geometry[column], kind="stable")] for column in kept], axis=1)
+    ranked = [column[np.argsort(donors.geometry[column], kind="stable")] for column in kept]
+    blocks = np.stack(ranked if matched else kept, axis=1)
     alike = {
         int(k): np.flatnonzero((donors.groups == donors.groups[k]) & (donors.labels == donors.labels[k])) for k in blocks.flat
     }

@@ -153,7 +153,7 @@ def strongest_flips(case: Case, count: int = SHOWN) -> list[Flip]:
 
 def _flips_of(case: Case, test: SwapTest) -> list[tuple[float, int, int]]:
     """(strength in σ, pair, label) of flips by donors that are not of the recipient's class."""
-    design, fill = case.design, case.settings.fills[0]
+    design, fill = test.design(case), case.settings.fills[0]
     responses, decisions = test.responses(case, fill), test.decisions(case, fill)
     labels, entry = case.exhibits.labels[design.recipient], np.arange(design.entries)
     right = case.logits.argmax(axis=1)[design.recipient] == labels
@@ -172,10 +172,9 @@ def _flips_of(case: Case, test: SwapTest) -> list[tuple[float, int, int]]:
 
 
 def _shown(case: Case, test: SwapTest, pair: int) -> Flip:
-    recipients, positions = case.design.pairs()
-    number = case.tensor(case.giving[1][pair : pair + 1])
-    position = int(recipients[pair])
-    edited = test.edit(case, case.tensor(recipients[pair : pair + 1]), number, case.settings.fills[0])
+    recipients, donors = (positions[pair : pair + 1] for positions in test.design(case).pairs())
+    position = int(recipients[0])
+    edited = test.edit(case, case.tensor(recipients), case.numbers(donors), case.settings.fills[0])
     original = to_float(case.exhibits.images[position : position + 1])
     logits = case.engine.logits(
         lambda numbers: torch.cat([original, edited])[numbers],
@@ -184,7 +183,7 @@ def _shown(case: Case, test: SwapTest, pair: int) -> Flip:
         case.exhibits.rows[[position, position]],
     )
     shares = probabilities(logits)
-    donor = case.classes[int(case.donors.labels[positions[pair]])]
+    donor = case.classes[int(case.donors.labels[donors[0]])]
     return Flip(
         original[0, 0].cpu().numpy(), edited[0, 0].cpu().numpy(), case.exhibits.masks[position].cpu().numpy(),
         f"{test.title}, donor {donor}", shares[0], shares[1],

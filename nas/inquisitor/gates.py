@@ -126,8 +126,7 @@ def _seam_bounds(case: Case) -> list[float]:
     design = case.design.first(300)
     recipients, donors = design.pairs()
     slot = np.tile(np.arange(design.slots), design.entries)
-    number = {int(position): row for row, position in enumerate(case.giving[0])}
-    features = _seam_features(case, recipients, np.array([number[int(donor)] for donor in donors], np.int64))
+    features = _seam_features(case, recipients, case.numbers(donors))
     bounds = []
     for index in case.auditable:
         truth, groups = slot == design.slot(index), case.donors.groups[donors]
@@ -135,11 +134,11 @@ def _seam_bounds(case: Case) -> list[float]:
     return bounds
 
 
-def _seam_features(case: Case, recipients: NDArray[np.int64], donors: NDArray[np.int64]) -> Floats:
+def _seam_features(case: Case, recipients: NDArray[np.int64], donors: Tensor) -> Floats:
     rows, size = [], case.engine.batch_size(case.exhibits.image_size)
     background = case.backgrounds(case.settings.fills[0])
     for start in range(0, len(recipients), size):
-        to, of = case.tensor(recipients[start : start + size]), case.tensor(donors[start : start + size])
+        to, of = case.tensor(recipients[start : start + size]), donors[start : start + size]
         filled = chest_region(case.donor_masks[of])
         rows.append(_batch_features(to_float(background[of]), case.regions[to], filled))
     return torch.cat(rows).double().cpu().numpy()

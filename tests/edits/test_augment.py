@@ -56,6 +56,8 @@ def test_a_verdict_finds_its_answers():
     assert answers_to(["T8"]) == ("source_balanced",)
     assert answers_to(["T13"]) == ("geometry",)
     assert answers_to(["T3", "T13"]) == ("donor_swap",)  # T13's donors bring the background along
+    assert answers_to(["T4", "T13"]) == answers_to(["T4"])  # and the marks on it
+    assert answers_to(["T5", "T13"]) == answers_to(["T5"])  # and its frame
     assert answers_to([]) == ()
 
 

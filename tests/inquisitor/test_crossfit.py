@@ -59,7 +59,7 @@ def test_a_network_decides_the_same_alone_and_cross_fitted_with_itself(framed, f
         CrossFitted([cautious, cautious], _folds(framed, 2)), framed, settings=SETTINGS, tests=("T5", "T13"), seed=1
     )
     for one, other in zip(alone.tests, fitted.tests, strict=True):
-        assert other.effect == pytest.approx(one.effect, abs=0.1)
+        assert one.interval.low < other.effect < one.interval.high  # other donors answer: the same but for chance
         assert other.details["net_flips"] == pytest.approx(one.details["net_flips"], abs=0.03)
     *_, logits = _opened([cautious, cautious], framed, _folds(framed, 2))
     images = torch.from_numpy(framed.images).float() / 255

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.inquisitor.context import Case, Level
+from nas.inquisitor.design import SwapDesign
 from nas.inquisitor.effects import Effect, contrasts, split_half_share, swap_effect, two_way_error
 from nas.inquisitor.engine import margins
 from nas.inquisitor.judge import agree, also_by_flips, result, rounded, test_number
@@ -78,6 +79,10 @@ class SwapTest(AuditTest):
     def margin(self, case: Case) -> Margin:
         """The margins of this test."""
 
+    def design(self, case: Case) -> SwapDesign:
+        """Who gives to whom."""
+        return case.design
+
     def run(self, case: Case) -> Sequence[TestResult]:
         fills = case.settings.fills if self.fills_matter else case.settings.fills[:1]
         return [agree([self._judged(case, index, fill) for fill in fills]) for index in case.auditable]
@@ -94,8 +99,9 @@ class SwapTest(AuditTest):
         return case.once((self.name, "responses", fill), lambda: self._respond(case, fill))
 
     def _respond(self, case: Case, fill: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        positions, shape = case.design.pairs()[0], (case.design.entries, case.design.slots)
-        recipients, donors, rows = case.tensor(positions), case.tensor(case.giving[1]), case.exhibits.rows[positions]
+        design = self.design(case)
+        positions, given = design.pairs()
+        recipients, donors, rows = case.tensor(positions), case.numbers(given), case.exhibits.rows[positions]
         logits = case.engine.logits(
             lambda numbers: self.edit(case, recipients[numbers], donors[numbers], fill),
             len(recipients),
@@ -103,11 +109,11 @@ class SwapTest(AuditTest):
             rows,
         )
         odds = case.engine.comparable(margins(logits), rows)
-        return odds.reshape(*shape, -1), logits.argmax(axis=1).reshape(shape)
+        return odds.reshape(*design.donors.shape, -1), logits.argmax(axis=1).reshape(design.donors.shape)
 
     def effect(self, case: Case, index: int, fill: str) -> Effect:
         """The class's signed effect in units of σ."""
-        design, codes = case.design, case.exhibits.group_codes
+        design, codes = self.design(case), case.exhibits.group_codes
         return swap_effect(
             self.responses(case, fill)[:, :, index], design.slot(index), codes[design.recipient], design.block, design.blocks,
             case.rng(self.name, index, fill, "permutation"), case.settings.permutations,
@@ -115,13 +121,13 @@ class SwapTest(AuditTest):
 
     def flips(self, case: Case, index: int, fill: str) -> Effect:
         """Decisions for the class with its own donors minus those with the others': −1 … 1, 0 where donors decide nothing."""
-        design, codes = case.design, case.exhibits.group_codes
+        design, codes = self.design(case), case.exhibits.group_codes
         decided = (self.decisions(case, fill) == index).astype(np.float64)
         turned = contrasts(decided, design.slot(index))
         return Effect(float(turned.mean()), *two_way_error(turned, codes[design.recipient], design.block))
 
     def _judged(self, case: Case, index: int, fill: str) -> TestResult:
-        design = case.design
+        design = self.design(case)
         item = result(
             test=self.name, title=self.title, class_name=case.classes[index], statistic=self.statistic,
             effect=self.effect(case, index, fill), margin=self.margin(case), n=len(np.unique(design.recipient)),
@@ -132,25 +138,26 @@ class SwapTest(AuditTest):
 
     def details(self, case: Case, index: int, fill: str) -> dict[str, object]:
         """What else a person wants to know; information, no evidence."""
-        design = case.design
+        design = self.design(case)
         responses = self.responses(case, fill)[:, :, index]
+        lungs = lung_effect(case, design, responses, index)
         return {
             "donor_blocks": design.blocks,
             "donors_per_recipient": round(design.entries / max(len(np.unique(design.recipient)), 1), 2),
             "forward_passes": design.entries * design.slots,
-            "lungs": rounded(lung_effect(case, responses, index)),
+            "lungs": rounded(lungs),
             "share": rounded(
                 split_half_share(
-                    responses, design.slot(index), design.block, lung_effect(case, responses, index) * float(case.sigma[index]),
+                    responses, design.slot(index), design.block, lungs * float(case.sigma[index]),
                     case.rng(self.name, index, "halves"),
                 )
             ),
         }  # fmt: skip
 
 
-def lung_effect(case: Case, responses: NDArray[np.float64], index: int) -> float:
+def lung_effect(case: Case, design: SwapDesign, responses: NDArray[np.float64], index: int) -> float:
     """What the recipients' own content does, in σ: class recipients minus the others, averaged over donors."""
-    own = case.exhibits.labels[case.design.recipient] == index
+    own = case.exhibits.labels[design.recipient] == index
     if own.all() or not own.any():
         return 0.0
     means = responses.mean(axis=1)

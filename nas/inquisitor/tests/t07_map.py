@@ -85,8 +85,7 @@ class RegionalMap(AuditTest):
     def _respond(self, case: Case) -> tuple[SwapDesign, NDArray[np.float64]]:
         design = case.design.first(case.settings.map_recipients)
         recipients, positions = design.pairs()
-        donors = np.searchsorted(case.giving[0], positions)
-        to, of = case.tensor(recipients), case.tensor(donors)
+        to, of = case.tensor(recipients), case.numbers(positions)
         cells = cell_masks(case.exhibits.image_size, case.settings.map_cells, case.engine.device)
         pairs, background = len(to), case.backgrounds(case.settings.fills[0])
 

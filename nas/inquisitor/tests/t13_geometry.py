@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nas.edits import OUTLINE_MARGIN, get_fill, lung_region, silhouettes, swap_geometry
 from nas.inquisitor.context import Case
+from nas.inquisitor.design import SwapDesign
 from nas.inquisitor.effects import Effect
 from nas.inquisitor.engine import to_float
 from nas.inquisitor.judge import judge, rounded
@@ -24,7 +25,8 @@ from nas.statistics.ranking import auc_estimate
 class GeometrySwap(SwapTest):
     """Lung size and shape: the cue that no region test sees, since it lies inside every region.
 
-    The donor's body comes along, so what T3 finds shows here too; geometry is what fails here and not there.
+    The donor's body comes along, so what T3 finds shows here too; geometry is what fails here and not there. Its blocks are
+    unmatched: the answers go by the very area that the others' blocks are matched on.
     """
 
     name = "T13"
@@ -34,6 +36,9 @@ class GeometrySwap(SwapTest):
 
     def margin(self, case: Case) -> Margin:
         return case.margins.geometry
+
+    def design(self, case: Case) -> SwapDesign:
+        return case.unmatched
 
     def edit(self, case: Case, recipients: Tensor, donors: Tensor, fill: str) -> Tensor:
         images, masks = to_float(case.exhibits.images[recipients]), case.exhibits.masks[recipients]
