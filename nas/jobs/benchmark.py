@@ -63,7 +63,7 @@ def benchmark(
     from nas.engine.context import import_plugins, import_plugins_of
 
     watching = progress or Silent()
-    import_plugins(tuple(settings.get("imports", ())))  # first: the baselines that are asked for may be theirs
+    import_plugins(texts(settings.get("imports", ())))  # first: the baselines that are asked for may be theirs
     for path in [models] if isinstance(models, str | Path) else models:
         import_plugins_of(Path(path))
     asked = _asked(models, data, baselines, settings, resume)

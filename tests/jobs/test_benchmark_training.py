@@ -117,7 +117,7 @@ def test_what_a_benchmark_trained_by_an_imported_module_is_read_without_naming_t
 ) -> None:
     (tmp_path / "my_networks.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    nas.benchmark(baselines=["mine"], imports=("my_networks",), out=tmp_path / "benchmark", **SETTINGS)
+    nas.benchmark(baselines=["mine"], imports="my_networks", out=tmp_path / "benchmark", **SETTINGS)
     del _registry._entries["mine"]
     monkeypatch.delitem(sys.modules, "my_networks")  # as another process
     place = tmp_path / "benchmark" / "models" / "mine" / "seed0-fold0"
