@@ -1,6 +1,8 @@
 """What each editor changes, what it leaves alone, and that randomness comes from the generator alone."""
 
+import numpy as np
 import pytest
+import scipy.fft
 import torch
 import torch.nn.functional as functional
 
@@ -32,6 +34,7 @@ from nas.edits import (
     swap_style,
     transplant,
 )
+from nas.edits.style import _bands
 from search_spaces.errors import InputError
 
 
@@ -220,3 +223,34 @@ def test_style_swap_recovers_a_gamma_and_a_blur(batch):
     assert (styled - donors)[batch.masks].abs().mean() < 0.5 * (batch.images - donors)[batch.masks].abs().mean()
     far = (sharpness(styled, outside) / sharpness(donors, outside)).log().abs()
     assert (far < (sharpness(batch.images, outside) / sharpness(donors, outside)).log().abs()).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75])
+def test_style_swap_enlarges_a_sharp_image_as_its_donor_was_enlarged(batch, share):
+    small = functional.interpolate(batch.images, scale_factor=share, mode="area")
+    enlarged = functional.interpolate(small, size=batch.images.shape[2:], mode="bilinear")
+    partner = batch.partner
+    styled = swap_style(
+        batch.images, batch.masks, enlarged[partner], batch.masks[partner], batch.generator(), parts=("sharpness",)
+    )
+    finest = [next(iter(_bands(pictures))).abs().mean((1, 2, 3)) for pictures in (batch.images, styled, enlarged)]
+    assert (finest[1] < 0.5 * finest[0]).all()
+    assert (finest[2] < 0.5 * finest[0]).all()
+    assert (styled - enlarged).abs().mean() < 0.8 * (batch.images - enlarged).abs().mean()
+
+
+def test_letters_hardly_move_the_sharpness(batch):
+    lettered = batch.images.clone()
+    lettered[:, :, 2:8:2, 2:12] = 1
+    everywhere = torch.ones_like(batch.images, dtype=torch.bool)
+    assert (sharpness(lettered, everywhere) / sharpness(batch.images, everywhere)).max() < 1.4
+
+
+def test_bands_of_detail_are_those_of_the_cosine_transform(batch):
+    spectra = [scipy.fft.dctn(band[0, 0].double().numpy(), norm="ortho") for band in _bands(batch.images)]
+    whole = scipy.fft.dctn(batch.images[0, 0].double().numpy(), norm="ortho")
+    side = len(whole)
+    place = np.maximum(*np.indices(whole.shape))
+    edges = [side, *(round(side * 2 ** (-step / 2)) for step in range(1, 5))]
+    for spectrum, above, below in zip(spectra, edges, edges[1:], strict=False):
+        np.testing.assert_allclose(spectrum, np.where((place >= below) & (place < above), whole, 0), atol=1e-4)
