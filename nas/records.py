@@ -110,7 +110,10 @@ class Picture(Record):
     caption: str
 
 
-BY_SEARCHING_AGAIN = {"crop_body": "search again with --crop lungs"}  # answers that no training option gives, and their remedy
+CROP = "crop_body"
+BY_SEARCHING_AGAIN = {
+    CROP: "search again with --crop lungs"
+}  # answers that change all images, not training ones alone, and their remedy
 
 
 class Finding(Record):
@@ -176,6 +179,11 @@ class CandidateRecord(Record):
     finding: Finding | None = None
     unmet: tuple[str, ...] = ()
     answered: dict[str, Any] = Field(default_factory=dict)  # what retraining by the finding's answers changed
+
+    @property
+    def cropped(self) -> bool:
+        """Whether it sees images cut to the lungs because that cured it, where the search did not."""
+        return bool(self.answered.get("cured")) and CROP in self.answered["answers"]
 
 
 class Accounting(Record):

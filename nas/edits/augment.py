@@ -1,7 +1,7 @@
 """The training twins of the audit's edits: options that answer a finding.
 
-A verdict names them, ``nas search --answer-findings`` applies them, all but the crop, which new images need, too: it is chosen for a
-search (``--crop lungs``). Each one breaks the association between a kind of
+A verdict names them, ``nas search --answer-findings`` applies them, last the crop, which is no edit of training images: new ones need
+it, too, so it becomes part of the candidate's preprocessing. Each other one breaks the association between a kind of
 evidence and the label by taking that evidence from *another image of the same batch*, whatever its label.
 """
 

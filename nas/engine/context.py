@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.data import check_leaks, load, make_parts, parts_from_json, parts_to_json
+from nas.data import Preprocessing, check_leaks, load, make_parts, parts_from_json, parts_to_json
 from nas.data.dataset import Dataset, Parts
 from nas.data.masking import with_masks
 from nas.engine.directory import RunDirectory
@@ -80,14 +80,7 @@ class Context:
             InputError: bad data, a leak, or a split that belongs to other data.
         """
         import_plugins(settings.imports)
-        dataset = load(
-            settings.data,
-            classes=settings.classes,
-            image_size=settings.image_size,
-            crop=settings.crop,
-            root=None if settings.data_root is None else Path(settings.data_root),
-            progress=progress,
-        )
+        dataset = _images(settings, progress)
         if directory.parts.exists():
             parts = parts_from_json(dataset, read_json(directory.parts))
         else:
@@ -95,8 +88,26 @@ class Context:
             write_json(directory.parts, parts_to_json(dataset, parts))
         check_leaks(dataset, parts)
         fingerprint = dataset.fingerprint  # of what was brought: segmented masks follow from it
-        audited = [parts.train, parts.validation, parts.audit] if settings.answer_findings else [parts.validation, parts.audit]
-        return cls(settings, directory, with_masks(dataset, np.concatenate(audited)), parts, fingerprint)
+        return cls(settings, directory, _masked(settings, dataset, parts), parts, fingerprint)
+
+    def seen_by(self, preprocessing: Preprocessing) -> Context:
+        """The surroundings of a candidate with this preprocessing: the search's own, or those of one that a crop to the lungs cured."""
+        return self.cropped if preprocessing.lungs else self
+
+    @cached_property
+    def cropped(self) -> Context:
+        """The same search with all images cut to the lungs as well; parts, groups and fingerprint are those of the whole pictures."""
+        how = Preprocessing.parse(self.settings.crop, self.settings.image_size)
+        if how.lungs:
+            return self
+        settings = self.settings.model_copy(update={"crop": how.model_copy(update={"lungs": True}).crop})
+        dataset = _images(settings, None)
+        if dataset.file.tolist() != self.dataset.file.tolist():
+            raise InputError(
+                f"{dataset.spec} changed while the search went on: it has other files now; restore them and resume"
+            )
+        dataset = replace(dataset, group=self.dataset.group)
+        return replace(self, settings=settings, dataset=_masked(settings, dataset, self.parts))
 
     @cached_property
     def space(self) -> Any:
@@ -175,6 +186,24 @@ class Context:
             "space_version": self.space.version,
             "threads": TRIAL_THREADS,
         }
+
+
+def _images(settings: SearchSettings, progress: Any) -> Dataset:
+    root = None if settings.data_root is None else Path(settings.data_root)
+    return load(
+        settings.data,
+        classes=settings.classes,
+        image_size=settings.image_size,
+        crop=settings.crop,
+        root=root,
+        progress=progress,
+    )
+
+
+def _masked(settings: SearchSettings, dataset: Dataset, parts: Parts) -> Dataset:
+    """With masks wherever an audit, or an option that answers one, asks for them."""
+    audited = [parts.train, parts.validation, parts.audit] if settings.answer_findings else [parts.validation, parts.audit]
+    return with_masks(dataset, np.concatenate(audited))
 
 
 def resolve_device(asked: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.edits import ANSWERS
-from nas.records import TestResult
+from nas.records import CROP, TestResult
 
 
 def answers_to(failed: Sequence[TestResult], *, cropped: bool = False) -> tuple[str, ...]:
@@ -13,7 +13,7 @@ def answers_to(failed: Sequence[TestResult], *, cropped: bool = False) -> tuple[
     tests = [_answered_as(item) for item in failed]
     fitting = {name: answer for name, answer in ANSWERS.items() if answer.fits(tests)}
     names = [name for test in tests for name, answer in fitting.items() if test in answer.answers]
-    return tuple(dict.fromkeys(name for name in names if not (cropped and name == "crop_body")))
+    return tuple(dict.fromkeys(name for name in names if not (cropped and name == CROP)))
 
 
 def _answered_as(item: TestResult) -> str:

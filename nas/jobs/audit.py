@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from nas.data.dataset import Dataset, Indices
+    from nas.data.preprocessing import Preprocessing
     from nas.evaluation import LoadedModel
     from nas.inquisitor.audit import Progress
 
@@ -214,17 +215,17 @@ def data_for(
     run = run_of(model) if isinstance(model, str | Path) else None
     if run is None:
         raise InputError(f"{loaded.name} does not say on which images to audit it; add --data SPEC")
-    return run_pool(run) if pool else run_audit_data(run)
+    return run_pool(run, how) if pool else run_audit_data(run, how)
 
 
-def run_audit_data(run: Path) -> Dataset:
-    """The images that a run's candidates are audited on: its audit and validation parts, or fresh phantom images."""
+def run_audit_data(run: Path, how: Preprocessing) -> Dataset:
+    """The images that a run's candidate with this preprocessing is audited on: the audit and validation parts, or fresh phantom images."""
     from nas.engine.context import Context
     from nas.engine.directory import RunDirectory
     from nas.jobs.finalists import audit_images
 
     directory = RunDirectory(run)
-    dataset, indices = audit_images(Context.open(directory.stored_settings(), directory))
+    dataset, indices = audit_images(Context.open(directory.stored_settings(), directory).seen_by(how))
     return dataset.subset(indices)
 
 

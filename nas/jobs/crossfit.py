@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nas.data.dataset import Dataset
+    from nas.data.preprocessing import Preprocessing
     from nas.evaluation import LoadedModel
     from nas.inquisitor.audit import Progress
     from nas.inquisitor.crossfit import CrossFitted
@@ -43,13 +44,13 @@ def training_of(model: str | Path) -> HowTrained:
     return HowTrained(recipe=recipe, pretrained=settings.pretrained == "shared")
 
 
-def run_pool(run: Path) -> Dataset:
-    """A run's own images without its sealed test: what its folds are dealt from."""
+def run_pool(run: Path, how: Preprocessing) -> Dataset:
+    """A run's own images, as a candidate with this preprocessing sees them, without its sealed test: what its folds are dealt from."""
     from nas.engine.context import Context
     from nas.engine.directory import RunDirectory
 
     directory = RunDirectory(run)
-    context = Context.open(directory.stored_settings(), directory)
+    context = Context.open(directory.stored_settings(), directory).seen_by(how)
     parts = context.parts
     return context.dataset.subset(np.sort(np.concatenate([parts.train, parts.validation, parts.audit])))
 

@@ -14,8 +14,8 @@ from nas.engine.objective import cost_record
 from nas.engine.progress import Progress
 from nas.engine.requirements import judge
 from nas.files import read_json, write_json
-from nas.jobs.retraining import Retraining, retrain
-from nas.records import BY_SEARCHING_AGAIN, CandidateRecord, Finding, Metric, TrialRecord
+from nas.jobs.retraining import Retraining, retrain, surroundings
+from nas.records import CROP, CandidateRecord, Finding, Metric, TrialRecord
 from search_spaces import load_architecture
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _attempt(
     """Train every seed, take the best validated one, and examine it."""
     trainings = _seeds(context, trial, directory, answers)
     retrain(context, trainings, progress, processes)
-    return _examine(context, trial, directory, trainings, progress)
+    return _examine(surroundings(context, answers), trial, directory, trainings, progress)
 
 
 def _answer(
@@ -81,7 +81,8 @@ def _answer(
 ) -> CandidateRecord:
     """Retrain a failing candidate by the options that its finding names; keep the result if that cured it.
 
-    Where it then fails by something else, those that answer this are added, until it no longer fails or nothing new is named.
+    Where it then fails by something else, those that answer this are added, until it no longer fails or nothing new is named. A crop
+    to the lungs, which new images need, too, comes when no training option is left.
     Cured: it no longer fails, and still tells apart every class that it told apart before. A network that learnt nothing does
     not fail either. Whether the failure was the data's or the architecture's: the data's if the same architecture is cured by
     training it otherwise; else it stays open, since another answer might have helped.
@@ -91,19 +92,19 @@ def _answer(
     assert failed.finding is not None
     answers: tuple[str, ...] = ()
     again = failed
-    while again.finding is not None and again.finding.verdict == "fail" and (named := _trainable(again.finding, answers)):
+    while again.finding is not None and again.finding.verdict == "fail" and (named := _next(again.finding, answers)):
         place = directory / f"answered{'' if not answers else len(answers)}"
         answers = (*answers, *named)
         again = _attempt(context, trial, place, answers, progress, processes)
     if not answers:
-        remedies = [BY_SEARCHING_AGAIN[name] for name in failed.finding.answers if name in BY_SEARCHING_AGAIN]
-        note = "; ".join(["no training option answers this finding", *remedies])
-        return failed.model_copy(update={"answered": {"answers": [], "note": note}})
+        return failed.model_copy(update={"answered": {"answers": [], "note": "nothing is known that answers this finding"}})
     assert again.finding is not None
     lost = hardly_told(again.finding) - hardly_told(failed.finding)
     cured = again.finding.verdict != "fail" and not lost
     if cured:
         outcome = "the failure was the data's: the same architecture, trained so, no longer fails"
+        if CROP in answers:
+            outcome += "; it needs new images cut to the lungs, too, as its preprocessing does"
     elif again.finding.verdict == "fail":
         outcome = f"not cured: trained so, it fails by {again.finding.binding_reason}"
     else:
@@ -121,9 +122,10 @@ def _answer(
     return (again if cured else failed).model_copy(update={"answered": story})
 
 
-def _trainable(finding: Finding, used: tuple[str, ...]) -> tuple[str, ...]:
-    """The options that a finding names and that were not used yet; a crop changes new images, too: not a matter of training."""
-    return tuple(name for name in finding.answers if name not in used and name not in BY_SEARCHING_AGAIN)
+def _next(finding: Finding, used: tuple[str, ...]) -> tuple[str, ...]:
+    """The training options that a finding names and that were not used yet; without any, the crop, if it is named."""
+    left = tuple(name for name in finding.answers if name not in used)
+    return tuple(name for name in left if name != CROP) or left
 
 
 def _examine(

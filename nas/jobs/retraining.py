@@ -14,6 +14,7 @@ from nas.engine.directory import RunDirectory, is_sealed, seal
 from nas.engine.processes import in_processes
 from nas.engine.progress import Progress
 from nas.files import read_json, write_json
+from nas.records import CROP
 from search_spaces import load_architecture
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Retraining:
     """One seed of one network.
 
     Attributes:
-        architecture: its JSON. answers: training options that answer a finding. directory: where its candidate is written.
+        architecture: its JSON. answers: to a finding, training options and the crop. directory: where its candidate is written.
     """
 
     key: str
@@ -61,6 +62,11 @@ class Retraining:
         """What is trained, for whoever watches."""
         how = f", with {', '.join(self.answers)}" if self.answers else ""
         return f"{self.key}{how}, seed {self.seed + 1} of {settings.final_seeds}, {self.epochs(settings)} epochs"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The training options among the answers; the crop changes the images instead."""
+        return tuple(name for name in self.answers if name != CROP)
 
     @property
     def figures(self) -> dict[str, float | None]:
@@ -112,6 +118,11 @@ def _train_here(one: Retraining) -> None:
     _train(_process.context, one)
 
 
+def surroundings(context: Context, answers: Sequence[str]) -> Context:
+    """The search's own, or with images cut to the lungs where that is one of the answers."""
+    return context.cropped if CROP in answers else context
+
+
 def _train(context: Context, one: Retraining) -> None:
     import torch
 
@@ -121,11 +132,12 @@ def _train(context: Context, one: Retraining) -> None:
     from nas.evaluation.checkpoint import remove_checkpoint
     from nas.jobs.reference import make_reference, save_reference
 
+    context = surroundings(context, one.answers)
     settings, data, held_out, directory = context.settings, context.dataset, context.parts.validation, one.directory
     architecture = load_architecture(one.architecture)
     stream = derived_seed(settings.seed, _FINAL, one.seed)
     model = start(context, architecture, stream, directory)
-    recipe = settings.recipe.model_copy(update={"epochs": one.epochs(settings), "answers": one.answers})
+    recipe = settings.recipe.model_copy(update={"epochs": one.epochs(settings), "answers": one.options})
     threads = torch.get_num_threads()
     torch.set_num_threads(context.facts["threads"])  # as trials are trained
     try:

@@ -70,7 +70,7 @@ def _model_rows(record: SearchRecord, candidate: CandidateRecord) -> list[tuple[
         ("Search space", f"{record.space}, version {record.space_version}"),
         ("Key", candidate.key),
         ("Input", f"{cost.image_size} × {cost.image_size} px grey, {cost.in_channels} channel(s) inside"),
-        ("Crop of an image before", str(record.settings.get("crop", "none"))),
+        ("Crop of an image before", fmt.crop_text(record, candidate)),
         ("Classes, and the labels that they merge", ", ".join(record.settings.get("classes") or record.data.classes)),
         ("FLOPs (multiply–accumulates, one image)", fmt.flops(cost.flops)),
         ("Parameters", fmt.si(cost.parameters)),

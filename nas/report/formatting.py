@@ -222,10 +222,18 @@ def verdict_of(subject: CandidateRecord | TrialRecord) -> Verdict | None:
     return subject.finding.verdict if subject.finding else None
 
 
-def export_options(record: SearchRecord) -> str:
+def export_options(record: SearchRecord, candidate: CandidateRecord) -> str:
     """Options of ``nas export`` for plain source, which a space of one's own and a crop to the lungs do not have: ONNX for those."""
-    plain = record.space in OWN and "lungs" not in str(record.settings.get("crop", "")).split("+")
+    plain = record.space in OWN and "lungs" not in crop_text(record, candidate).split("+")
     return "--format source --out DIR" if plain else "--format onnx --out FILE.onnx"
+
+
+def crop_text(record: SearchRecord, candidate: CandidateRecord) -> str:
+    """The crop of an image before a candidate sees it, in the words of ``--crop``."""
+    crop = str(record.settings.get("crop", "none"))
+    if not candidate.cropped:
+        return crop
+    return "lungs" if crop == "none" else f"{crop}+lungs"
 
 
 def answer_text(name: str) -> str:

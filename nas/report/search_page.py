@@ -265,7 +265,7 @@ def use(candidate: CandidateRecord, record: SearchRecord, directory: Path) -> li
         "print(dict(zip(loaded.classes, logits.softmax(1)[0].tolist())))\n"
     )
     source = f"nas export {quoted} --format source --out exported   # model.py: plain torch, nothing of this toolkit\n"
-    if "source" not in fmt.export_options(record):
+    if "source" not in fmt.export_options(record, candidate):
         source = ""
     data = " ".join(f"--data {shlex.quote(spec)}" for spec in record.data.spec) or "--data SPEC"
     shell = (

@@ -68,7 +68,10 @@ def print_search(record: SearchRecord, *, profile: bool = False, console: Consol
         _line(out, f"page: {record.page}")
     if record.best is not None and record.directory:
         run = shlex.quote(record.directory)
-        _line(out, f"next: nas benchmark {run} | nas predict {run} IMAGE… | nas export {run} {fmt.export_options(record)}")
+        _line(
+            out,
+            f"next: nas benchmark {run} | nas predict {run} IMAGE… | nas export {run} {fmt.export_options(record, record.best)}",
+        )
 
 
 def _candidate(out: Console, role: str, candidate: CandidateRecord | None) -> None:

@@ -83,7 +83,8 @@ def test_the_spread_over_seeds_is_of_what_they_are_chosen_by() -> None:
 def test_a_cured_network_takes_the_place_of_the_failing_one_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = attempt("fail", 0.8, answers=("marker", "crop_body")), attempt("pass", 0.61)
     record, asked = answer(monkeypatch, before, after)
-    assert asked == [("answered", ("marker",))]  # a crop changes new images, too: not a matter of training
+    assert asked == [("answered", ("marker",))]  # a crop changes new images, too: only where no training option is left
+    assert not record.cropped
     assert record.finding == after.finding
     text = fmt.answered_text(record)
     assert text == (
@@ -122,10 +123,23 @@ def test_what_fails_next_is_answered_besides(monkeypatch: pytest.MonkeyPatch) ->
     assert record.finding == before.finding
 
 
+def test_the_crop_to_the_lungs_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, next_one = (
+        attempt("fail", 0.8, answers=("marker", "crop_body")),
+        attempt("fail", 0.7, answers=("marker", "crop_body")),
+    )
+    record, asked = answer(monkeypatch, before, next_one, attempt("pass", 0.7))
+    assert asked == [("answered", ("marker",)), ("answered1", ("marker", "crop_body"))]
+    assert record.cropped
+    assert "it needs new images cut to the lungs, too" in str(fmt.answered_text(record))
+    record, _ = answer(monkeypatch, before, next_one, attempt("fail", 0.7))
+    assert not record.cropped
+
+
 def test_where_nothing_answers_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    record, asked = answer(monkeypatch, attempt("fail", 0.8, answers=("crop_body",)))
+    record, asked = answer(monkeypatch, attempt("fail", 0.8))
     assert asked == []
-    assert fmt.answered_text(record) == "Not retrained: no training option answers this finding; search again with --crop lungs"
+    assert fmt.answered_text(record) == "Not retrained: nothing is known that answers this finding"
     assert fmt.answered_text(attempt("pass", 0.8)) is None
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.data import Preprocessing
 from nas.engine.context import Context
 from nas.engine.directory import RunDirectory, is_sealed
 from nas.engine.progress import Silent
 from nas.engine.settings import SearchSettings
+from nas.evaluation import load_candidate
 from nas.files import write_json
+from nas.jobs.audit import data_for
 from nas.jobs.crossfit import training_of
 from nas.jobs.retraining import HowTrained, Retraining, retrain
 from search_spaces.errors import InputError
@@ -72,6 +75,23 @@ def test_what_is_trained_is_not_trained_again(context: Context, tmp_path: Path) 
     retrain(context, wanted, listening, 2)
     assert (wanted[0].directory / "weights.safetensors").stat().st_mtime_ns == before
     assert [text.partition(", seed ")[2] for text in listening.told] == ["1 of 2, 2 epochs", "2 of 2, 2 epochs"]
+
+
+def test_a_candidate_that_a_crop_answers_sees_crops_wherever_it_is_asked(context: Context, tmp_path: Path) -> None:
+    wanted = trainings(context, tmp_path / "run" / "answered", answers=("marker", "crop_body"))
+    retrain(context, wanted, Silent(), 2)  # in processes, which open the search anew
+    loaded = load_candidate(wanted[0].directory)
+    assert loaded.preprocessing == Preprocessing(image_size=32, lungs=True)
+    assert training_of(wanted[0].directory).recipe.answers == ("marker",)
+    cut, whole = context.cropped.dataset, context.dataset
+    assert loaded.training_hashes == set(cut.image_hashes[context.parts.train].tolist())
+    assert not loaded.training_hashes & set(whole.image_hashes.tolist())
+    assert cut.group.tolist() == whole.group.tolist()
+    asked = np.sort(np.concatenate([context.parts.validation, context.parts.audit]))
+    np.testing.assert_array_equal(data_for(loaded, wanted[0].directory, None, None).images, cut.images[asked])
+    pool = data_for(loaded, wanted[0].directory, None, None, pool=True)
+    assert len(pool) == len(asked) + len(context.parts.train)
+    assert set(pool.image_hashes.tolist()) <= set(cut.image_hashes.tolist())
 
 
 def test_an_error_in_a_process_is_the_searchs(context: Context, tmp_path: Path) -> None:
