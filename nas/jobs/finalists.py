@@ -92,7 +92,7 @@ def _answer(
     assert failed.finding is not None
     answers: tuple[str, ...] = ()
     again = failed
-    while again.finding is not None and again.finding.verdict == "fail" and (named := _next(again.finding, answers)):
+    while again.finding is not None and again.finding.verdict == "fail" and (named := to_try(again.finding.answers, answers)):
         place = directory / f"answered{'' if not answers else len(answers)}"
         answers = (*answers, *named)
         again = _attempt(context, trial, place, answers, progress, processes)
@@ -122,9 +122,9 @@ def _answer(
     return (again if cured else failed).model_copy(update={"answered": story})
 
 
-def _next(finding: Finding, used: tuple[str, ...]) -> tuple[str, ...]:
-    """The training options that a finding names and that were not used yet; without any, the crop, if it is named."""
-    left = tuple(name for name in finding.answers if name not in used)
+def to_try(named: Sequence[str], used: Sequence[str]) -> tuple[str, ...]:
+    """Of the answers that a finding names, the training options that were not used yet; without any, the crop, if it is named."""
+    left = tuple(name for name in named if name not in used)
     return tuple(name for name in left if name != CROP) or left
 
 

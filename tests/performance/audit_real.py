@@ -5,7 +5,7 @@
 Needs PEPX_NAS_CXR (a table with masks). Each stage is kept in the work file as soon as it is done, and skipped where it stands
 there. "planted": letters, ``--letters`` of the side high, in a corner of 95 % of pneumonia and 5 % of normal images; "answered":
 the same, trained with the options that the verdict on "planted" names; "answered-again": where that still fails, with those that
-its verdict names besides. How well each tells the classes apart is also measured without planted letters, and with letters on a
+its verdict names besides, or, where it names no other, on images cut to the lungs if it names that. How well each tells the classes apart is also measured without planted letters, and with letters on a
 random half of the images, whatever their class.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +25,37 @@ from numpy.typing import NDArray
 from baselines.recipe import Recipe
 from nas.data import load
 from nas.data.dataset import Dataset
+from nas.data.loading import _cropped
 from nas.data.masking import with_masks
 from nas.data.phantom.tags import glyph, paste
+from nas.data.preprocessing import Preprocessing
 from nas.evaluation import LoadedModel, predict_logits
 from nas.inquisitor import CrossFitted, audit_model
 from nas.inquisitor.engine import margins
 from nas.jobs.crossfit import cross_fit
+from nas.jobs.finalists import to_try
 from nas.jobs.retraining import HowTrained
-from nas.records import BY_SEARCHING_AGAIN, Finding
+from nas.records import CROP, Finding
 from nas.statistics import auc, auc_interval, compare_auc
 from search_spaces import Budget, get_space
 
 RESULTS = Path(__file__).parent / "results" / "audit_real.json"
 CLASSES, IMAGE_SIZE, FOLDS, STRENGTH = ("normal", "pneumonia"), 64, 5, 0.9
 LETTERS = 0.105  # height by the side
+LARGE = 256  # pixels a side of the pictures that a crop is cut from
 STAGES = ("as-they-come", "planted", "answered", "answered-again")
 
 
-def real_images() -> Dataset:
+def real_images(image_size: int = IMAGE_SIZE) -> Dataset:
     """All images that show one of the two classes."""
     if "PEPX_NAS_CXR" not in os.environ:
         raise SystemExit("PEPX_NAS_CXR is not set; it must name a table of chest X-rays with masks")
-    return load(f"table:{os.environ['PEPX_NAS_CXR']}", classes=CLASSES, image_size=IMAGE_SIZE)
+    return load(f"table:{os.environ['PEPX_NAS_CXR']}", classes=CLASSES, image_size=image_size)
 
 
-def images_of(source: str) -> Dataset:
+def images_of(source: str, image_size: int = IMAGE_SIZE) -> Dataset:
     """Those of one source, with masks."""
-    data = real_images()
+    data = real_images(image_size)
     return with_masks(data.subset(np.flatnonzero(data.source == source)))
 
 
@@ -65,13 +69,32 @@ def with_letters(data: Dataset, strength: float, seed: int = 0, height: float = 
         inset = (float(rng.uniform(0.02, 0.10)), float(rng.uniform(0.02, 0.08)))
         paste(
             picture,
-            glyph("AP", round(height * IMAGE_SIZE * rng.uniform(0.9, 1.15))),
+            glyph("AP", round(height * data.image_size * rng.uniform(0.9, 1.15))),
             (1, -1),
             inset,
             float(rng.uniform(0.95, 1)),
         )
         images[row, 0] = np.rint(picture * 255)
     return replace(data, images=images)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The images as a candidate sees them: as they come, with letters tied to the class, and with letters at random."""
+
+    plain: Dataset
+    lettered: Dataset
+    at_random: Dataset
+
+
+def shown(source: str, height: float, *, lungs: bool = False) -> Shown:
+    """``lungs``: cut to them, letters and all, from larger pictures with the same draws of letters."""
+    plain = images_of(source, LARGE if lungs else IMAGE_SIZE)
+    found = plain, with_letters(plain, STRENGTH, height=height), with_letters(plain, 0.0, 1, height)
+    if not lungs:
+        return Shown(*found)
+    how = Preprocessing(image_size=IMAGE_SIZE, lungs=True)
+    return Shown(*(replace(_cropped(data, how), preprocessing=how) for data in found))
 
 
 def candidate(data: Dataset) -> LoadedModel:
@@ -111,16 +134,17 @@ def figures(finding: Finding) -> dict[str, Any]:
     return {"verdict": finding.verdict, "reason": finding.binding_reason, "answers": list(finding.answers), "tests": tests}
 
 
-def stage(name: str, data: Dataset, shown: Dataset, recipe: Recipe, height: float) -> dict[str, Any]:
-    """Cross-fit on the shown images, audit on them, and score the images without letters and with letters at random."""
-    model, _ = cross_fit(candidate(data), shown, HowTrained(recipe=recipe), folds=FOLDS)
-    found = figures(audit_model(model, shown))
+def stage(name: str, data: Dataset, images: Shown, recipe: Recipe) -> dict[str, Any]:
+    """Cross-fit on ``data``, audit on them, and score the images without letters and with letters at random."""
+    model, _ = cross_fit(candidate(data), data, HowTrained(recipe=recipe), folds=FOLDS)
+    found = figures(audit_model(model, data))
     truth = data.labels == 1
-    found["answers_used"] = list(recipe.answers)
-    found["auc_as_shown"] = round(auc(out_of_fold(model, shown), truth), 4)
+    assert data.preprocessing is not None
+    found["answers_used"] = [*recipe.answers, *([CROP] if data.preprocessing.lungs else [])]
+    found["auc_as_shown"] = round(auc(out_of_fold(model, data), truth), 4)
     found["scores"] = {}
-    for condition, images in (("without_letters", data), ("letters_at_random", with_letters(data, 0.0, 1, height))):
-        scores = out_of_fold(model, images)
+    for condition, asked in (("without_letters", images.plain), ("letters_at_random", images.at_random)):
+        scores = out_of_fold(model, asked)
         bounds = auc_interval(scores, truth, data.group)
         found[f"auc_{condition}"] = [round(v, 4) for v in (auc(scores, truth), bounds.low, bounds.high)]
         found["scores"][condition] = scores.tolist()
@@ -152,14 +176,17 @@ def main() -> None:
         here = json.loads(chosen.work.read_text(encoding="utf-8"))
     if here.get("settings") != settings:
         raise SystemExit(f"{chosen.work} holds stages of {here.get('settings')}, not of {settings}; name another work file")
-    data = images_of(chosen.source)
-    lettered = with_letters(data, STRENGTH, height=chosen.letters)
+    images = shown(chosen.source, chosen.letters)
+    data = images.plain
     for number, name in enumerate(STAGES):
-        asked = [answer for past in STAGES[1:number] for answer in here[past]["answers"]]
         if name in here or (name == "answered-again" and not here["answered"]["answers"]):
             continue
-        recipe = Recipe(epochs=chosen.epochs, answers=tuple(n for n in asked if n not in BY_SEARCHING_AGAIN))
-        here[name] = stage(name, data, data if name == "as-they-come" else lettered, recipe, chosen.letters)
+        used: tuple[str, ...] = ()
+        for past in STAGES[1:number]:
+            used += to_try(here[past]["answers"], used)
+        recipe = Recipe(epochs=chosen.epochs, answers=tuple(n for n in used if n != CROP))
+        seen = shown(chosen.source, chosen.letters, lungs=True) if CROP in used else images
+        here[name] = stage(name, seen.plain if name == "as-they-come" else seen.lettered, seen, recipe)
         chosen.work.write_text(json.dumps(here), encoding="utf-8")
     gains = {f"gained_{name}": gained(here, name, data) for name in STAGES[2:] if name in here}
     print(gains)
