@@ -30,7 +30,7 @@ def size_of(baseline: Baseline, image_size: int | None = None, classes: int | No
     outputs = baseline.paper_classes if classes is None else classes
     try:
         return Size(*_by_shapes(baseline, side, outputs), side, outputs)
-    except RuntimeError:  # it reads values while it is built or run, and a tensor that is a shape has none: built in earnest
+    except Exception:  # it reads values while it is built or run, and a tensor that is a shape has none: built in earnest
         from search_spaces.counting import count
 
         counted = count(baseline.build(outputs, baseline.paper_channels, side), side)

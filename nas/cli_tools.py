@@ -29,7 +29,7 @@ from nas.cli_options import (
     say,
     text,
 )
-from search_spaces.errors import ToolkitError
+from search_spaces.errors import InputError, ToolkitError
 
 
 def generate(
@@ -189,6 +189,9 @@ def predict(
     if not as_json:
         for note in result.notes:
             print(note, file=sys.stderr)
+    if result.failed:  # the others are answered, but a script must not take that for all of them
+        asked = len(result.failed) + len(result.predictions)
+        raise InputError(f"{len(result.failed)} of {asked} files have no answer; the reasons stand beside them")
 
 
 def export(

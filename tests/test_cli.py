@@ -73,6 +73,10 @@ def test_a_search_from_data_to_page_then_resume_report_audit_predict(nas, tmp_pa
     assert code == 0
     assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["0000-a.png"]
     assert (tmp_path / "answers.csv").read_text() == out
+    code, out, err = nas("predict", "run", "new/a.png", "new/b.png", "--csv", "answers.csv")
+    assert (code, "1 of 2 files have no answer" in err) == (2, True)
+    assert [line.split(",")[0] for line in out.splitlines()] == ["image", "new/a.png", "new/b.png"]
+    assert (tmp_path / "answers.csv").read_text() == out
 
     code, out, _ = nas("cost", f"{record['best']['path']}/architecture.json", "--json")
     assert json.loads(out)["flops"] == record["best"]["cost"]["flops"]

@@ -64,7 +64,8 @@ def benchmark(
 
     watching = progress or Silent()
     import_plugins(texts(settings.get("imports", ())))  # first: the baselines that are asked for may be theirs
-    for path in [models] if isinstance(models, str | Path) else models:
+    known = [models] if isinstance(models, str | Path) else list(models)
+    for path in (*known, out) if resume and out is not None else known:
         import_plugins_of(Path(path))
     asked = _asked(models, data, baselines, settings, resume)
     directory = Path(out) if out is not None else Path("runs") / datetime.datetime.now().strftime("benchmark-%Y%m%d-%H%M%S")

@@ -50,11 +50,10 @@ def make_folds(dataset: Dataset, parts: Parts, *, folds: int, seeds: int, seed: 
     found = []
     for repeat in range(seeds):
         for number, (rest, held_out) in enumerate(split(dataset, pool, folds, seed + repeat)):
-            name, left = fewest_groups(dataset, rest)
-            if left < 2:  # training or validation would be without the class
-                raise _too_few(dataset, pool, name, folds)
-            train, validation = split(dataset, rest, min(VALIDATION_FOLDS, left), seed + repeat)[0]
-            found.append(Fold(repeat, number, train, validation, held_out))
+            inner = with_validation(dataset, rest, seed + repeat)
+            if inner is None:
+                raise _too_few(dataset, pool, fewest_groups(dataset, rest)[0], folds)
+            found.append(Fold(repeat, number, *inner, held_out))
     for fold in found:
         check_fold(dataset, parts, fold)
     return tuple(found)
@@ -67,6 +66,13 @@ def split(dataset: Dataset, pool: Indices, folds: int, seed: int) -> list[tuple[
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     parts = splitter.split(np.zeros(len(pool)), dataset.labels[pool], dataset.group[pool])
     return [(pool[rest], pool[held_out]) for rest, held_out in parts]
+
+
+def with_validation(dataset: Dataset, pool: Indices, seed: int) -> tuple[Indices, Indices] | None:
+    """What of a pool trains and what validates, each with every class; None where groups are too few, or too unequal, for that."""
+    folds = min(VALIDATION_FOLDS, fewest_groups(dataset, pool)[1])
+    dealt = split(dataset, pool, folds, seed) if folds > 1 else []
+    return next((sides for sides in dealt if all(fewest_groups(dataset, side)[1] for side in sides)), None)
 
 
 def fewest_groups(dataset: Dataset, pool: Indices) -> tuple[str, int]:

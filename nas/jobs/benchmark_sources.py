@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.dataset import Dataset, Indices
-from nas.jobs.benchmark_folds import Fold, fewest_groups, split
+from nas.jobs.benchmark_folds import Fold, fewest_groups, with_validation
 from nas.jobs.benchmark_scores import Panel, make_sheet
 from nas.records import Metric
 
@@ -69,10 +69,10 @@ def _left_out(arena: Arena, source: str) -> LeftOut:
     pool = np.sort(np.concatenate([arena.parts.train, arena.parts.validation]))
     pool = pool[~np.isin(data.group[pool], np.unique(data.group[held_out]))]
     name, groups = fewest_groups(data, pool)
-    if groups < 3:
+    inner = with_validation(data, pool, arena.settings.seed) if groups >= 3 else None
+    if inner is None:
         return LeftOut(source, None, classes, f"without it {groups} groups of {name} are left to train on")
-    train, validation = split(data, pool, min(7, groups), arena.settings.seed)[0]
-    return LeftOut(source, Fold(0, 0, train, validation, held_out, label=f"without-{source}"), classes)
+    return LeftOut(source, Fold(0, 0, *inner, held_out, label=f"without-{source}"), classes)
 
 
 def left_out_metrics(arena: Arena, entrant: Entrant, plans: Sequence[LeftOut], progress: Any) -> tuple[Metric, ...]:

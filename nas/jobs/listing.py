@@ -37,6 +37,7 @@ def _spaces() -> list[dict[str, Any]]:
 def _baselines() -> list[dict[str, Any]]:
     from baselines.costs import size_of
     from baselines.registry import baseline_names, get_baseline
+    from nas.report import formatting as fmt
 
     rows = []
     for name in baseline_names():
@@ -47,7 +48,7 @@ def _baselines() -> list[dict[str, Any]]:
             figures = f"not built, {type(error).__name__}: {error}"
             rows.append({"name": name, "description": f"{baseline.title}: {figures}", "flops": None, "parameters": None})
             continue
-        figures = f"{size.parameters / 1e6:.3f} M parameters, {size.flops / 1e9:.3f} GFLOPs at {size.image_size} px"
+        figures = f"{fmt.si(size.parameters, 4)} parameters, {fmt.flops(size.flops)} at {size.image_size} px"
         rows.append({"name": name, "description": f"{baseline.title}: {figures}", **size._asdict()})
     return rows
 

@@ -20,6 +20,7 @@ from nas.jobs.listing import prototype
 from nas.jobs.search_trials import check_engine, deadlines, run_trials, start, workers
 from nas.records import Comparison, SearchRecord
 from nas.versions import toolkit_version, versions
+from search_spaces.budget import shown
 from search_spaces.errors import InputError, ToolkitError
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def search(
         watching.objective(chosen.objective)
         with workers(chosen, directory, storage, study, engine, watching) as pool:
             context = _open(chosen, directory)
+            for note in _beyond_budget(context):
+                watching.message(note)
             opened = start(context, storage, study)
             commands = directory.remember(command)
             ends = deadlines(chosen, time.time())
@@ -112,6 +115,17 @@ def _open(settings: SearchSettings, directory: RunDirectory) -> Context:
         _ = context.device
     build_sampler(context)
     return context
+
+
+def _beyond_budget(context: Context) -> list[str]:
+    """What a prototype comes to that the budget does not admit: nobody else would hear of it."""
+    if context.prototype is None:
+        return []
+    cost, budget = context.space.cost(context.prototype, context.settings.image_size), context.budget
+    broken = [name.removeprefix("min_") for name in budget.violations(cost)]
+    figures = ", ".join(f"{name} {shown(getattr(cost, name))}" for name in broken)
+    admitted = f"the budget ({budget}) does not admit the prototype ({figures})"
+    return [f"{admitted}: it is not trained itself, the generator only prefers its choices"] if broken else []
 
 
 def _control(
@@ -190,7 +204,7 @@ def _conclude(
         comparisons=comparisons,
         test_openings=openings,
         generator=generator,
-        notes=tuple(f"gone on with by: {later}" for later in commands[1:] if later),
+        notes=(*_beyond_budget(context), *(f"gone on with by: {later}" for later in commands[1:] if later)),
         directory=str(directory.path),
     )
 

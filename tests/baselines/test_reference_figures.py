@@ -77,14 +77,15 @@ def test_published_sizes_stand_beside_ours() -> None:
         assert ours.flops / 1e9 == pytest.approx(baseline.published["flops"].value, rel=0.07)
 
 
-def test_a_network_that_reads_values_while_it_is_built_is_counted_in_earnest():
+@pytest.mark.parametrize("read", [lambda rates: rates.tolist(), lambda rates: rates.numpy()], ids=["list", "array"])
+def test_a_network_that_reads_values_while_it_is_built_is_counted_in_earnest(read):
     """Tensors that are shapes alone have no values: rates of dropped paths are often read from ``torch.linspace``."""
 
     class Paths(nn.Module):
         def __init__(self, classes: int, in_channels: int, image_size: int) -> None:
             super().__init__()
             self.conv, self.fc = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4, classes)
-            self.dropout = nn.Dropout([rate.item() for rate in torch.linspace(0, 0.1, 4)][-1])
+            self.dropout = nn.Dropout(float(read(torch.linspace(0, 0.1, 4))[-1]))
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.fc(self.dropout(self.conv(images).mean(dim=(2, 3))))

@@ -51,6 +51,24 @@ def test_no_fold_trains_without_a_class(data: Dataset) -> None:
             assert len(np.unique(few.labels[rows])) == 3
 
 
+def test_patients_of_several_classes_take_none_out_of_training_or_validation(data: Dataset) -> None:
+    pool, nothing, refused = np.arange(60), np.zeros(0, np.int64), []
+    for seed in (24, 53, 71):  # twelve patients of unequal numbers of images, some of which show another class than the rest
+        rng = np.random.default_rng(seed)
+        usual = rng.integers(0, 3, 12)
+        group = rng.choice(12, 60, p=rng.dirichlet(np.full(12, 0.5)))
+        names = np.char.add("g", group.astype(str))
+        labels = np.where(rng.random(60) < 0.2, rng.integers(0, 3, 60), usual[group])
+        few = replace(data.subset(pool), labels=labels, group=names, patient=names)
+        try:
+            folds = make_folds(few, Parts(pool, nothing, nothing, nothing), folds=2, seeds=1, seed=seed)
+        except InputError as error:
+            refused.append(str(error))
+            continue
+        assert all(len(np.unique(labels[rows])) == 3 for fold in folds for rows in (fold.train, fold.validation))
+    assert ["too few for 2 folds with validation" in text for text in refused] == [True, True]
+
+
 def test_too_few_groups_are_refused(data: Dataset) -> None:
     with pytest.raises(
         InputError, match=r"independent groups outside the test and audit parts, too few for 50 folds.*--folds.*--cross-fit"

@@ -124,3 +124,7 @@ def test_what_a_benchmark_trained_by_an_imported_module_is_read_without_naming_t
     assert resolve_model(str(place)).classes == ("normal", "pneumonia", "covid")
     assert cost(str(place / "architecture.json"))["parameters"] == 25 * 4 + 4 + 5 * 3
     del _registry._entries["mine"]
+    monkeypatch.delitem(sys.modules, "my_networks")
+    again = nas.benchmark(baselines="mine", out=tmp_path / "benchmark", resume=True)
+    assert (again.rows[0].name, again.rows[0].failed) == ("mine", "")
+    del _registry._entries["mine"]

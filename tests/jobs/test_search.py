@@ -72,6 +72,17 @@ def test_python_takes_paths_and_single_texts_as_the_command_does(tmp_path: Path,
     assert nas.data.load([table], image_size=32).images.shape == (60, 1, 32, 32)
 
 
+def test_a_prototype_beyond_the_budget_is_not_passed_over_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    said, asked = io.StringIO(), {**TINY, "sampler": "generator", "trials": 1, "prototype": "covidnet"}
+    record = search("phantom:n=60", out=tmp_path / "run", progress=Lines(said), **asked)
+    assert len(record.notes) == 1
+    assert record.notes[0].startswith("the budget (flops ≤ 300,000 at 32 px) does not admit the prototype (flops 31,725,184)")
+    assert record.notes[0] in said.getvalue()
+    again = search("phantom:n=60", out=tmp_path / "fits", **{**asked, "budget": "50M"})
+    assert (again.notes, again.trials[0].architecture["choices"]) == ((), record.settings["prototype"]["choices"])
+
+
 OWN_SPACE = """
 from search_spaces import DecisionSpace, register_space
 @register_space("space_with_a_design")
