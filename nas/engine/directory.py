@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -85,7 +85,7 @@ class RunDirectory:
 
     def seal(self) -> None:
         """Write down the checksums of a finished run's records, and of those that its trials and candidates have."""
-        _write_sums(self.path, sorted(file for pattern in _OWN for file in self.path.glob(pattern)))
+        vouch_for(self.path, _OWN)
 
     def unseal(self) -> None:
         """A run that goes on changes its records: they are no longer vouched for."""
@@ -171,6 +171,11 @@ def seal(directory: Path) -> None:
     remove_litter(directory)
     files = (p for p in directory.rglob("*") if p.is_file() and p.name not in (_SUMS, *_GROWS) and not p.name.startswith("."))
     _write_sums(directory, sorted(files))
+
+
+def vouch_for(directory: Path, patterns: Sequence[str]) -> None:
+    """Write ``checksums.json`` of the files that fit ``patterns`` only: others in ``directory`` may be somebody else's."""
+    _write_sums(directory, sorted(file for pattern in patterns for file in directory.glob(pattern)))
 
 
 def remove_litter(directory: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,14 +46,21 @@ def predict_logits(
     size = batch or (CPU_BATCH if data.device.type == "cpu" else CUDA_BATCH)
     if not lies_on(model, data.device):
         model.to(data.device)
+    with evaluating(model), torch.inference_mode():
+        return _in_batches(model, data, chosen, size)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """The model in evaluation mode; every module's own mode is put back afterwards, also after an error."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    with suppress(NotImplementedError):  # of torch.export's programs, which stay in the mode that they were exported in
+        model.eval()
     try:
-        with torch.inference_mode():
-            return _in_batches(model, data, chosen, size)
+        yield model
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module, training in modes:
+            module.training = training
 
 
 def _in_batches(model: nn.Module, data: DeviceData, chosen: torch.Tensor, size: int) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from nas.data.dataset import Dataset, Indices
@@ -70,20 +71,14 @@ def audit_model(
     rows = np.arange(len(dataset)) if indices is None else np.asarray(indices, np.int64)
     usable, excluded = gates.usable_masks(dataset.masks(rows), dataset.has_mask[rows])
     masked = rows[usable]
-    least = margins.groups_per_class if level == "full" else min(margins.groups_per_class, _SCREEN_GROUPS)
-    counts = gates.groups_of(dataset.labels[masked], dataset.group[masked], len(dataset.classes))
-    auditable = gates.auditable_classes(counts, least)
-    standing = [
-        gates.masks_gate(usable, margins),
-        gates.enough_groups(counts, dataset.classes, least),
-    ]
+    auditable, standing, obstacle = _before(dataset, rows, usable, level, margins)
     frame = Finding(
         verdict="undecided", binding_reason="", gates=tuple(standing), level=level, seed=seed, n=len(rows),
         groups=len(np.unique(dataset.group[rows])), excluded=excluded, blind_spots=BLIND_SPOTS, versions=versions(),
         hashes=hashes(model, dataset, rows),
     )  # fmt: skip
-    if not auditable or not standing[0].passed:
-        return frame.model_copy(update={"binding_reason": _obstacles(standing)[0]})
+    if obstacle:
+        return frame.model_copy(update={"binding_reason": obstacle})
     case = open_case(
         in_data_order(model, classes, dataset), dataset, masked, auditable=auditable, margins=margins,
         settings=settings or (SCREEN if level == "screen" else FULL), level=level, seed=seed, device=device,
@@ -95,6 +90,24 @@ def audit_model(
     finding = _question(case, frame, tests, progress, cropped)
     maps = attribution if attribution is not None else level == "full" and pictures_dir is not None
     return _with_evidence(case, finding, maps, pictures_dir, progress) if case.auditable else finding
+
+
+def obstacle_to(dataset: Dataset, rows: Indices, level: Level) -> str:
+    """Why no model could be audited on these rows of a data set, whatever it answers; "" where one can be."""
+    usable, _ = gates.usable_masks(dataset.masks(rows), dataset.has_mask[rows])
+    return _before(dataset, rows, usable, level, Margins())[2]
+
+
+def _before(
+    dataset: Dataset, rows: Indices, usable: NDArray[np.bool_], level: Level, margins: Margins
+) -> tuple[tuple[int, ...], list[Gate], str]:
+    """What holds before a model is called: auditable classes, the gates, and the one that ends the audit there, or ""."""
+    least = margins.groups_per_class if level == "full" else min(margins.groups_per_class, _SCREEN_GROUPS)
+    masked = rows[usable]
+    counts = gates.groups_of(dataset.labels[masked], dataset.group[masked], len(dataset.classes))
+    auditable = gates.auditable_classes(counts, least)
+    standing = [gates.masks_gate(usable, margins), gates.enough_groups(counts, dataset.classes, least)]
+    return auditable, standing, "" if auditable and standing[0].passed else _obstacles(standing)[0]
 
 
 def _with_evidence(case: Case, finding: Finding, maps: bool, directory: Path | None, progress: Progress | None) -> Finding:

@@ -100,8 +100,12 @@ def p_values(observed: Floats, null: Floats) -> Floats:
 
 
 def max_t_p_values(observed: Floats, null: Floats) -> Floats:
-    """Family-wise p-values (maps,): each map's studentised effect against the largest of a shuffle."""
-    spread = null.std(axis=0)
+    """Family-wise p-values (maps,): each map's studentised effect against the largest of a shuffle.
+
+    The observed labelling counts in the spread as well, as one among the shuffles: else it alone would be scaled by others only,
+    and of few shuffles' maps it would be the largest too often.
+    """
+    spread = np.concatenate([observed[None], null]).std(axis=0)
     usable = spread > 0
     scale = np.where(usable, spread, 1.0)
     strength = np.where(usable, np.abs(observed) / scale, 0.0)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from queue import SimpleQueue
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nas.data.dataset import Dataset, Indices
+from nas.evaluation.predict import evaluating
 from nas.inquisitor.inference import agree, for_inference, replica
 from search_spaces.errors import InputError
 
@@ -34,18 +34,6 @@ MOST_WORKERS = 8  # each holds a batch and what the network computes of it
 
 Edit = Callable[[Tensor], Tensor]
 """Pair numbers, int64 (b,), to edited images, float (b, 1, H, W) in [0, 1], on the engine's device; the same for the same numbers."""
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """The model in evaluation mode; every module's own mode is put back afterwards, also after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield model
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 class Engine:
@@ -140,7 +128,7 @@ class Engine:
             torch.set_num_threads(threads)  # the pool's threads set the number that later threads start with
 
     def _networks(self, model: nn.Module) -> SimpleQueue[nn.Module] | None:
-        """One network for each worker, in evaluation mode; None where a model cannot be copied: one thread then."""
+        """One network for each worker, in its mode; None where a model cannot be copied: one thread then."""
         return self._replicas if model is self.model else _replicas(model, self.workers)
 
     @cached_property
@@ -175,7 +163,7 @@ def _replicas(model: nn.Module, number: int) -> SimpleQueue[nn.Module] | None:
         other = replica(model)
         if other is None:
             return None
-        free.put(other.eval())
+        free.put(other)
     return free
 
 

@@ -24,6 +24,7 @@ from nas.inquisitor.judge import rounded
 from nas.inquisitor.pictures import Flip, Panel, draw_flips, draw_gallery
 from nas.inquisitor.tests.base import AUDIT_TESTS, SwapTest
 from nas.records import Picture
+from search_spaces.errors import InputError
 
 IMAGES = 24  # images with maps
 SHOWN = 4
@@ -60,14 +61,16 @@ def attribute(case: Case, images: int = IMAGES) -> Evidence:
         }
     ]  # fmt: skip
     kept: dict[str, tuple[Tensor, str]] = {}
+    twin = _twin(case.engine, case.seed)  # first: what old weight norms note of gradients cannot be copied
     gradients = differentiable(case.engine, pictures[:1])
-    twin = (
-        Engine(randomised(case.engine.model, case.seed), case.engine.device, case.engine.pixels, case.engine.workers)
-        if gradients
-        else None
-    )
     for name in METHODS.names():
-        entry, maps = _method(case, name, pictures, targets, regions, groups, fill, twin)
+        if gradients or name in FORWARD_ONLY:
+            entry, maps = _method(case, name, pictures, targets, regions, groups, fill, twin)
+        else:
+            entry, maps = (
+                {"method": name, "status": "unavailable", "reason": "no gradients reach the input of this model"},
+                None,
+            )
         entries.append({"images": len(rows), **entry})
         if maps is not None:
             kept[name] = (maps.values, str(entry["status"]))
@@ -82,16 +85,25 @@ def attribute(case: Case, images: int = IMAGES) -> Evidence:
     return Evidence(tuple(entries), panels if kept else [])
 
 
+def _twin(engine: Engine, seed: int) -> Engine | None:
+    """The network with its weights drawn anew; None where that cannot be had."""
+    try:
+        return Engine(randomised(engine.model, seed), engine.device, engine.pixels, engine.workers)
+    except UnavailableError:
+        return None
+
+
 def _method(
     case: Case, name: str, pictures: Tensor, targets: Tensor, regions: Tensor, groups: NDArray, fill: str, twin: Engine | None
 ) -> tuple[dict[str, Any], Maps | None]:  # fmt: skip
-    if twin is None and name not in FORWARD_ONLY:
-        return {"method": name, "status": "unavailable", "reason": "no gradients reach the input of this model"}, None
     try:
         maps = maps_by(name, case.engine, pictures, targets, case.seed)
-        other = maps_by(name, twin, pictures, targets, case.seed) if twin else None
     except UnavailableError as error:
         return {"method": name, "status": "unavailable", "reason": str(error)}, None
+    try:
+        other = maps_by(name, twin, pictures, targets, case.seed) if twin else None
+    except (UnavailableError, InputError):  # drawn anew, weights may lead beyond what numbers hold
+        other = None
     scores = _impact(case, pictures, targets, from_map(maps.values.cpu(), cells_in()), fill, groups)
     gates = (
         verdict_on(maps, other, _excess_low(scores))

@@ -18,11 +18,12 @@ TOLERANCE = 1e-5  # of the largest logit: what reordered float32 sums differ by 
 
 
 def replica(model: nn.Module) -> nn.Module | None:
-    """A copy of the modules that shares all parameters and buffers: what a module notes in passing stays within one thread.
+    """A copy of the modules that shares all parameters and buffers: what a module notes in passing stays within one thread."""
+    return duplicate(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
 
-    None where a model cannot be copied, such as an ONNX session.
-    """
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+
+def duplicate(model: nn.Module, shared: dict[int, Tensor] | None = None) -> nn.Module | None:
+    """A deep copy with the ``shared`` tensors, by their ids, in both; None where a model cannot be copied, such as an ONNX session."""
     try:
         return copy.deepcopy(model, shared)
     except (TypeError, RuntimeError, AttributeError, pickle.PickleError):

@@ -19,8 +19,8 @@ _BROAD = frozenset({"T13"})  # its donors bring their bodies along, so where ano
 
 
 def rounded(value: float | None) -> float | None:
-    """A float for the record: six significant digits, or ``None``."""
-    return None if value is None else float(f"{value:.6g}")
+    """A float for the record: six significant digits, or ``None``, also for NaN, which JSON does not know."""
+    return None if value is None or value != value else float(f"{value:.6g}")
 
 
 @dataclass(frozen=True)

@@ -64,12 +64,13 @@ def audit(
     from nas.data import summarise
     from nas.data.masking import with_masks
     from nas.engine.context import resolve_device
+    from nas.engine.directory import RunDirectory
     from nas.evaluation import metrics, predict_logits
     from nas.inquisitor import audit_model
-    from nas.inquisitor.engine import evaluating
+    from nas.inquisitor.audit import obstacle_to
     from nas.inquisitor.opening import in_data_order
     from nas.jobs.crossfit import cross_fit as cross_fitted
-    from nas.jobs.crossfit import training_of
+    from nas.jobs.crossfit import folds_of, training_of
 
     started = time.time()
     if level not in ("screen", "full"):
@@ -79,22 +80,25 @@ def audit(
     loaded = _as_loaded(model, classes, data, model_spec, weights)
     dataset = data_for(loaded, model, data, data_root, classes=classes, pool=cross_fit is not None)
     ordered = in_data_order(loaded.model, loaded.classes, dataset)
-    pictures = None if out is None else Path(out) / "pictures"
-    if pictures is not None:
-        make_folder(pictures)  # an audit takes long: a place that cannot be written to is said before it
-    indices = unseen(dataset, loaded.training_hashes) if cross_fit is None else np.arange(len(dataset))
-    dataset = with_masks(dataset, indices)
-    where = resolve_device(device)
-    if cross_fit is None:
-        network, names = loaded.model.to(where), loaded.classes
-        with evaluating(network):
-            logits = predict_logits(ordered, dataset.images[indices], where)
-    else:
+    if cross_fit is not None:
         if not isinstance(model, str | Path):
             raise InputError(
                 f"--cross-fit trains an architecture anew, as it was trained, and {loaded.name} in memory has none of a search space or "
                 "does not say how; give a run or a candidate's directory"
             )
+        folds_of(loaded, dataset, cross_fit, seed)  # what cannot be is refused before anything is made
+    pictures = None if out is None else Path(out) / "pictures"
+    if pictures is not None:
+        make_folder(pictures)  # an audit takes long: a place that cannot be written to is said before it
+        RunDirectory(Path(out or "")).unseal()  # of an earlier audit there
+    indices = unseen(dataset, loaded.training_hashes) if cross_fit is None else np.arange(len(dataset))
+    dataset = with_masks(dataset, indices)
+    where = resolve_device(device)
+    network, names, logits = loaded.model.to(where), loaded.classes, None
+    anew = cross_fit is not None and not obstacle_to(dataset, indices, level)  # else what folds would answer settles nothing
+    if cross_fit is None:
+        logits = predict_logits(ordered, dataset.images[indices], where)
+    elif anew:
         names = dataset.classes
         network, logits = cross_fitted(
             loaded, dataset, training_of(str(model)), folds=cross_fit, seed=seed, device=where, progress=progress
@@ -107,10 +111,12 @@ def audit(
         versions=versions(),
         command=command,
         created=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
-        model=loaded.name if cross_fit is None else f"{loaded.name}, trained anew on {cross_fit} folds",
+        model=f"{loaded.name}, trained anew on {cross_fit} folds" if anew else loaded.name,
         verdict=finding.verdict,
         finding=finding,
-        metrics=metrics(logits, dataset.labels[indices], dataset.group[indices], dataset.classes, part="audited images"),
+        metrics=()
+        if logits is None
+        else metrics(logits, dataset.labels[indices], dataset.group[indices], dataset.classes, part="audited images"),
         data=summarise(dataset, None),
         seconds=round(time.time() - started, 2),
         directory="" if out is None else str(out),
@@ -119,7 +125,8 @@ def audit(
 
 
 def publish(record: AuditRecord, directory: Path) -> AuditRecord:
-    """Write ``audit.json``, the page and the table of tests."""
+    """Write ``audit.json``, the page and the table of tests, and their checksums."""
+    from nas.engine.directory import vouch_for
     from nas.report import PAGE_NAME, write_page
     from nas.report.tables import write_tables
 
@@ -127,6 +134,7 @@ def publish(record: AuditRecord, directory: Path) -> AuditRecord:
     write_page(record, directory)
     write_tables(record, directory)
     write_json(directory / "audit.json", record.model_dump(mode="json"))
+    vouch_for(directory, ("audit.json", PAGE_NAME, "tests.csv", "pictures/*"))
     return record
 
 

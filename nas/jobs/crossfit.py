@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nas.evaluation import LoadedModel
     from nas.inquisitor.audit import Progress
     from nas.inquisitor.crossfit import CrossFitted
+    from nas.jobs.benchmark_folds import Fold
     from nas.jobs.retraining import HowTrained
 
 _STREAM = 2_000_000  # first word of the folds' seed path: apart from every trial's and finalist's
@@ -55,6 +56,22 @@ def run_pool(run: Path, how: Preprocessing) -> Dataset:
     return context.dataset.subset(np.sort(np.concatenate([parts.train, parts.validation, parts.audit])))
 
 
+def folds_of(loaded: LoadedModel, dataset: Dataset, folds: int, seed: int) -> tuple[dict[str, Any], tuple[Fold, ...]]:
+    """The candidate's architecture, and the folds that it is to be trained on; raises what :func:`cross_fit` does."""
+    from nas.data.dataset import Parts
+    from nas.jobs.benchmark_folds import make_folds
+
+    if folds < 2:
+        raise InputError(f"--cross-fit needs at least 2 folds, but got {folds}; 5 is usual")
+    if loaded.architecture is None:
+        raise InputError(
+            f"--cross-fit trains an architecture anew, and {loaded.name} has none of a search space; give a run or a candidate's directory"
+        )
+    none = np.arange(0)
+    parts = Parts(train=np.arange(len(dataset)), validation=none, audit=none, test=none)
+    return loaded.architecture, make_folds(dataset, parts, folds=folds, seeds=1, seed=seed)
+
+
 def cross_fit(
     loaded: LoadedModel,
     dataset: Dataset,
@@ -81,30 +98,21 @@ def cross_fit(
     """
     import torch
 
-    from nas.data.dataset import Parts
     from nas.engine.context import derived_seed
     from nas.evaluation import DeviceData, predict_logits, train
     from nas.inquisitor.crossfit import CrossFitted
-    from nas.jobs.benchmark_folds import make_folds
 
-    if folds < 2:
-        raise InputError(f"--cross-fit needs at least 2 folds, but got {folds}; 5 is usual")
-    if loaded.architecture is None:
-        raise InputError(
-            f"--cross-fit trains an architecture anew, and {loaded.name} has none of a search space; give a run or a candidate's directory"
-        )
-    none = np.arange(0)
-    parts = Parts(train=np.arange(len(dataset)), validation=none, audit=none, test=none)
+    architecture, dealt = folds_of(loaded, dataset, folds, seed)
     data, fold = DeviceData(dataset, device), np.full(len(dataset), -1, np.int64)
     models: list[torch.nn.Module] = []
     logits = np.zeros((len(dataset), len(dataset.classes)), np.float32)
-    for part in make_folds(dataset, parts, folds=folds, seeds=1, seed=seed):
+    for part in dealt:
         if progress is not None:
             said = f"fold {part.number + 1} of {folds}: training on {len(part.train):,} images, {training.recipe.epochs} epochs"
             progress(said, part.number / folds)
         stream = derived_seed(seed, _STREAM, part.number)
         torch.manual_seed(stream)
-        models.append(_fresh(loaded.architecture, dataset, training, stream, device))
+        models.append(_fresh(architecture, dataset, training, stream, device))
         train(models[-1], data, part.train, part.validation, training.recipe, seed=stream, image_size=dataset.image_size)
         fold[part.held_out] = part.number
         logits[part.held_out] = predict_logits(models[-1], data, indices=part.held_out)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.evaluation import LoadedModel
-from nas.inquisitor.engine import evaluating
+from nas.evaluation.predict import evaluating
 from search_spaces.errors import InputError
 
 _FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}

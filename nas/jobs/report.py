@@ -43,5 +43,5 @@ def verify(directory: Path) -> list[str]:
         InputError: there is nothing to verify.
     """
     if not any(directory.rglob("checksums.json")):
-        raise InputError(f"{directory} has no checksums to verify; give the directory of a finished search or benchmark")
+        raise InputError(f"{directory} has no checksums to verify; give the directory of a finished search, audit or benchmark")
     return damaged_files(directory)

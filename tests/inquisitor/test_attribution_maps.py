@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 import pytest
 import torch
 from captum.attr import Occlusion
-from inquisitor_models import Reader, small_net
+from inquisitor_models import SETTINGS, Reader, small_net
 from torch import nn
 
-from nas.inquisitor import Engine
+from nas.inquisitor import Engine, Margins, audit_model
 from nas.inquisitor.attribution.critical import critical_regions
 from nas.inquisitor.attribution.grid import CELLS, cells_in, connected, elsewhere, enlarge, from_map, neighbours
 from nas.inquisitor.attribution.impact import coverage, impact, impact_scores
@@ -218,3 +220,113 @@ def test_coverage_is_intersection_over_union():
     values, absent = coverage(regions, truth)
     assert absent == 1
     np.testing.assert_allclose(values, [8 / 24])
+
+
+def test_localisation_counts_equal_values_half_and_a_map_of_no_numbers_is_none():
+    inside = torch.zeros(3, 10, 10, dtype=torch.bool)
+    inside[:, 6:, :4] = True
+    values = torch.zeros(3, 10, 10)
+    values[1, 5:] = 1.0  # all 16 pixels inside, 34 of the 84 outside
+    values[2, 0, 0] = torch.nan
+    even, half, none = localisation_auc(values, inside)
+    assert even == 0.5
+    assert half == pytest.approx((50 + 34 / 2) / 84)
+    assert none.isnan()
+
+
+def test_a_map_of_no_numbers_is_void_whichever_network_it_is_of(spotted):
+    good, other = (Maps("m", torch.rand(6, SIZE, SIZE, generator=torch.Generator().manual_seed(k))) for k in (0, 1))
+    holed = Maps("m", torch.where(spotted[:, 0] > 0.7, torch.nan, other.values))
+    assert verdict_on(good, other, 1.0)["status"] == "valid"
+    assert "no numbers" in verdict_on(holed, other, 1.0)["reason"]
+    assert verdict_on(holed, other, 1.0)["survival"] is None
+    assert "no numbers" in verdict_on(good, holed, 1.0)["reason"]
+
+
+class Headed(nn.Module):
+    """A linear layer behind features (n, 8) of any kind."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.features, self.head = features, nn.Linear(8, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images))
+
+
+def _pooled():
+    return nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _weight_normed():
+    features = _pooled()
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        nn.utils.weight_norm(features[0])
+    return Headed(features)
+
+
+def _locked():
+    model = Headed(_pooled())
+    model.lock = Lock()  # a thread's lock cannot be copied
+    return model
+
+
+def _exploding():
+    """Sixteen normalisations of channels that were dead in training: weights drawn anew leave the range of float32."""
+    layers = [nn.Conv2d(1, 8, 3, 2, 1)]
+    for _ in range(16):
+        layers += [nn.Conv2d(8, 8, 3, 1, 1), nn.BatchNorm2d(8), nn.ReLU()]
+    model = Headed(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    for layer in layers[1:]:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_var[:2] = 1e-12
+            layer.eps = 1e-12
+        elif isinstance(layer, nn.Conv2d):
+            nn.init.zeros_(layer.weight[:2])
+            nn.init.zeros_(layer.bias[:2])
+    return model
+
+
+class Bfloat16(nn.Module):
+    """Half precision inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = small_net().bfloat16()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images.bfloat16())
+
+
+def _without_gradients():
+    features = _pooled()
+    return Headed(torch.no_grad()(features.forward))
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "of_occlusion"),
+    [
+        (_weight_normed, {"valid", "void"}, {"valid", "void"}),
+        (Bfloat16, {"valid", "void"}, {"valid", "void"}),
+        (_locked, {"void"}, {"void"}),
+        (_exploding, {"void"}, {"void"}),
+        (_without_gradients, {"unavailable"}, {"valid", "void"}),
+        (lambda: Headed(lambda images: (images > 0.5).float().mean((1, 2)).unflatten(1, (8, -1)).mean(2)), {"unavailable"}, {"valid", "void"}),
+    ],
+    ids=["weight norm", "bfloat16", "a lock", "dead channels", "frozen backbone", "thresholds"],
+)  # fmt: skip
+def test_a_full_audit_of_anyones_network_ends_with_its_maps_void_or_unavailable(plain, make, status, of_occlusion):
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        model = make()
+    finding = audit_model(
+        model,
+        plain.subset(np.arange(200)),
+        settings=SETTINGS,
+        margins=Margins(competence=0.01),
+        tests=("T1",),
+        attribution=True,
+    )
+    found = {item["method"]: item["status"] for item in finding.attributions}
+    assert {found["integrated_gradients"], found["gradient_shap"]} <= status
+    assert found["occlusion"] in of_occlusion

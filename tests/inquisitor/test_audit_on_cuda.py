@@ -60,3 +60,23 @@ def test_block_probes_and_one_decision(framed, net):
     explained = explain_decision(net.cuda(), image, mask, framed, np.arange(1, len(framed)), device="cuda")
     assert sum(explained.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert explained.carried
+
+
+class Recurrent(torch.nn.Module):
+    """Rows of the picture read by an LSTM, whose gradients cuDNN has in training only."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.lstm, self.head = torch.nn.LSTM(side, 8, batch_first=True), torch.nn.Linear(8, 2)
+
+    def forward(self, images):
+        return self.head(self.lstm(images[:, 0])[0][:, -1])
+
+
+def test_a_recurrent_network_has_maps(framed):
+    torch.manual_seed(0)
+    net = Recurrent(framed.image_size)
+    images, targets = to_float(torch.from_numpy(framed.images[:4])), torch.ones(4, dtype=torch.int64)
+    on_cpu = maps_by("integrated_gradients", Engine(net), images, targets, 0).values
+    on_cuda = maps_by("integrated_gradients", Engine(net.cuda(), "cuda"), images.cuda(), targets.cuda(), 0).values
+    assert torch.allclose(on_cuda.cpu(), on_cpu, atol=1e-3 * float(on_cpu.abs().max()))

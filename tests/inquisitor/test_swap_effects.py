@@ -223,3 +223,14 @@ def test_labels_within_one_patient_are_exchanged_as_well():
     scores = rng.normal(size=120)
     assert permutation_p(scores, truth, patient, rng, 199) > 0.05
     assert permutation_p(scores + truth, truth, patient, rng, 199) < 0.01
+
+
+def test_a_maps_family_wise_p_values_keep_their_size():
+    """Exact by exchangeability: the shuffles, the observed one among them, are scaled alike."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(4000):
+        responses = rng.standard_normal((12, 20, 2))  # maps, blocks, slots
+        tables = np.stack([block_table(one, np.arange(20), 20) for one in responses])
+        found.append(max_t_p_values(*permute_within_blocks(tables, 0, rng, 39)).min() <= 0.05)
+    assert abs(np.mean(found) - 0.05) < 0.009  # 2.6 standard errors

@@ -68,9 +68,18 @@ def test_an_audit_by_cross_fitting_takes_every_image_though_the_weights_on_disk_
 @pytest.mark.parametrize(
     ("folds", "message"), [(1, "at least 2 folds, but got 1"), (50, "too few for 50 folds"), (0, "at least 2 folds, but got 0")]
 )
-def test_folds_that_cannot_be_are_refused(data, candidate, folds, message):
+def test_folds_that_cannot_be_are_refused_and_leave_nothing(data, candidate, folds, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        audit(candidate, data, cross_fit=folds)
+        audit(candidate, data, cross_fit=folds, out=tmp_path / "audit")
+    assert not (tmp_path / "audit").exists()
+
+
+def test_no_fold_is_trained_for_an_audit_that_cannot_be(data, candidate, monkeypatch):
+    monkeypatch.setattr("nas.evaluation.train", lambda *_, **__: pytest.fail("trained"))
+    record = audit(candidate, data, cross_fit=2)  # 36 groups in a class, and a full audit needs 50
+    assert record.verdict == "undecided"
+    assert "not auditable: normal, pneumonia" in record.finding.binding_reason
+    assert (record.model, record.metrics) == ("a candidate", ())
 
 
 def test_a_model_without_an_architecture_of_a_space_is_refused(data):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 import nas
 import nas.data
 from nas.data import Preprocessing
 from nas.evaluation import LoadedModel
+from nas.jobs.report import rewrite, verify
 from search_spaces.errors import InputError
 
 
@@ -73,3 +75,28 @@ def test_what_a_model_in_memory_cannot_say_is_asked_for():
 def small_network() -> nn.Module:
     """One whose text is longer than a path may be."""
     return nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(40)), nn.Flatten(), nn.Linear(32 * 32, 2))
+
+
+def test_an_exported_program_is_audited_in_the_mode_that_it_was_exported_in():
+    data = nas.data.load("phantom:n=60,seed=5", image_size=32, classes=("normal", "pneumonia"))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 2)).eval()
+    program = torch.export.export(model, (torch.rand(4, 1, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n", max=4096)},))
+    exported, own = (nas.audit(one, data, level="screen") for one in (program.module(), model))
+    assert exported.metrics == own.metrics
+    assert exported.finding.gates == own.finding.gates
+
+
+def test_an_audits_files_are_vouched_for_and_nobody_elses(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    data = nas.data.load("phantom:n=60,seed=5", image_size=32, classes=("normal", "pneumonia"))
+    nas.audit(Columns(5, 25), data, level="screen", out=tmp_path)
+    assert verify(tmp_path) == []
+    rewrite(tmp_path)
+    (tmp_path / "notes.txt").write_text("still mine")
+    assert verify(tmp_path) == []  # the page was written anew on purpose
+    (tmp_path / "audit.json").write_text("{}")
+    (tmp_path / "tests.csv").unlink()
+    assert [line.rpartition("/")[2] for line in verify(tmp_path)] == [
+        "audit.json: content differs from its checksum",
+        "tests.csv: missing",
+    ]

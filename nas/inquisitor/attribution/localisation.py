@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 
@@ -15,13 +16,14 @@ def mass_outside(values: Tensor, regions: Tensor) -> Tensor:
 
 
 def localisation_auc(values: Tensor, regions: Tensor) -> Tensor:
-    """AUC with which a map tells inside from outside pixels, (n,): 0.5 by chance whatever the area; NaN without both sides."""
-    flat, inside = values.flatten(1), regions.flatten(1)
-    ranks = torch.empty_like(flat)
-    order = flat.argsort(dim=1, stable=True)
-    ranks.scatter_(1, order, torch.arange(1, flat.shape[1] + 1, dtype=flat.dtype, device=flat.device).expand_as(flat))
-    m = inside.sum(dim=1).to(flat.dtype)
-    n = flat.shape[1] - m
+    """AUC with which a map tells inside from outside pixels, (n,): 0.5 by chance whatever the area.
+
+    NaN without both sides, and for a map that holds NaN. Equal values, of which maps through ReLU and pooling are full, count half.
+    """
+    inside = regions.flatten(1)
+    ranks = torch.from_numpy(rankdata(values.flatten(1).cpu().numpy(), axis=1)).to(inside.device)
+    m = inside.sum(dim=1).double()
+    n = inside.shape[1] - m
     area = ((ranks * inside).sum(dim=1) - m * (m + 1) / 2) / (m * n)
     return torch.where((m > 0) & (n > 0), area, torch.full_like(area, torch.nan))
 

@@ -6,7 +6,7 @@ A map says how much each pixel speaks for (+) or against (−) the class. Maps r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from nas.edits import get_fill
-from nas.inquisitor.engine import Engine, evaluating, to_float
+from nas.evaluation.predict import evaluating
+from nas.inquisitor.engine import Engine, to_float
 from search_spaces.errors import ToolkitError, first_line
 from search_spaces.registry import Registry
 
@@ -71,7 +72,7 @@ def log_odds(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """The model's one-vs-rest log-odds (n, classes), differentiable."""
 
     def forward(images: Tensor) -> Tensor:
-        logits = model(images)
+        logits = model(images).float()
         columns = range(logits.shape[1])
         rest = [torch.logsumexp(logits[:, [k for k in columns if k != index]], dim=1) for index in columns]
         return logits - torch.stack(rest, dim=1)
@@ -87,11 +88,24 @@ def baselines(images: Tensor) -> Tensor:
 
 @contextmanager
 def _gradients(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode with gradients on, and parameters that gather none; both put back afterwards."""
+    """Evaluation mode with gradients on, and parameters that gather none; both put back afterwards.
+
+    Raises:
+        UnavailableError: torch cannot compute the gradients: in-place operations, graphs that were detached.
+    """
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with evaluating(model), torch.enable_grad():
+    recurrent = any(
+        isinstance(module, nn.RNNBase) for module in model.modules()
+    )  # cuDNN has gradients of these in training only
+    with (
+        evaluating(model),
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext(),
+    ):
         try:
             yield
+        except RuntimeError as error:
+            raise UnavailableError(f"gradients cannot be computed on this model: {first_line(error)}") from error
         finally:
             for parameter, flag in wanted:
                 parameter.requires_grad_(flag)
@@ -102,7 +116,7 @@ def _batched(engine: Engine, images: Tensor, targets: Tensor, one: Callable[[Ten
     size = max(1, engine.batch_size(images.shape[-1]) // factor)
     with _gradients(engine.model):
         parts = [
-            one(images[k : k + size].clone().requires_grad_(True), targets[k : k + size]).detach()
+            one(images[k : k + size].clone().requires_grad_(True), targets[k : k + size]).detach().float()
             for k in range(0, len(images), size)
         ]
     engine.passes += 3 * factor * len(images)  # forward and backward
@@ -158,10 +172,7 @@ def grad_cam(engine: Engine, images: Tensor, targets: Tensor) -> Maps:
         coarse = method.attribute(some, target=target, relu_attributions=False, attr_dim_summation=True)
         return interpolate(coarse, size=some.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
 
-    try:
-        return Maps("grad_cam", _batched(engine, images, targets, one, 1))
-    except RuntimeError as error:  # in-place operations after the layer, detached graphs
-        raise UnavailableError(f"grad_cam cannot be computed on this model: {first_line(error)}") from error
+    return Maps("grad_cam", _batched(engine, images, targets, one, 1))
 
 
 def last_map(engine: Engine, image: Tensor) -> nn.Module:
@@ -185,10 +196,11 @@ def last_map(engine: Engine, image: Tensor) -> nn.Module:
 
 
 def differentiable(engine: Engine, image: Tensor) -> bool:
-    """Whether gradients reach the input: they do not in exported models, nor in rules written by hand."""
-    with evaluating(engine.model), torch.enable_grad():
-        try:
-            output = engine.model(to_float(image).clone().requires_grad_(True))
-        except RuntimeError:  # a wrapper that hands arrays to another runtime refuses inputs that ask for gradients
-            return False
-    return bool(output.requires_grad)
+    """Whether gradients reach the input: they do not in exported models, behind a backbone without gradients, nor in rules by hand."""
+    given = to_float(image).clone().requires_grad_(True)
+    try:
+        with _gradients(engine.model):
+            output = engine.model(given)
+            return output.requires_grad and torch.autograd.grad(output.sum(), given, allow_unused=True)[0] is not None
+    except UnavailableError:  # a wrapper that hands arrays to another runtime refuses inputs that ask for gradients
+        return False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from nas.inquisitor.attribution.methods import Maps
+from nas.inquisitor.attribution.methods import Maps, UnavailableError
+from nas.inquisitor.inference import duplicate
 from nas.inquisitor.judge import rounded
 
 COMPLETENESS = 0.2  # largest median gap, as a share of what the map should sum to
@@ -18,8 +17,14 @@ UNMOVED = 0.9  # at such a correlation next to nothing depends on the weights, e
 
 
 def randomised(model: nn.Module, seed: int) -> nn.Module:
-    """A copy with every trained weight drawn anew, each tensor with its own mean and spread (Adebayo et al. 2018)."""
-    twin = copy.deepcopy(model)
+    """A copy with every trained weight drawn anew, each tensor with its own mean and spread (Adebayo et al. 2018).
+
+    Raises:
+        UnavailableError: the model has no such weights, or cannot be copied.
+    """
+    twin = duplicate(model)
+    if twin is None or not any(True for _ in twin.parameters()):
+        raise UnavailableError("the model cannot be copied, or has no weights to draw anew")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in twin.parameters():
@@ -58,6 +63,10 @@ def verdict_on(maps: Maps, other: Maps, excess_low: float | None) -> dict[str, o
     """
     gap, (survived, chance) = completeness(maps), survival(maps.values, other.values)
     reasons = []
+    if not maps.values.isfinite().all():
+        reasons.append("holds values that are no numbers")
+    if not other.values.isfinite().all():
+        reasons.append("the randomised network's map holds values that are no numbers")
     if gap is not None and gap > COMPLETENESS:
         reasons.append(f"does not add up (median gap {gap:.0%})")
     if survived - max(chance, 0.0) > SURVIVAL or survived > UNMOVED:
