@@ -21,7 +21,7 @@ _DARK, _LIGHT = 0.08, 0.98  # outside these it is air, collimation or a letter, 
 _POWER = (0.5, 2.0)  # limits of the tone curve's exponent
 _SHADE = 0.25  # largest change of brightness by shading
 _LOW = 2  # spatial frequencies up to this many cycles across the picture count as shading
-_GAIN = 2.5  # how far detail is scaled up
+_GAIN = 1.5  # how far detail is scaled up; 2.5 made honest networks less precise to judge
 _BANDS = 4  # of half an octave: down to a quarter of the finest detail
 
 
