@@ -135,8 +135,7 @@ def start(
     from nas.evaluation.checkpoint import recover_checkpoint
     from nas.evaluation.pretraining import pretrain
 
-    recover_checkpoint(directory / "checkpoint.safetensors")  # a damaged one is none
-    if not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
+    if recover_checkpoint(directory / "checkpoint.safetensors") is None:  # an interrupted training has its weights
         pretrain(
             model, len(context.dataset.classes), settings.image_size, settings.recipe, seed=derived_seed(seed, _PRETRAINING),
             device=context.device, checkpoint=directory / "pretraining.safetensors", on_epoch=on_pretraining,
