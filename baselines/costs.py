@@ -24,7 +24,8 @@ def size_of(baseline: Baseline, image_size: int | None = None, classes: int | No
     """The baseline's size, by default at its paper's image size and number of classes.
 
     Raises:
-        InputError: an image size that the network cannot take, or an operator that nobody counts.
+        InputError: an image size that the network cannot take. On the meta device a product that torch's counter does not know
+            (a matrix by a vector) counts as nothing; ``count`` refuses what it does not know.
     """
     side = baseline.paper_size if image_size is None else image_size
     outputs = baseline.paper_classes if classes is None else classes

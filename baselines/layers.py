@@ -102,13 +102,6 @@ def penultimate_features(model: nn.Module, images: Tensor) -> Tensor:
     return features.mean(dim=(2, 3)) if features.dim() == 4 else features
 
 
-def side_after_halvings(image_size: int, halvings: int = 5) -> int:
-    """Side of the map after so many padded stride-2 layers, each of which rounds up."""
-    for _ in range(halvings):
-        image_size = -(-image_size // 2)
-    return image_size
-
-
 def seeded(seed: int, make: Callable[[], T]) -> T:
     """``make()`` under a seed of its own; the caller's random streams are left as they were."""
     with torch.random.fork_rng(devices=[]):

@@ -13,7 +13,7 @@ from torch import nn
 
 from baselines.covidnet_recipe import COVIDNET_RECIPE
 from baselines.imagenet import from_torchvision
-from baselines.layers import GreyClassifier, conv_to, side_after_halvings
+from baselines.layers import GreyClassifier, conv_to
 from baselines.published import percent, size
 from baselines.registry import Baseline, register_baseline
 from baselines.torchvision_import import torchvision_models
@@ -26,7 +26,8 @@ def build(classes: int, in_channels: int, image_size: int) -> nn.Module:
     net = torchvision_models().resnet50(weights=None, num_classes=2)
     net.conv1 = conv_to(in_channels, net.conv1)
     net.avgpool = nn.Identity()
-    net.fc = nn.Linear(2048 * side_after_halvings(image_size) ** 2, classes)
+    side = -(-image_size // 32)  # after five padded layers of stride 2, each of which rounds up
+    net.fc = nn.Linear(2048 * side**2, classes)
     return GreyClassifier(net, in_channels)
 
 

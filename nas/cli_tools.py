@@ -26,6 +26,7 @@ from nas.cli_options import (
     emit,
     load,
     names,
+    refuse,
     say,
     text,
 )
@@ -56,15 +57,16 @@ def cost(
     channels: Annotated[int | None, typer.Option(help="Input channels of a factory's module (1).")] = None,
     classes: Annotated[int | None, typer.Option(help="Classes of a baseline or a space.")] = None,
     latency: Annotated[bool, typer.Option("--latency", help="Also build it and measure milliseconds for one image.")] = False,
-    device: Annotated[str, typer.Option(help="Where to measure: auto, cpu or cuda.")] = "cpu",
+    device: Annotated[str | None, typer.Option(help="Where to measure: auto, cpu or cuda (cpu).")] = None,
     imports: Imports = None,
     as_json: Json = False,
 ) -> None:
     """Parameters, FLOPs and memory, per layer and in total."""
     from nas.jobs.cost import cost as run
 
+    refuse({"--device": not latency and device}, "it says where --latency is measured; add that")
     load(imports)
-    table = run(name, image_size=image_size, in_channels=channels, classes=classes, latency=latency, device=device)
+    table = run(name, image_size=image_size, in_channels=channels, classes=classes, latency=latency, device=device or "cpu")
     if as_json:
         print(json.dumps(table, indent=1))
         return
@@ -173,7 +175,7 @@ def predict(
         bool, typer.Option("--evidence", help="Also draw what carried each answer, one picture an image.")
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the answers to this CSV file.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures of --evidence.")] = Path("evidence"),
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures of --evidence (evidence).")] = None,
     model_spec: ModelSpec = None,
     weights: Weights = None,
     device: Device = None,
@@ -182,8 +184,9 @@ def predict(
     """Probabilities for images; research software, not a medical device."""
     from nas.jobs.predict import predict as run
 
+    refuse({"--out": not evidence and out}, "it is the folder for the pictures of --evidence; add that")
     result = run(
-        model, images, evidence=out if evidence else None, csv_file=csv, device=device or "auto", model_spec=model_spec, weights=weights
+        model, images, evidence=(out or Path("evidence")) if evidence else None, csv_file=csv, device=device or "auto", model_spec=model_spec, weights=weights
     )  # fmt: skip
     emit(result, as_json, lambda: print(result.to_csv(), end=""))
     if not as_json:

@@ -1,5 +1,7 @@
 """What the commands refuse: one line with value, rule and remedy, exit code 2, nothing lost."""
 
+from zlib import crc32
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +21,7 @@ def picture(path, seed=0):
 def class_folders(root, counts):
     for name, count in counts.items():
         for i in range(count):
-            picture(root / name / f"{name}{i}.png", seed=hash((name, i)) % 2**32)
+            picture(root / name / f"{name}{i}.png", seed=crc32(f"{name}{i}".encode()))
     return root
 
 
@@ -139,6 +141,16 @@ def test_options_of_an_audit_that_nobody_would_read_are_refused(nas, words, said
     code, out, err = nas("audit", *words.split())
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "option"), [("predict run a.png --out drawn", "--out"), ("cost covidnet --device cuda", "--device")]
+)
+def test_options_that_belong_to_one_that_is_not_given_are_refused(nas, words, option):
+    code, out, err = nas(*words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {option} would be ignored")
     assert err.count("\n") == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from search_spaces.errors import InputError
 
 Indices = NDArray[np.int64]
 Strings = NDArray[np.str_]
-_COLUMNS = (
+COLUMNS = (
     "images", "labels", "packed_masks", "has_mask", "group", "patient", "source", "view", "file", "split", "native_size",
 )  # fmt: skip
 
@@ -66,7 +67,7 @@ class Dataset:
         n = len(self.labels)
         if self.images.ndim != 4 or self.images.shape[1] != 1 or self.images.dtype != np.uint8:
             raise InputError(f"images must be uint8 (N, 1, H, W), but got {self.images.dtype} {self.images.shape}")
-        for name in _COLUMNS:
+        for name in COLUMNS:
             if len(getattr(self, name)) != n:
                 raise InputError(
                     f"{name} has {len(getattr(self, name))} rows for {n} labels; every column has one row an image"
@@ -103,9 +104,16 @@ class Dataset:
         height, width = self.images.shape[2:]
         return np.unpackbits(rows, axis=1, count=height * width).reshape(-1, height, width).astype(bool)
 
+    def changed(self, **columns: Any) -> Dataset:
+        """``dataclasses.replace`` for all but the images: their hashes, where they are known, need not be computed again."""
+        other = replace(self, **columns)
+        if "image_hashes" in self.__dict__:
+            other.__dict__["image_hashes"] = self.image_hashes
+        return other
+
     def subset(self, indices: Indices) -> Dataset:
         """The given images, in the given order, as a data set of their own."""
-        columns = {name: getattr(self, name)[indices] for name in _COLUMNS}
+        columns = {name: getattr(self, name)[indices] for name in COLUMNS}
         metadata = {name: column[indices] for name, column in self.metadata.items()}
         truth = {name: column[indices] for name, column in self.truth.items()}
         part = replace(self, **columns, metadata=metadata, truth=truth)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from nas.data import cache as store
 from nas.data.assembly import assemble, lung_notes
-from nas.data.dataset import Dataset, pack_masks
+from nas.data.dataset import COLUMNS, Dataset, pack_masks
 from nas.data.decoding import Progress, decode
 from nas.data.listing import Listing, Row, clean, joined, normal_form, pinned, tagged
 from nas.data.preprocessing import Preprocessing
@@ -75,8 +75,9 @@ def load(
     data = found[0] if len(found) == 1 else _concatenated(found)
     notes = tuple(one.recognised for one in specs if one.recognised)
     asked = tuple(one.text for one in specs)
-    data = _with(data, spec=clean(" + ".join(asked)), specs=asked, notes=notes + data.notes)
-    data = _with(data, preprocessing=settings, selection=spelled(names, index))
+    data = data.changed(
+        spec=clean(" + ".join(asked)), specs=asked, notes=notes + data.notes, preprocessing=settings, selection=spelled(names, index)
+    )  # fmt: skip
     if not lenient:
         _check_classes(data)
     return data
@@ -130,14 +131,6 @@ def _tags(names: list[str]) -> list[str]:
     same person, in the same hospital.
     """
     return [name if names.count(name) == 1 else f"{name}:{names[: i + 1].count(name)}" for i, name in enumerate(names)]
-
-
-def _with(data: Dataset, **changes: Any) -> Dataset:
-    """``dataclasses.replace`` that keeps hashes which are known already (the images are the same)."""
-    changed = replace(data, **changes)
-    if "image_hashes" in data.__dict__:
-        changed.__dict__["image_hashes"] = data.image_hashes
-    return changed
 
 
 def _check_classes(data: Dataset) -> None:
@@ -199,20 +192,7 @@ def _counts(skipped: Counter[str]) -> str:
 
 def _concatenated(parts: list[Dataset]) -> Dataset:
     """Data sets of the same classes and image size, one after the other (copies: only generated images come this way)."""
-    columns = (
-        "images",
-        "labels",
-        "packed_masks",
-        "has_mask",
-        "group",
-        "patient",
-        "source",
-        "view",
-        "file",
-        "split",
-        "native_size",
-    )
-    rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+    rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
 
     def stacked(kind: str) -> dict[str, NDArray]:
         names = dict.fromkeys(name for part in parts for name in getattr(part, kind))

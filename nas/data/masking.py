@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 
@@ -33,7 +32,4 @@ def with_masks(dataset: Dataset, rows: Indices | None = None) -> Dataset:
         else f"; {len(missing) - int(ok.sum())} not trusted: {', '.join(f'{n} {reason}' for reason, n in failed.items())}"
     )
     note = f"lung masks of {int(ok.sum())} images come from the shipped segmenter, not from a person{why}"
-    changed = replace(dataset, packed_masks=packed, has_mask=has_mask, notes=(*dataset.notes, note))
-    if "image_hashes" in dataset.__dict__:
-        changed.__dict__["image_hashes"] = dataset.image_hashes  # the images are the same
-    return changed
+    return dataset.changed(packed_masks=packed, has_mask=has_mask, notes=(*dataset.notes, note))

@@ -7,7 +7,6 @@ is not stated) and a table ``csv``. The library itself is not imported: any obje
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def from_torchxrayvision(
     if not rows:
         raise InputError(f"the data set has no image with one finding among {', '.join(order)}; choose other classes")
     data = assemble(listing, rows, _pixels(dataset, picked, settings), order, index)
-    return replace(data, spec=f"torchxrayvision {type(dataset).__name__}", preprocessing=settings)
+    return data.changed(spec=f"torchxrayvision {type(dataset).__name__}", preprocessing=settings)
 
 
 def _labels(dataset: Any) -> tuple[list[str], NDArray]:

@@ -106,7 +106,7 @@ class Context:
             raise InputError(
                 f"{dataset.spec} changed while the search went on: it has other files now; restore them and resume"
             )
-        dataset = replace(dataset, group=self.dataset.group)
+        dataset = dataset.changed(group=self.dataset.group)
         return replace(self, settings=settings, dataset=_masked(settings, dataset, self.parts))
 
     @cached_property

@@ -52,7 +52,7 @@ class LocalPool:
         self._progress = progress
         self._storage = storage
         self._study = study
-        self._events: queue.Queue[tuple[str, str]] = queue.Queue()
+        self._events: queue.Queue[str] = queue.Queue()
         self._processes: list[_Process] = []
         self._started = 0
         self._deaths = 0
@@ -130,15 +130,16 @@ class LocalPool:
         with process.popen.stdout as lines:
             for line in lines:
                 process.last_event = time.monotonic()
-                self._events.put((process.name, line))
+                if line.endswith("\n"):  # what a killed worker was writing is no event
+                    self._events.put(line)
 
     def _drain(self, timeout: float) -> None:
         with contextlib.suppress(queue.Empty):
-            line = self._events.get(timeout=timeout)[1]
+            line = self._events.get(timeout=timeout)
             while True:
                 if replay(line, self._progress) == "trial_finished":
                     self._deaths = 0
-                line = self._events.get_nowait()[1]
+                line = self._events.get_nowait()
 
     def _check(self, finished: Callable[[], bool]) -> None:
         for process in list(self._processes):
@@ -159,11 +160,9 @@ class LocalPool:
             self._succeed(process, code)
 
     def _succeed(self, process: _Process, code: int) -> None:
-        tail = _tail(process.log)
         if code in (1, 2):  # the worker's own error: another one would end the same way
-            raise (InputError if code == 2 else ToolkitError)(
-                tail[-1] if tail else f"worker {process.name} failed; see {process.log}"
-            )
+            said = _last_line(process.log) or f"worker {process.name} failed; see {process.log}"
+            raise (InputError if code == 2 else ToolkitError)(said)
         self._deaths += 1
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
         if self._deaths >= MAX_DEATHS:
@@ -217,5 +216,5 @@ def _kill(popen: subprocess.Popen[str]) -> None:
     popen.wait()
 
 
-def _tail(log: Path, lines: int = 5) -> list[str]:
-    return [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()][-lines:]
+def _last_line(log: Path) -> str:
+    return next((line for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()) if line.strip()), "")

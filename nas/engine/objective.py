@@ -14,9 +14,12 @@ from nas.engine.requirements import violation
 from nas.files import write_json
 from nas.records import CostRecord, EpochRecord, Finding, Metric, TrialRecord
 from search_spaces import Architecture
+from search_spaces.budget import BOUNDS
 
 if TYPE_CHECKING:
     import torch
+
+    from search_spaces.space import SearchSpace
 
 OnEpoch = Callable[[EpochRecord], None]
 _PRETRAINING = 1  # seed path of a network's pretraining, apart from its training
@@ -83,7 +86,7 @@ def _train(
         key=architecture.key,
         outcome="completed",
         architecture=architecture.to_json(),
-        cost=cost_record(context, architecture),
+        cost=cost_record(context.space, architecture, context.settings.image_size),
         quality=value,
         standard_error=standard_error,
         metrics=scores,
@@ -132,8 +135,7 @@ def start(
     from nas.evaluation.checkpoint import recover_checkpoint
     from nas.evaluation.pretraining import pretrain
 
-    recover_checkpoint(directory / "checkpoint.safetensors")  # a damaged one is none
-    if not (directory / "checkpoint.safetensors").exists():  # an interrupted training has its weights
+    if recover_checkpoint(directory / "checkpoint.safetensors") is None:  # an interrupted training has its weights
         pretrain(
             model, len(context.dataset.classes), settings.image_size, settings.recipe, seed=derived_seed(seed, _PRETRAINING),
             device=context.device, checkpoint=directory / "pretraining.safetensors", on_epoch=on_pretraining,
@@ -141,9 +143,10 @@ def start(
     return model
 
 
-def cost_record(context: Context, architecture: Architecture) -> CostRecord:
-    """The architecture's analytic cost at the search's image size."""
-    return CostRecord.model_validate(context.space.cost(architecture, context.settings.image_size).record())
+def cost_record(space: SearchSpace, architecture: Architecture, image_size: int) -> CostRecord:
+    """The architecture's analytic cost; records hold whole numbers, and a user's own cost function may give fractions."""
+    cost = space.cost(architecture, image_size)
+    return CostRecord.model_validate({**cost.record(), **{name: round(getattr(cost, name)) for name in BOUNDS}})
 
 
 def screen(context: Context, model: torch.nn.Module, seed: int) -> Finding | None:
@@ -194,7 +197,7 @@ def failure_record(
         outcome=outcome,
         reason=reason,
         architecture=architecture.to_json(),
-        cost=cost_record(context, architecture),
+        cost=cost_record(context.space, architecture, context.settings.image_size),
         history=history,
         constraints=constraints(context),
         fidelity={"epochs": fidelity, "image_size": float(context.settings.image_size)},

@@ -10,8 +10,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nas.engine.context import TRIAL_THREADS
 from nas.engine.progress import Progress
 from nas.engine.settings import SearchSettings
-from search_spaces.errors import InputError, ToolkitError
+from search_spaces.errors import InputError, ToolkitError, first_line
 
 if TYPE_CHECKING:
     from nas.engine.worker import Worker
@@ -45,14 +44,13 @@ def run_on_ray(
     show what has ended.
 
     Raises:
-        InputError: Ray is not installed.
+        InputError: Ray is not installed, or ``RAY_ADDRESS`` names no cluster.
         ToolkitError: a task ended with an error of the toolkit, or tasks keep being lost.
     """
     ray = import_ray()
     mine = not ray.is_initialized()
     if mine:
-        with _own_sigterm():
-            ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
+        _start(ray)
     task = ray.remote(max_retries=3, **resources(ray.cluster_resources(), settings))(_one_trial)
     arguments = (str(directory.absolute()), settings.model_dump_json(), storage, study)
     flying: list[Any] = []
@@ -85,13 +83,17 @@ def run_on_ray(
             ray.shutdown()
 
 
-@contextmanager
-def _own_sigterm() -> Iterator[None]:
+def _start(ray: Any) -> None:
     """Ray's start replaces the handler of SIGTERM by one that prints a stack and aborts: ours is put back, and ends in order."""
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    except (ValueError, ConnectionError) as error:
+        raise InputError(f"Ray cannot be started (RAY_ADDRESS: {address or 'not set'}): {first_line(error)}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _stop(ray: Any, flying: list[Any]) -> None:

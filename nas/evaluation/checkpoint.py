@@ -24,6 +24,7 @@ from nas.files import WriteError, write_bytes
 from search_spaces.errors import InputError
 
 FORMAT = "pepx-nas training 1"
+Checkpoint = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]  # groups of tensors, and the state
 _log = logging.getLogger(__name__)
 
 
@@ -64,18 +65,21 @@ def remove_checkpoint(path: Path) -> None:
     previous_file(path).unlink(missing_ok=True)
 
 
-def recover_checkpoint(path: Path) -> None:
-    """Before a training continues: a damaged checkpoint makes way for the one before; without a good one, training starts anew."""
+def recover_checkpoint(path: Path) -> Checkpoint | None:
+    """What a training continues from: a damaged checkpoint makes way for the one before; ``None``, without a good one: it starts anew."""
     file, previous = checkpoint_file(path), previous_file(path)
     for candidate in (file, previous):
         try:
-            if load_checkpoint(candidate) is not None:
-                if candidate != file:
-                    os.replace(candidate, file)
-                return
+            found = load_checkpoint(candidate)
         except DamagedError as error:
             _log.warning("%s; the training falls back to what was before it", error)
             candidate.unlink()
+            continue
+        if found is not None:
+            if candidate != file:
+                os.replace(candidate, file)
+            return found
+    return None
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
@@ -86,7 +90,7 @@ def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
     return digest.hexdigest()
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+def load_checkpoint(path: Path) -> Checkpoint | None:
     """Groups of tensors and state, or ``None`` where there is no file.
 
     Raises:

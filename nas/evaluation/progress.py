@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from baselines.recipe import Recipe
 from nas.evaluation.checkpoint import (
     checkpoint_file,
-    load_checkpoint,
     load_optimiser,
     optimiser_tensors,
     recover_checkpoint,
@@ -114,11 +113,8 @@ class Progress:
         Raises:
             InputError: it belongs to another training (other network, recipe, seed or images).
         """
-        if path is None:
-            return
-        recover_checkpoint(path)
-        found = load_checkpoint(path)
-        if found is None:
+        found = None if path is None else recover_checkpoint(path)
+        if path is None or found is None:
             return
         groups, state = found
         if state["identity"] != self.identity:

@@ -73,10 +73,12 @@ def train(
     image_size: int | None = None,
     max_epochs: int | None = None,
     training_labels: Tensor | None = None,
-    channels_last: bool | None = None,
     capture: bool = True,
 ) -> Training:
     """Train ``model`` in place, on the device that ``data`` lies on; parameters that need no gradient stay as they are.
+
+    A trained network is left in evaluation mode, its memory laid out by channels last: on the CPU too that was 1.3 to 3 times
+    faster for six PEPX networks.
 
     Args:
         train_indices, validation_indices: rows of ``data``; validation may be empty.
@@ -87,7 +89,6 @@ def train(
         checkpoint: a file that the training continues from if it is there, and writes after epochs.
         image_size: train and validate at another size than the data's.
         training_labels: other labels, int64 (len(train_indices),), for example of sub-classes.
-        channels_last: memory layout; on by default: on the CPU too it was 1.3 to 3 times faster for six PEPX networks.
         capture: on CUDA, capture the step as a graph.
 
     Raises:
@@ -101,11 +102,10 @@ def train(
     recipe = resolve(recipe, tuple(np.bincount(labels, minlength=data.classes).tolist()), model)
     device = data.device
     keep_freed_memory()
-    layout = torch.contiguous_format if channels_last is False else torch.channels_last
     try:
         with _surroundings(device, seed), frozen(model, recipe):
             model.to(device=device)
-            model.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
             loop = _Loop(model, data.at_size(image_size), train_indices, validation_indices, labels, recipe, seed, capture)
             return loop.run(on_epoch, checkpoint, min(max_epochs or recipe.epochs, recipe.epochs))
     except (MemoryError, RuntimeError) as error:
@@ -171,6 +171,7 @@ class _Loop:
         with self.account.phase("evaluation"):
             if self.progress.restore_best() or logits is None:
                 logits, _ = self.validate()
+        self.model.eval()  # the estimate of normalisation has left that in training mode, and nothing else
         notes = (self.step.fallback,) if isinstance(self.step, GraphStep) and self.step.fallback else ()
         complete = self.progress.stopped or self.progress.epoch >= self.recipe.epochs
         return Training(tuple(self.progress.history), logits, self.progress.seconds(), complete, notes)

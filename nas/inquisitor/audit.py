@@ -15,7 +15,7 @@ from nas.inquisitor import gates
 from nas.inquisitor.answers import answers_to
 from nas.inquisitor.blind_spots import BLIND_SPOTS
 from nas.inquisitor.context import FULL, SCREEN, Case, Level, Settings
-from nas.inquisitor.evidence import Evidence, attribute, draw
+from nas.inquisitor.evidence import Evidence, attribute, block_importances, draw
 from nas.inquisitor.judge import Ruling, rounded, rule, sentence, test_number
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.opening import hashes, in_data_order, open_case, versions
@@ -45,8 +45,6 @@ def audit_model(
     tests: Sequence[str] | None = None,
     progress: Progress | None = None,
     pictures_dir: Path | None = None,
-    training_dataset: Dataset | None = None,
-    training_indices: Indices | None = None,
     attribution: bool | None = None,
 ) -> Finding:
     """Question a model on images that it never trained on.
@@ -60,8 +58,7 @@ def audit_model(
         margins, settings: what counts as harmless; how much work is done. Both have pre-registered defaults.
         tests: names of the tests to run; by default all of the level.
         pictures_dir: where pictures go; none are made without it.
-        training_dataset, training_indices: other images that donors are taken from; by default the images under audit.
-        attribution: whether maps are made; by default at the full level where pictures are asked for.
+        attribution: whether maps are made, and blocks probed; by default at the full level where pictures are asked for.
 
     Raises:
         InputError: the classes differ from the data's, the model's logits do not fit them, are not finite, or not the same
@@ -82,7 +79,6 @@ def audit_model(
     case = open_case(
         in_data_order(model, classes, dataset), dataset, masked, auditable=auditable, margins=margins,
         settings=settings or (SCREEN if level == "screen" else FULL), level=level, seed=seed, device=device,
-        donor_dataset=training_dataset, donor_rows=training_indices,
     )  # fmt: skip
     if reason := gates.no_donors(case):
         return frame.model_copy(update={"binding_reason": f"not auditable: {reason}"})
@@ -111,12 +107,12 @@ def _before(
 
 
 def _with_evidence(case: Case, finding: Finding, maps: bool, directory: Path | None, progress: Progress | None) -> Finding:
-    """Maps and pictures: they cannot change the verdict, which stands."""
+    """Maps, blocks and pictures: they cannot change the verdict, which stands."""
     if progress and maps:
         progress("attribution", 0.9)
-    shown = attribute(case) if maps else Evidence(())
+    shown, blocks = (attribute(case), block_importances(case)) if maps else (Evidence(()), {})
     pictures = draw(case, shown, directory) if directory else ()
-    return finding.model_copy(update={"attributions": shown.entries, "pictures": pictures})
+    return finding.model_copy(update={"attributions": shown.entries, "block_importances": blocks, "pictures": pictures})
 
 
 def _question(case: Case, frame: Finding, names: Sequence[str] | None, progress: Progress | None, cropped: bool) -> Finding:

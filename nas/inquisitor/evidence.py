@@ -22,9 +22,11 @@ from nas.inquisitor.crossfit import FoldEngine
 from nas.inquisitor.engine import Engine, probabilities, to_float
 from nas.inquisitor.judge import rounded
 from nas.inquisitor.pictures import Flip, Panel, draw_flips, draw_gallery
+from nas.inquisitor.probes import block_probes
 from nas.inquisitor.tests.base import AUDIT_TESTS, SwapTest
 from nas.records import Picture
 from search_spaces.errors import InputError
+from search_spaces.modules import Network
 
 IMAGES = 24  # images with maps
 SHOWN = 4
@@ -83,6 +85,16 @@ def attribute(case: Case, images: int = IMAGES) -> Evidence:
         for k in np.linspace(0, len(rows) - 1, SHOWN).astype(int)
     ]  # fmt: skip
     return Evidence(tuple(entries), panels if kept else [])
+
+
+def block_importances(case: Case) -> dict[str, float]:
+    """Block → what it carries, in σ of the correct-class margin, for a network of our spaces; of any other no blocks are known."""
+    model = case.engine.model
+    if isinstance(case.engine, FoldEngine) or not any(isinstance(part, Network) for part in model.modules()):
+        return {}
+    shown = case.exhibits
+    found = block_probes(model, shown.dataset, shown.rows, seed=case.seed, device=case.engine.device)
+    return {name.removeprefix("model."): round(value, 6) for name, value in found.items()}  # within InDataOrder
 
 
 def _twin(engine: Engine, seed: int) -> Engine | None:

@@ -99,7 +99,8 @@ def _asked(models: Any, data: Any, baselines: Any, settings: dict[str, Any], res
     if data is not None:
         given = _dataset(data)
         asked["data"] = list(given.asked) if given is not None else list(texts(data))
-        asked.setdefault("image_size", given.image_size) if given is not None else None
+        if given is not None:
+            asked.setdefault("image_size", given.image_size)
     for path in [] if resume else paths:
         _fill_from_run(asked, Path(path))
     return asked

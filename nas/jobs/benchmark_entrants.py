@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from baselines import Recipe, baseline_names, get_baseline
 from nas.engine.directory import RunDirectory, read_search, run_of
+from nas.engine.objective import cost_record
 from nas.files import read_json
 from nas.jobs.benchmark_settings import BenchmarkSettings
 from nas.records import CandidateRecord, CostRecord
@@ -161,7 +162,7 @@ def _candidate(data: dict[str, Any], settings: BenchmarkSettings, classes: int, 
         architecture = space.architecture(dict(architecture), in_channels=architecture.in_channels)
 
     def cost(image_size: int) -> CostRecord:
-        return cost_record(space.cost(architecture, image_size))
+        return cost_record(space, architecture, image_size)
 
     return Entrant(
         name=architecture.key,
@@ -173,17 +174,4 @@ def _candidate(data: dict[str, Any], settings: BenchmarkSettings, classes: int, 
         cost=cost,
         note=note,
         minimum_size=space.minimum_image_size,
-    )
-
-
-def cost_record(cost: Any) -> CostRecord:
-    """A space's cost as a record."""
-    other = getattr(cost, "other_operations", None)
-    return CostRecord(
-        flops=int(cost.flops),
-        parameters=int(cost.parameters),
-        memory=int(cost.memory),
-        image_size=int(cost.image_size),
-        in_channels=int(cost.in_channels),
-        other_operations=None if other is None else int(other),
     )

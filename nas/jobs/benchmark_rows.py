@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.files import file_name, read_json, write_json
 from nas.jobs.benchmark_comparison import Contestant
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from nas.jobs.benchmark_arena import Arena
     from nas.jobs.benchmark_entrants import Entrant
 
-FOLD_FIGURES = {"balanced_accuracy": 1.0, "accuracy": 1.0, "auroc": 1.0, "log_loss": math.inf}  # and the highest value of each
+FOLD_FIGURES = ("balanced_accuracy", "accuracy", "auroc", "log_loss")
 ROC_POINTS = 101
 
 
@@ -57,7 +55,8 @@ def row(
     left_out: Sequence[Metric],
 ) -> tuple[BenchmarkRow, Contestant]:
     """One model's row, and what its comparisons need."""
-    panel = Panel(sheet, [result.test for result in results])
+    logits = [result.test for result in results]
+    panel = Panel(sheet, logits)
     scores = panel.all_metrics()
     accuracy = next(metric.value for metric in scores if metric.name == "accuracy")
     folds = fold_metrics(arena, results)
@@ -74,7 +73,7 @@ def row(
         recipe=entrant.recipe.name,
         test=scores,
         folds=folds,
-        by_source=(*by_source(arena.dataset, arena.parts.test, panel_logits(results), arena.settings.seed), *left_out),
+        by_source=(*by_source(arena.dataset, arena.parts.test, logits, arena.settings.seed), *left_out),
         confusion=tuple(tuple(int(count) for count in line) for line in panel.confusion),
         latency_ms=spent.latency,
         throughput=spent.throughput,
@@ -87,11 +86,6 @@ def row(
         note="; ".join(note for note in notes if note),
     )
     return found, Contestant(entrant.name, entrant.kind, panel, per_fold(folds), pretraining, entrant.leaks)
-
-
-def panel_logits(results: Sequence[FoldResult]) -> list[NDArray[np.float32]]:
-    """Logits on the sealed test, one array a training."""
-    return [result.test for result in results]
 
 
 def fold_metrics(arena: Arena, results: Sequence[FoldResult]) -> tuple[Metric, ...]:
@@ -110,14 +104,15 @@ def fold_metrics(arena: Arena, results: Sequence[FoldResult]) -> tuple[Metric, .
 
 
 def _mean_over_folds(arena: Arena, name: str, found: Sequence[Metric]) -> Metric:
+    from nas.evaluation.metrics import within_range
+
     values = [metric.value for metric in found]
     known = [value for value in values if value is not None]
     interval = None
     if len(known) == len(values) > 1:
         interval = nadeau_bengio(known, 1 / (arena.settings.folds - 1)).interval
     if interval is not None:  # with few folds Student's t reaches beyond what the figure can be
-        limits = {"low": max(0.0, interval.low), "high": min(FOLD_FIGURES[name], interval.high)}
-        interval = interval.model_copy(update=limits)
+        interval = within_range(name, interval)
     rows = np.unique(np.concatenate([fold.held_out for fold in arena.folds]))
     return Metric(
         name=name,

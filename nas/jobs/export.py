@@ -61,7 +61,7 @@ def export(
     """Export a model and check the result against it.
 
     Args:
-        model: what ``nas audit`` takes: a run, a candidate's or baseline's directory, or a loaded model.
+        model: what ``nas audit`` takes: a run, a candidate's or baseline's directory, or a loaded model, which is moved to the CPU.
         format: ``onnx`` (a file with dynamic batch), ``torch`` (a ``torch.export`` archive with its checksum beside it) or
             ``source`` (a directory with ``model.py`` and the weights; searched architectures only).
         out: the file, or for ``source`` the directory.
@@ -75,6 +75,7 @@ def export(
     loaded = _loaded(model, weights, model_spec)
     if getattr(loaded.model, "forward_only", False):
         raise InputError(f"{loaded.name} is an ONNX model already; export the model that it was made from")
+    loaded.model.to("cpu").eval()  # a prediction before may have taken it to a GPU
     path = Path(out)
     writers: dict[str, Callable[[LoadedModel, Path], tuple[tuple[Path, ...], float]]] = {
         "onnx": _export_onnx, "torch": _export_archive, "source": _export_source,
@@ -118,11 +119,12 @@ def _traced(loaded: LoadedModel) -> torch.export.ExportedProgram:
     """The model's graph, free in the number of images."""
     import torch
 
-    model = loaded.model.to("cpu").eval()
     images = example_images(loaded.preprocessing.image_size, 2)
     with _quiet(), torch.no_grad():
         try:
-            return torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), strict=False)
+            return torch.export.export(
+                loaded.model, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), strict=False
+            )
         except Exception as error:  # the tracer raises many kinds for models that it cannot follow
             raise InputError(
                 f"{loaded.name} cannot be traced by torch.export: {first_line(error)[:200]}; its steps must not hang on the values of images "

@@ -154,7 +154,7 @@ def _examine(
         name=f"candidate {trial.key}",
         path=str(home),
         architecture=trial.architecture,
-        cost=cost_record(context, load_architecture(trial.architecture)),
+        cost=cost_record(context.space, load_architecture(trial.architecture), context.settings.image_size),
         metrics=(*scores, *timed),
         seeds=tuple(one.seed for one in trainings),
         finding=finding,

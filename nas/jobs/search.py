@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.engine.directory import RunDirectory, read_search, remove_litter
+from nas.engine.front import pareto_front
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, texts, write_json
@@ -163,7 +164,6 @@ def _conclude(
     from nas.engine.openings import opening_notice, record_opening
     from nas.engine.study import account, trial_records
     from nas.jobs.finalists import conclude_front
-    from nas.report.dashboard import pareto_front
 
     settings, directory = context.settings, context.directory
     trials, counts = trial_records(study), account(study.get_trials(deepcopy=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
@@ -12,21 +12,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from nas.engine.front import pareto_front
 from nas.records import Accounting, EpochRecord, TrialRecord
 from nas.report import formatting as fmt
 from nas.report.text_plot import sparkline
 
 MOST_RUNNING, MOST_FRONT = 8, 6
 _VERDICTS = {"pass": "green", "fail": "red", "undecided": "yellow"}
-
-
-def pareto_front(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials that no other beats in both the objective and FLOPs, best first."""
-    front: list[TrialRecord] = []
-    for trial in sorted((t for t in trials if t.quality is not None), key=lambda t: (t.quality, t.cost.flops)):
-        if not front or trial.cost.flops < front[-1].cost.flops:
-            front.append(trial)
-    return front
 
 
 @dataclass

@@ -151,8 +151,8 @@ def _block_chart(finding: Finding) -> Markup | None:
     return bars(
         [Bar(name, value, text=fmt.number(value)) for name, value in ordered],
         "What each block carries",
-        "drop of the correct-class margin when the block is disturbed (σ)",
-        caption="Causal: the block is ablated, shrunk or noised, and the answer observed.",
+        "drop of the correct-class margin without the block (σ)",
+        caption="Causal: the block answers every image by its mean response, and the decision is observed.",
         x_format=lambda value: fmt.number(value, 2),
     )
 

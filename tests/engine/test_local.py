@@ -45,6 +45,14 @@ def test_a_worker_that_is_killed_is_started_again(tmp_path, monkeypatch):
     assert sum("died (signal SIGKILL)" in text for text in messages) == 3
 
 
+def test_an_event_that_a_killed_worker_left_half_written_is_none(tmp_path, monkeypatch):
+    half = f"if before < 1: sys.stdout.write({FINISHED[:40]!r}); sys.stdout.flush(); {DIES}"
+    made, messages, started = pool(tmp_path, monkeypatch, half)
+    made.run(lambda: False)
+    assert started.read_text() == "xx"
+    assert sum("died (signal SIGKILL)" in text for text in messages) == 1
+
+
 def test_workers_that_only_die_end_the_search_with_a_diagnosis(tmp_path, monkeypatch):
     made, _, started = pool(tmp_path, monkeypatch, DIES)
     with pytest.raises(ToolkitError, match=r"died 6 times in a row, last by signal SIGKILL; see .*log.*--resume"):

@@ -10,10 +10,11 @@ import torch
 
 from nas.engine.context import Context
 from nas.engine.directory import RunDirectory
-from nas.engine.objective import start
+from nas.engine.objective import cost_record, start
 from nas.engine.settings import SearchSettings
 from nas.evaluation import pretraining
 from nas.evaluation.checkpoint import save_checkpoint
+from search_spaces import DecisionSpace
 
 
 def test_a_damaged_checkpoint_is_no_reason_to_start_without_pretraining(
@@ -41,3 +42,9 @@ def test_a_damaged_checkpoint_is_no_reason_to_start_without_pretraining(
     checkpoint.write_bytes(content)
     assert same_as(pretrained)
     assert not checkpoint.exists()
+
+
+def test_a_record_holds_whole_numbers_where_a_cost_function_gives_fractions() -> None:
+    space = DecisionSpace("thirds", {"width": (1, 2)}, flops=lambda c: 1000.4 * c["width"], parameters=lambda c: c["width"] / 3)
+    record = cost_record(space, space.architecture({"width": 2}), 32)
+    assert (record.flops, record.parameters, record.memory, record.image_size) == (2001, 1, 0, 32)

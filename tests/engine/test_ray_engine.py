@@ -13,6 +13,7 @@ from nas.engine.progress import Silent
 from nas.engine.ray_engine import resources
 from nas.engine.settings import SearchSettings
 from nas.jobs.search import search
+from search_spaces.errors import InputError
 
 TINY = {
     "image_size": 32,
@@ -94,6 +95,17 @@ def test_a_trial_that_is_interrupted_on_ray_is_given_back(tmp_path, monkeypatch)
     first, again = trials()
     assert (first.state, first.user_attrs["reason"]) == (TrialState.FAIL, "interrupted")
     assert (again.state, again.user_attrs["attempt"]) == (TrialState.WAITING, 1)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "auto"])
+def test_an_address_of_no_cluster_is_refused_and_leaves_the_handler_of_sigterm(tmp_path, monkeypatch, address):
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(InputError, match=f"RAY_ADDRESS: {address}"):
+        search("phantom:n=60", out=tmp_path / "run", engine="ray", trials=1, **TINY)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 class LosesANode(Silent):

@@ -24,6 +24,7 @@ def test_it_learns(tiny, striped):
     training = train(model, striped, TRAIN, HELD_OUT, RECIPE.model_copy(update={"epochs": 6}), seed=0)
     assert balanced_accuracy(training.validation_logits, striped.host_labels[HELD_OUT]) > 0.9
     assert training.history[-1].train_loss < training.history[0].train_loss
+    assert not any(module.training for module in model.modules())  # ready to predict with, as the docstring says
     np.testing.assert_array_equal(training.validation_logits, predict_logits(model, striped, indices=HELD_OUT))
     assert {"data", "augmentation", "forward", "backward", "optimiser", "evaluation"} <= set(training.seconds)
 

@@ -8,8 +8,10 @@ import torch
 from inquisitor_models import small_net
 from torch import nn
 
-from nas.inquisitor import block_probes, probe_blocks
+from nas.inquisitor import SCREEN, Margins, audit_model, block_probes, probe_blocks
+from nas.inquisitor.opening import InDataOrder
 from nas.inquisitor.probes import block_names
+from search_spaces import Budget, get_space
 
 
 class Idle(nn.Module):
@@ -98,3 +100,18 @@ def test_without_masks_backgrounds_are_not_probed(plain):
 
     bare = replace(plain, has_mask=np.zeros(len(plain), bool), packed_masks=np.zeros_like(plain.packed_masks))
     assert all(probe.background is None for probe in probe_blocks(small_net(), bare, np.arange(50)).values())
+
+
+def test_a_full_audit_tells_what_each_block_of_our_networks_carries(plain):
+    space = get_space("pepx", classes=2, image_size=plain.image_size)
+    network = space.build(space.sample(np.random.default_rng(0), Budget(flops=3e5)), plain.image_size)
+    few, ask = (
+        plain.subset(np.arange(200)),
+        {"tests": ("T1",), "settings": SCREEN, "attribution": True, "margins": Margins(competence=0)},
+    )
+    found = audit_model(network, few, **ask).block_importances
+    assert list(found) == [name for name in network.block_names if name.startswith("stage")]
+    swapped = audit_model(InDataOrder(network, (0, 1)), few, **ask).block_importances
+    assert swapped == found
+    assert any(found.values())
+    assert audit_model(small_net(), few, **ask).block_importances == {}

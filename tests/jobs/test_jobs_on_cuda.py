@@ -1,11 +1,16 @@
-"""A search and a benchmark of what it found, with audits, on a real CUDA device."""
+"""A search, a benchmark of what it found, with audits, and what follows, on a real CUDA device."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 import nas
+from nas.evaluation import load_candidate
+from nas.jobs.export import export
+from nas.jobs.predict import predict
+from nas.jobs.search import candidate_home
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -22,3 +27,8 @@ def test_a_search_and_an_audited_benchmark_of_its_finalists(tmp_path):
     )  # fmt: skip
     assert not any(row.failed for row in record.rows)
     assert "NVIDIA" in record.device
+    loaded = load_candidate(candidate_home(tmp_path / "run"))
+    picture = tmp_path / "grey.png"
+    Image.new("L", (64, 64), 90).save(picture)
+    predict(loaded, [picture], device="cuda")
+    assert export(loaded, "source", tmp_path / "exported").max_difference < 1e-5

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from nas.engine.progress import Progress
 from nas.records import Accounting
-from nas.report.dashboard import Dashboard, State, pareto_front
+from nas.report.dashboard import Dashboard, State
 from nas.report.live import Lines, Live, Several, make_progress
 from nas.report.text_plot import sparkline
 from search_spaces.errors import InputError
@@ -134,17 +134,6 @@ def rendered(live: Live) -> str:
     console = Console(file=io.StringIO(), width=140)
     console.print(live._display.render())
     return console.file.getvalue()
-
-
-def test_the_front_drops_what_is_dominated():
-    rng = np.random.default_rng(2)
-    trials = [trial(number, rng) for number in range(8)]
-    points = {t.key: (t.quality, t.cost.flops) for t in trials if t.quality is not None}
-    beaten = {
-        key for key, own in points.items() for other in points.values() if other != own and (np.array(other) <= own).all()
-    }
-    assert beaten
-    assert [t.key for t in pareto_front(trials)] == sorted(points.keys() - beaten, key=points.get)
 
 
 def test_an_epoch_of_an_unknown_trial_is_ignored_and_a_restart_begins_anew():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nas.inquisitor.attribution.methods import METHODS, Maps, baselines
-from nas.inquisitor.engine import Engine, margins
+from nas.inquisitor.engine import Edit, Engine, margins
 
 
 def windows(image_size: int, window: int, stride: int) -> list[tuple[int, int]]:
@@ -44,7 +44,7 @@ def occlude(
     return total / count
 
 
-def _of(engine: Engine, edit, pairs: int, size: int, targets: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+def _of(engine: Engine, edit: Edit, pairs: int, size: int, targets: Tensor) -> Tensor:
     z = torch.from_numpy(margins(engine.logits(edit, pairs, size)))
     return z.gather(1, targets.cpu()[:, None])[:, 0].float()
 
