@@ -63,7 +63,9 @@ def _incompetent(bound: Interval, name: str) -> str:
             f"the AUC is at most {bound.high:.2f}, worse than chance: {name} is told from the rest the wrong way round; "
             "name the classes in the order of the model's logits"
         )
-    return f"the bound is {bound.low:.2f}: a model that hardly tells {name} from the rest cannot be cleared, train it better first"
+    return (
+        f"the bound is {bound.low:.2f}: a model that hardly tells {name} from the rest cannot be cleared, train it better first"
+    )
 
 
 def hardly_told(finding: Finding) -> set[str]:

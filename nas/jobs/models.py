@@ -37,6 +37,13 @@ class ModelSpec(BaseModel):
     def _one_number(cls, given: Any) -> Any:
         return (given,) if isinstance(given, int | float) else given
 
+    @field_validator("mean")
+    @classmethod
+    def _of_shares(cls, numbers: tuple[float, ...]) -> tuple[float, ...]:
+        if max(numbers, default=0.0) > 1:
+            raise ValueError("must be of grey values in [0, 1]; divide mean and std of grey values to 255 by 255")
+        return numbers
+
     @field_validator("mean", "std")
     @classmethod
     def _fit_channels(cls, numbers: tuple[float, ...], known: ValidationInfo) -> tuple[float, ...]:

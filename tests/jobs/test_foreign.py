@@ -100,6 +100,7 @@ def model_hash(loaded):
         ("channels = 1\nstd = [0.2, 0.2, 0.2]", "'std'.*one number, or one for each of 1 channels"),
         ("std = [0.0]", r"'std\.0'.*greater than 0, but got 0\.0"),
         ("mean = [nan]", r"'mean\.0'.*finite"),
+        ("mean = 123.7\nstd = 58.4", r"'mean'.*grey values in \[0, 1\]; divide mean and std .* by 255, but got"),
     ],
 )
 def test_a_spec_that_no_image_could_be_normalised_by_is_refused(spec, more, said):
@@ -164,6 +165,21 @@ def test_a_module_from_python_is_tried_alike():
 
     with pytest.raises(InputError, match="Pair answers two images by a tuple of 2"):
         audit(Pair(), phantom(60, SIZE, 0, CLASSES))
+
+
+def test_one_logit_is_told_how_to_become_two():
+    class One(nn.Module):
+        def forward(self, images):
+            return images.mean((1, 2, 3))[:, None]
+
+    with pytest.raises(InputError, match=r"for pneumonia, torch.stack\(\[0 \* z, z\], dim=1\) makes two"):
+        audit(One(), phantom(60, SIZE, 0, CLASSES[:2]))
+
+
+@pytest.mark.parametrize(("model", "kind"), [(None, "NoneType"), (nn.Linear, "type"), (len, "builtin_function_or_method")])
+def test_what_is_no_model_is_named_by_its_kind(model, kind):
+    with pytest.raises(InputError, match=f"must be an nn.Module or the name of one, but got {kind}; wrap"):
+        audit(model, phantom(60, SIZE, 0, CLASSES))
 
 
 def test_probabilities_are_read_by_their_logarithm_and_this_is_said(factory, spec, tmp_path):
