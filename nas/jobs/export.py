@@ -118,7 +118,9 @@ def _traced(loaded: LoadedModel) -> torch.export.ExportedProgram:
     """The model's graph, free in the number of images."""
     import torch
 
-    model = loaded.model.to("cpu").eval()
+    from nas.evaluation import in_evaluation_mode
+
+    model = in_evaluation_mode(loaded.model.to("cpu"))
     images = example_images(loaded.preprocessing.image_size, 2)
     with _quiet(), torch.no_grad():
         try:
