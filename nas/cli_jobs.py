@@ -195,7 +195,7 @@ def audit(
         refuse(others, "--image asks everything about one decision of the model as it is; leave that out")
         where = out or _beside(model) / image.stem
         found = audit_image(model, image, data or None, mask=mask, classes=names(classes), out=where, **how).record()
-        say(found, as_json, decision_text(found))
+        say(found, as_json, decision_text(found, where.parent))
         return
     refuse({"--mask": mask}, "it holds the lungs of one image; name that by --image FILE")
     record = run(

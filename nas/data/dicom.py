@@ -2,7 +2,7 @@
 
 A declared window (centre and width, or a VOI table) is applied; without one the values are scaled like any image of more than 8 bits
 (see ``nas.data.decode``). Colours, palettes too, become luma. MONOCHROME1 is inverted, as is what the data set declares inverted.
-Files of several frames are refused: they are no radiographs.
+Files of several frames or of another technique, such as CT, are refused: they are no radiographs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nas.data.decode import MAX_PIXELS, UnavailableError, UnreadableError, eight
 from search_spaces.errors import InputError
 
 REMEDY = "install the extra: pip install 'pepx-nas[dicom]'"
+OTHER_TECHNIQUES = {"CT", "MR", "PT", "NM", "US"}  # what a file says it was made by, and is certainly no radiograph
 NO_DECODER = "no decoder for its transfer syntax"
 
 
@@ -72,6 +73,8 @@ def _check(data: Any) -> None:
     """Refuse what is no single radiograph before any pixel is decompressed."""
     if "PixelData" not in data:
         raise UnreadableError("DICOM without pixels")
+    if (modality := str(data.get("Modality") or "").strip().upper()) in OTHER_TECHNIQUES:
+        raise UnreadableError(f"modality {modality}")
     if int(data.get("NumberOfFrames") or 1) > 1:
         raise UnreadableError("several frames")
     if int(data.Rows) * int(data.Columns) > MAX_PIXELS:

@@ -5,7 +5,7 @@ from nas.evaluation.candidate import LoadedModel, load_candidate, save_candidate
 from nas.evaluation.device import DeviceData
 from nas.evaluation.errors import DivergedError, TrainingError
 from nas.evaluation.metrics import confusion_matrix, metrics
-from nas.evaluation.predict import predict_logits
+from nas.evaluation.predict import in_evaluation_mode, predict_logits
 from nas.evaluation.quality import balanced_accuracy, objective, objective_value, probabilities, quality
 from nas.evaluation.trainer import Training, train
 
@@ -17,6 +17,7 @@ __all__ = [
     "TrainingError",
     "balanced_accuracy",
     "confusion_matrix",
+    "in_evaluation_mode",
     "load_candidate",
     "metrics",
     "objective",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -50,12 +50,25 @@ def predict_logits(
         return _in_batches(model, data, chosen, size)
 
 
+def in_evaluation_mode(model: nn.Module) -> nn.Module:
+    """The model itself, every part of it in evaluation mode.
+
+    Programs of torch.export refuse to be told so, by themselves or within another module: they stay in the mode that they were
+    exported in, and only what is around them changes.
+    """
+    try:
+        model.eval()
+    except NotImplementedError:
+        for module in model.modules():
+            module.training = False
+    return model
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """The model in evaluation mode; every module's own mode is put back afterwards, also after an error."""
     modes = [(module, module.training) for module in model.modules()]
-    with suppress(NotImplementedError):  # of torch.export's programs, which stay in the mode that they were exported in
-        model.eval()
+    in_evaluation_mode(model)
     try:
         yield model
     finally:

@@ -16,7 +16,7 @@ from nas.inquisitor.judge import rounded, test_number
 from nas.inquisitor.margins import Margins
 from nas.inquisitor.probing import probe_folds, probe_scores
 from nas.inquisitor.regions import chest_region
-from nas.records import Finding, Gate, TestResult
+from nas.records import Finding, Gate, Interval, TestResult
 from nas.statistics import auc_interval
 
 Floats = NDArray[np.float64]
@@ -42,19 +42,30 @@ def competence(
     """One gate a class: the lower bound of its clean one-vs-rest AUC, from log-odds (n, classes), must exceed the bound."""
     found = []
     for index in auditable:
-        low = auc_interval(z[:, index], labels == index, groups).low
+        bound = auc_interval(z[:, index], labels == index, groups)
+        able = bound.low > bounds.competence
         found.append(
             Gate(
                 name=f"{COMPETENCE}[{names[index]}]",
-                passed=low > bounds.competence,
-                value=rounded(low),
+                passed=able,
+                value=rounded(bound.low),
                 rule=f"lower 95 % bound of the clean AUC above {bounds.competence:g}",
-                note=""
-                if low > bounds.competence
-                else f"the bound is {low:.2f}: a model that hardly tells {names[index]} from the rest cannot be cleared, train it better first",
+                note="" if able else _incompetent(bound, names[index]),
             )
         )
     return tuple(found)
+
+
+def _incompetent(bound: Interval, name: str) -> str:
+    """Why a class's gate does not hold, and what helps: worse than chance is no lack of training."""
+    if bound.high < 0.5:
+        return (
+            f"the AUC is at most {bound.high:.2f}, worse than chance: {name} is told from the rest the wrong way round; "
+            "name the classes in the order of the model's logits"
+        )
+    return (
+        f"the bound is {bound.low:.2f}: a model that hardly tells {name} from the rest cannot be cleared, train it better first"
+    )
 
 
 def hardly_told(finding: Finding) -> set[str]:

@@ -183,6 +183,10 @@ def _as_loaded(
                 training_hashes=frozenset(),
             )
         )
+    if not isinstance(model, str | Path):
+        raise InputError(
+            f"a model must be an nn.Module or the name of one, but got {type(model).__name__}; wrap a function in an nn.Module"
+        )
     return resolve_model(str(model), model_spec=model_spec, weights=weights)
 
 

@@ -85,8 +85,20 @@ def audit_image(
         device=where,
         pictures_dir=out,
     )
-    unsaid = (*found.unsaid, *([_NO_LUNGS] if window.no_lungs else []))
+    unsaid = (*found.unsaid, *([_NO_LUNGS] if window.no_lungs else []), *_not_shown(picture, pixels))
     return replace(found, trained_on=image_hash(pixels) in loaded.training_hashes, unsaid=unsaid)
+
+
+def _not_shown(image: Image.Image, pixels: NDArray[np.uint8]) -> list[str]:
+    """What the decision cannot be about, since the image, or what was made of it (1, s, s), does not show it."""
+    found = []
+    if min(image.size) < pixels.shape[-1]:
+        found.append(
+            f"what finer detail would do: the image has {image.width} × {image.height} pixels, and was enlarged to {pixels.shape[-1]}"
+        )
+    if pixels.min() == pixels.max():
+        found.append("what the model makes of a chest: the image is of one grey value")
+    return found
 
 
 def _lungs(mask: Path, image: Image.Image, how: Preprocessing, window: Window) -> NDArray[np.bool_]:

@@ -32,6 +32,8 @@ def occlusion_map(model: nn.Module, image: NDArray[np.uint8], class_index: int) 
     """
     import torch
 
+    from nas.evaluation import in_evaluation_mode
+
     side = image.shape[-1]
     step = side / CELLS
     base = torch.from_numpy(image)[None].float().div(255)
@@ -43,7 +45,7 @@ def occlusion_map(model: nn.Module, image: NDArray[np.uint8], class_index: int) 
         edited[cell, 0, top:bottom, left:right] = _surroundings(base[0, 0], top, bottom, left, right)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     with torch.inference_mode():
-        clean = model.eval()(base.to(device)).softmax(1)[0, class_index]
+        clean = in_evaluation_mode(model)(base.to(device)).softmax(1)[0, class_index]
         parts = [
             model(edited[start : start + _BATCH].to(device)).softmax(1)[:, class_index]
             for start in range(0, len(edited), _BATCH)

@@ -70,12 +70,14 @@ def export(
         InputError: unknown format, no such model, a model that the format cannot hold, or the extra ``onnx`` is missing.
         ToolkitError: the exported model differs from the original by more than 1e-4.
     """
+    from nas.evaluation import in_evaluation_mode
+
     if format not in FORMATS:
         raise InputError(f"unknown export format {format!r}; choose one of: {', '.join(FORMATS)}")
     loaded = _loaded(model, weights, model_spec)
     if getattr(loaded.model, "forward_only", False):
         raise InputError(f"{loaded.name} is an ONNX model already; export the model that it was made from")
-    loaded.model.to("cpu").eval()  # a prediction before may have taken it to a GPU
+    in_evaluation_mode(loaded.model.to("cpu"))  # a prediction before may have taken it to a GPU
     path = Path(out)
     writers: dict[str, Callable[[LoadedModel, Path], tuple[tuple[Path, ...], float]]] = {
         "onnx": _export_onnx, "torch": _export_archive, "source": _export_source,

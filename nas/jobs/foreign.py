@@ -116,9 +116,11 @@ def tried(loaded: LoadedModel) -> LoadedModel:
         ) from error
     wanted = (2, len(loaded.classes))
     if not isinstance(answers, Tensor) or answers.shape != wanted:
+        one = isinstance(answers, Tensor) and answers.numel() == 2 and wanted == (2, 2)
         raise InputError(
             f"{loaded.name} answers two images by {_form(answers)}; it must return one tensor of logits {wanted}, "
             f"a column for each of {', '.join(loaded.classes)}"
+            + (f"; of one logit z, for {loaded.classes[1]}, torch.stack([0 * z, z], dim=1) makes two" if one else "")
         )
     if not _are_probabilities(answers.double()):
         return loaded

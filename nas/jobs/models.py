@@ -37,6 +37,13 @@ class ModelSpec(BaseModel):
     def _one_number(cls, given: Any) -> Any:
         return (given,) if isinstance(given, int | float) else given
 
+    @field_validator("mean")
+    @classmethod
+    def _of_shares(cls, numbers: tuple[float, ...]) -> tuple[float, ...]:
+        if max(numbers, default=0.0) > 1:
+            raise ValueError("must be of grey values in [0, 1]; divide mean and std of grey values to 255 by 255")
+        return numbers
+
     @field_validator("mean", "std")
     @classmethod
     def _fit_channels(cls, numbers: tuple[float, ...], known: ValidationInfo) -> tuple[float, ...]:
@@ -91,7 +98,7 @@ def refuse_foreign_options(name: str, model_spec: Path | None, weights: Path | N
 
 def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> LoadedModel:
     from nas.data import Preprocessing
-    from nas.evaluation import LoadedModel
+    from nas.evaluation import LoadedModel, in_evaluation_mode
     from nas.jobs.foreign import GreyAdapter, tried
 
     if model_spec is None:
@@ -103,7 +110,7 @@ def _foreign(module: torch.nn.Module, name: str, model_spec: Path | None) -> Loa
     _check_export(name, getattr(module, "metadata", {}), spec, preprocessing, model_spec)
     return tried(
         LoadedModel(
-            model=GreyAdapter(module, spec.channels, spec.mean, spec.std).eval(),
+            model=in_evaluation_mode(GreyAdapter(module, spec.channels, spec.mean, spec.std)),
             classes=spec.classes,
             preprocessing=preprocessing,
             name=name,
@@ -136,6 +143,7 @@ def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
     from safetensors.torch import load_file
 
     from nas.engine.context import import_here
+    from nas.evaluation import in_evaluation_mode
 
     module_name, _, attribute = name.partition(":")
     factory = getattr(import_here(module_name, f"model {name!r}"), attribute, None)
@@ -156,7 +164,7 @@ def module_from_factory(name: str, weights: Path | None) -> torch.nn.Module:
             model.load_state_dict(load_file(weights))
         except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             raise InputError(f"weights {weights} do not fit {name}: {first_line(error)}") from error
-    return model.eval()
+    return in_evaluation_mode(model)
 
 
 def load_onnx(path: Path) -> torch.nn.Module:

@@ -184,6 +184,8 @@ def test_a_few_images_and_masks_without_a_decoder_are_tried_again(table, tmp_pat
 def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path):
     with pytest.raises(UnreadableError, match="several frames"):
         read_image(save_dicom(tmp_path / "film.dcm", np.stack([GREY] * 2), NumberOfFrames=2))
+    with pytest.raises(UnreadableError, match="modality CT"):
+        read_image(save_dicom(tmp_path / "slice.dcm", GREY, Modality="CT"))
     with pytest.raises(UnreadableError, match="too many pixels"):
         read_image(save_dicom(tmp_path / "bomb.dcm", GREY, Rows=60_000, Columns=60_000))
     (tmp_path / "text.dcm").write_text("text")

@@ -54,6 +54,12 @@ def test_label_shuffled_model_is_undecided_at_the_competence_gate(patched, patch
     assert "competence" in finding.binding_reason
 
 
+def test_classes_named_in_another_order_than_the_logits_are_no_lack_of_training(patched, patch_reader):
+    finding = audit_model(patch_reader, patched, classes=patched.classes[::-1], level="screen")
+    assert finding.verdict == "undecided"
+    assert "wrong way round; name the classes in the order of the model's logits" in finding.binding_reason
+
+
 def test_cheating_model_is_caught_by_the_screen_already(framed, frame_reader):
     finding = audit_model(frame_reader, framed, level="screen")
     assert finding.verdict == "fail"

@@ -56,6 +56,15 @@ def test_an_image_that_the_model_trained_on_is_said_to_be_one(candidate, trained
     assert TOLD not in decision_text(new)
 
 
+def test_an_image_that_shows_little_is_said_to(candidate, others, tmp_path):
+    few = audit_image(candidate, written(tmp_path / "few.png", others.images[0, 0, :9, :20]), others)
+    assert "what finer detail would do: the image has 20 × 9 pixels, and was enlarged to 32" in few.unsaid
+    blank = audit_image(candidate, written(tmp_path / "blank.png", np.full((SIZE, SIZE), 7, np.uint8)), others)
+    assert blank.unsaid[-1] == "what the model makes of a chest: the image is of one grey value"
+    usual = audit_image(candidate, written(tmp_path / "usual.png", phantom(1, SIZE, 9).images[0, 0]), others)
+    assert not any("enlarged" in text or "grey value" in text for text in usual.unsaid)
+
+
 def test_an_image_that_no_mask_is_found_for_is_answered_without_a_warning(candidate, others, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
     torch.set_warn_always(True)  # else only the first warning of a process counts

@@ -25,6 +25,7 @@ from search_spaces.errors import InputError
 CLASSES, SIZE = ("normal", "pneumonia", "covid"), 32
 SPEC = f"classes = {list(CLASSES)}\nimage_size = {SIZE}\n"
 FACTORIES = """
+import torch
 from torch import nn
 class Net(nn.Sequential):
     def __init__(self):
@@ -41,6 +42,14 @@ class Sized(Net):
 class Two(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(1024, 2))
+def exported():
+    return torch.export.export(Net(), (torch.rand(2, 1, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n")},)).module()
+class Around(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.program, self.drop = exported(), nn.Dropout()
+    def forward(self, images):
+        return self.drop(self.program(images))
 class Top(nn.Module):
     def forward(self, images):
         return images[:, 0, 0, :3]
@@ -100,6 +109,7 @@ def model_hash(loaded):
         ("channels = 1\nstd = [0.2, 0.2, 0.2]", "'std'.*one number, or one for each of 1 channels"),
         ("std = [0.0]", r"'std\.0'.*greater than 0, but got 0\.0"),
         ("mean = [nan]", r"'mean\.0'.*finite"),
+        ("mean = 123.7\nstd = 58.4", r"'mean'.*grey values in \[0, 1\]; divide mean and std .* by 255, but got"),
     ],
 )
 def test_a_spec_that_no_image_could_be_normalised_by_is_refused(spec, more, said):
@@ -164,6 +174,21 @@ def test_a_module_from_python_is_tried_alike():
 
     with pytest.raises(InputError, match="Pair answers two images by a tuple of 2"):
         audit(Pair(), phantom(60, SIZE, 0, CLASSES))
+
+
+def test_one_logit_is_told_how_to_become_two():
+    class One(nn.Module):
+        def forward(self, images):
+            return images.mean((1, 2, 3))[:, None]
+
+    with pytest.raises(InputError, match=r"for pneumonia, torch.stack\(\[0 \* z, z\], dim=1\) makes two"):
+        audit(One(), phantom(60, SIZE, 0, CLASSES[:2]))
+
+
+@pytest.mark.parametrize(("model", "kind"), [(None, "NoneType"), (nn.Linear, "type"), (len, "builtin_function_or_method")])
+def test_what_is_no_model_is_named_by_its_kind(model, kind):
+    with pytest.raises(InputError, match=f"must be an nn.Module or the name of one, but got {kind}; wrap"):
+        audit(model, phantom(60, SIZE, 0, CLASSES))
 
 
 def test_probabilities_are_read_by_their_logarithm_and_this_is_said(factory, spec, tmp_path):
@@ -266,6 +291,18 @@ def test_labels_of_the_data_are_merged_into_the_models_classes(factory, tmp_path
     }
     with pytest.raises(InputError, match="no label 'abnormal'"):
         audit(factory("Two"), data, model_spec=spec, level="screen")
+
+
+@pytest.mark.parametrize("name", ["exported", "Around"])
+def test_a_program_of_torch_export_is_taken_and_what_is_around_it_evaluates(factory, spec, name, tmp_path):
+    record = audit(factory(name), "phantom:n=60", model_spec=spec, level="screen")
+    assert "groups" in record.finding.binding_reason or "competence" in record.finding.binding_reason
+    assert not any(part.training for part in resolve_model(factory(name), model_spec=spec).model.modules())
+    Image.fromarray(phantom(1, SIZE, 9).images[0, 0]).save(tmp_path / "a.png")
+    (answer,) = predict(
+        factory(name), [tmp_path / "a.png"], model_spec=spec, device="cpu", evidence=tmp_path / "why"
+    ).predictions
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_what_a_foreign_model_is_besides_its_answers_stays_usable(factory, spec, tmp_path):
