@@ -18,7 +18,7 @@ from search_spaces.errors import ToolkitError
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 INTERRUPTED = 130
-_RESUME = "everything finished so far is saved: go on with the same command and --resume --out DIR"
+_RESUME = "everything finished so far is saved: go on with the same command"  # and the options that it lacks
 _AGAIN = "no result is saved: give the same command again"
 _AFTER = {"search": _RESUME, "benchmark": _RESUME, "worker": "its trial goes back to the study: the same command joins again"}
 _SELF_TEST = {
@@ -98,9 +98,12 @@ def _run() -> NoReturn:
 
 def _how_to_go_on(words: list[str]) -> str:
     """What an interruption of this command line leaves behind."""
-    if "--self-test" in words:
-        return _SELF_TEST[any(word.partition("=")[0] == "--out" for word in words)]
-    return _AFTER.get(next(iter(words), ""), _AGAIN)
+    given = {word.partition("=")[0] for word in words}
+    if "--self-test" in given:
+        return _SELF_TEST["--out" in given]
+    after = _AFTER.get(next(iter(words), ""), _AGAIN)
+    lacking = [text for text in ("--resume", "--out DIR") if text.split()[0] not in given]
+    return f"{after} and {' '.join(lacking)}" if after is _RESUME and lacking else after
 
 
 def _is_usage_error(error: Exception) -> bool:

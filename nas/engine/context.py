@@ -17,7 +17,7 @@ from nas.data import Preprocessing, check_leaks, load, make_parts, parts_from_js
 from nas.data.dataset import Dataset, Parts
 from nas.data.masking import with_masks
 from nas.engine.directory import RunDirectory
-from nas.engine.requirements import Requirement, check_known, parse_requirement
+from nas.engine.requirements import Requirement, check_known, check_reachable, parse_requirement
 from nas.engine.settings import SearchSettings
 from nas.files import read_json, understanding, write_json
 from search_spaces import Architecture, Budget, get_space, load_architecture
@@ -146,14 +146,15 @@ class Context:
 
     @cached_property
     def requirements(self) -> tuple[Requirement, ...]:
-        """The operational requirements; one of a metric that this data's classes do not have raises here."""
+        """The operational requirements; one of a metric that this data's classes do not have, or that no figure can reach, raises here."""
         asked = tuple(parse_requirement(text) for text in self.settings.require)
         if asked:
-            from nas.evaluation.metrics import metric_names
+            from nas.evaluation.metrics import metric_names, metric_range
 
             names = (*metric_names(self.dataset.classes), "latency")
             for requirement in asked:
                 check_known(requirement, names)
+                check_reachable(requirement, *metric_range(requirement.metric))
         return asked
 
     def latency(self, model: nn.Module) -> tuple[Metric, ...]:

@@ -58,6 +58,15 @@ def check_known(requirement: Requirement, names: Iterable[str]) -> None:
         raise InputError(f"requirement {requirement} names an unknown metric; known: {', '.join(known)}")
 
 
+def check_reachable(requirement: Requirement, least: float, most: float) -> None:
+    """Raise ``InputError`` where the threshold lies outside ``least`` to ``most``, what the metric can be."""
+    if not least <= requirement.threshold <= most:
+        bounds = f"of {least:g} or more" if most == float("inf") else f"between {least:g} and {most:g}"
+        percent = most == 1 < requirement.threshold <= 100
+        share = f"; write {requirement.threshold:g} % as {requirement.threshold / 100:g}" if percent else ""
+        raise InputError(f"requirement {requirement}: {requirement.metric} is a number {bounds}{share}")
+
+
 def judge(requirement: Requirement, metrics: Iterable[Metric]) -> Judgement:
     """Met only where the whole interval meets it, unmet only where the whole interval misses it, else undecided.
 

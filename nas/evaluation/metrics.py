@@ -16,7 +16,12 @@ from nas.statistics.groups import Groups, codes, effective_groups, group_sums, g
 from search_spaces.errors import InputError
 
 Statistic = Callable[[Floats], Floats]
-RANGES = {"log_loss": (0.0, float("inf")), "mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # all others: 0 to 1
+RANGES = {
+    "log_loss": (0.0, float("inf")),
+    "latency": (0.0, float("inf")),
+    "mcc": (-1.0, 1.0),
+    "brier": (0.0, 2.0),
+}  # all others: 0 to 1
 
 
 def confusion_matrix(logits: ArrayLike, labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
@@ -67,8 +72,13 @@ def metrics(
 
 def within_range(name: str, interval: Interval) -> Interval:
     """An interval cut to what the figure can be: for few groups Student's t, or a bootstrap's widening, leads out of it."""
-    least, most = RANGES.get(name, (0.0, 1.0))
+    least, most = metric_range(name)
     return interval.model_copy(update={"low": max(interval.low, least), "high": min(interval.high, most)})
+
+
+def metric_range(name: str) -> tuple[float, float]:
+    """The least and the most that the figure of this name can be."""
+    return RANGES.get(name, (0.0, 1.0))
 
 
 def metric_names(classes: Sequence[str]) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.engine.directory import candidate_at, is_sealed, seal
+from nas.engine.front import pareto_front
 from nas.engine.objective import cost_record
 from nas.engine.progress import Progress
-from nas.engine.requirements import judge
+from nas.engine.requirements import Requirement, judge, violation
 from nas.files import read_json, write_json
 from nas.jobs.retraining import Retraining, retrain, surroundings
 from nas.records import CROP, CandidateRecord, Finding, Metric, TrialRecord
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
 
     from nas.data.dataset import Dataset, Indices
     from nas.engine.context import Context
+
+
+def choose(trials: Sequence[TrialRecord], requirements: Sequence[Requirement], count: int) -> list[TrialRecord]:
+    """At most ``count`` completed trials to retrain: the front's best, or, where something is required, what reaches it.
+
+    The front of all trials can hold none that meets the requirements, and that of those that meet them by their point estimates is what
+    a winner comes from. Of several finalists one is the best validated, whatever it reaches.
+    """
+    front = pareto_front(trials)
+    reaching = pareto_front([trial for trial in trials if all(violation(one, trial.metrics) <= 0 for one in requirements)])
+    in_turn = (*front[: min(1, count - 1)], *reaching, *front)
+    return list({trial.key: trial for trial in in_turn}.values())[:count]
 
 
 def conclude_front(

@@ -27,9 +27,7 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
 
     directory = RunDirectory(run)
     if not directory.generator.exists():
-        raise InputError(
-            f"{run} has no saved generator (generator.json); it comes from: nas search --sampler generator --out {run}"
-        )
+        raise InputError(f"{run} has no saved generator (generator.json); {_whence(directory)}")
     if n < 1:
         raise InputError(f"--n must be at least 1, but got {n}")
     settings = directory.stored_settings()
@@ -51,3 +49,13 @@ def generate(run: Path, *, n: int = 10, budget: str | None = None, out: Path | N
         if out is not None:
             write_json(out / f"{architecture.key}.json", architecture.to_json())
     return rows
+
+
+def _whence(directory: RunDirectory) -> str:
+    """Where a generator comes from, for a directory that has none."""
+    if directory.record.exists():
+        sampler = directory.stored_settings().sampler
+        return f"its search was by the sampler {sampler!r}, which learns none: search anew into another --out with --sampler generator"
+    if directory.settings.exists():
+        return f"its search has not ended; go on with it: nas search --resume --out {directory.path}"
+    return "name the directory of a search by the generator (nas search --out DIR)"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.engine.directory import RunDirectory, read_search, remove_litter
-from nas.engine.front import pareto_front
 from nas.engine.progress import Progress, Silent
 from nas.engine.settings import SearchSettings, parse_settings, preset, refuse_other_settings
 from nas.files import read_json, texts, write_json
@@ -163,7 +162,7 @@ def _conclude(
     from nas.data import trivial_control
     from nas.engine.openings import opening_notice, record_opening
     from nas.engine.study import account, trial_records
-    from nas.jobs.finalists import conclude_front
+    from nas.jobs.finalists import choose, conclude_front
 
     settings, directory = context.settings, context.directory
     trials, counts = trial_records(study), account(study.get_trials(deepcopy=False))
@@ -174,7 +173,7 @@ def _conclude(
             f"no trial completed ({'; '.join(reasons) or 'none was started in the time given'}); mend that, then --resume"
         )
     generator = _generator_log(context, study)
-    finalists = pareto_front(completed)[: settings.finalists]
+    finalists = choose(completed, context.requirements, settings.finalists)
     looked_at = ", ".join(sorted(trial.key for trial in finalists))
     openings = record_opening(directory.path, f"the search's finalists {looked_at} and controls")
     if notice := opening_notice(openings):

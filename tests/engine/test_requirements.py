@@ -1,6 +1,7 @@
 import pytest
 
-from nas.engine.requirements import judge, parse_requirement, violation
+from nas.engine.requirements import check_reachable, judge, parse_requirement, violation
+from nas.evaluation.metrics import metric_range
 from nas.records import Interval, Metric
 from search_spaces.errors import InputError
 
@@ -45,3 +46,24 @@ def test_a_requirement_that_cannot_be_read_says_the_form(text):
 def test_unknown_metric_lists_the_known_ones():
     with pytest.raises(InputError, match=r"known: sensitivity\[covid\]"):
         judge(parse_requirement("recall>=0.5"), [metric(0.9, 0.8, 0.95)])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("auroc>=80", r"auroc is a number between 0 and 1; write 80 % as 0\.8$"),
+        ("sensitivity[covid]>=-0.1", r"between 0 and 1$"),
+        ("mcc>=-2", r"between -1 and 1$"),
+        ("latency<=-5", r"a number of 0 or more$"),
+    ],
+)
+def test_what_no_figure_can_be_is_refused(text, said):
+    requirement = parse_requirement(text)
+    with pytest.raises(InputError, match=said):
+        check_reachable(requirement, *metric_range(requirement.metric))
+
+
+@pytest.mark.parametrize("text", ["auroc>=0.8", "mcc>=-0.5", "log_loss<=1.2", "latency<=20", "sensitivity[covid]<=1"])
+def test_what_a_figure_can_be_is_taken(text):
+    requirement = parse_requirement(text)
+    check_reachable(requirement, *metric_range(requirement.metric))

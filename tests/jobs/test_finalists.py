@@ -10,11 +10,12 @@ import pytest
 
 from nas.engine.directory import RunDirectory, seal
 from nas.engine.progress import Silent
+from nas.engine.requirements import parse_requirement
 from nas.engine.settings import SearchSettings
 from nas.files import write_json
 from nas.jobs import finalists
 from nas.jobs.benchmark_entrants import _without
-from nas.records import CandidateRecord, CostRecord, Finding, Gate, Metric
+from nas.records import CandidateRecord, CostRecord, Finding, Gate, Metric, TrialRecord
 from nas.report import formatting as fmt
 
 FAIL = "T4 marker transplant, class covid: too much"
@@ -70,6 +71,31 @@ def test_seeds_and_finalists_are_chosen_by_the_objective(tmp_path: Path) -> None
             seal(directory.candidate(trial.key))
         found = finalists.conclude_front(context, front, Silent())
         assert [(one.key, *one.seeds) for one in found] == expected
+
+
+def trained(key: str, loss: float, flops: int, sensitivity: float | None) -> TrialRecord:
+    """A completed trial of this log-loss and cost, with its sensitivity on validation."""
+    metric = Metric(name="sensitivity[covid]", value=sensitivity, n=90, groups=60, part="validation")
+    cost = CostRecord(flops=flops, parameters=1, memory=1, image_size=32, in_channels=1)
+    return TrialRecord(
+        number=0, key=key, outcome="completed", architecture={}, cost=cost, quality=loss, metrics=(metric,)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "expected"),
+    [
+        ((), 1, "a"), ((), 2, "ab"), ((), 9, "ab"),  # c and d are dominated, by a and b
+        (("sensitivity[covid]>=0.8",), 1, "c"),  # the only one that can come to win
+        (("sensitivity[covid]>=0.8",), 2, "ac"), (("sensitivity[covid]>=0.8",), 9, "acb"),
+        (("sensitivity[covid]>=0.5",), 2, "ab"),  # the front's own reach it
+        (("sensitivity[covid]>=0.95",), 2, "ab"),  # nobody does
+    ],
+)  # fmt: skip
+def test_what_reaches_the_requirements_is_retrained_before_others(asked: tuple[str, ...], count: int, expected: str) -> None:
+    trials = [trained("d", 0.6, 60, None), trained("c", 0.5, 50, 0.9), trained("a", 0.3, 50, 0.6), trained("b", 0.4, 40, 0.7)]
+    chosen = finalists.choose(trials, [parse_requirement(text) for text in asked], count)
+    assert "".join(trial.key for trial in chosen) == expected
 
 
 def test_the_spread_over_seeds_is_of_what_they_are_chosen_by() -> None:

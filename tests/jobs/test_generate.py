@@ -48,3 +48,17 @@ def test_of_a_space_of_ones_own_all_that_are_left_and_never_silently_fewer(run: 
         generate(run, n=10, out=run / "made")
     assert not (run / "made").exists()
     del sys.modules["nine_networks"]
+
+
+def test_where_there_is_no_generator_the_way_to_one_is_named(run: Path) -> None:
+    directory = RunDirectory(run)
+    directory.generator.unlink()
+    with pytest.raises(InputError, match=r"has not ended; go on with it: nas search --resume --out "):
+        generate(run)
+    settings = directory.stored_settings().model_copy(update={"sampler": "tpe"})
+    write_json(directory.settings, settings.model_dump(mode="json"))
+    write_json(directory.record, {})
+    with pytest.raises(InputError, match=r"by the sampler 'tpe', which learns none: search anew into another --out"):
+        generate(run)
+    with pytest.raises(InputError, match=r"name the directory of a search by the generator"):
+        generate(run / "elsewhere")
