@@ -18,7 +18,8 @@ from search_spaces.errors import InputError
 PARTS = ("histogram", "low_frequency", "sharpness")
 _QUANTILES = 17
 _DARK, _LIGHT = 0.08, 0.98  # outside these it is air, collimation or a letter, not body
-_POWER = (0.5, 2.0)  # limits of the tone curve's exponent
+_SHARES = (0.5, 0.95)  # of the body's tones: a style that lifts air over ``_DARK`` changes the darker half
+_POWER = (0.67, 1.5)  # limits of the tone curve's exponent, which few tones tell
 _SHADE = 0.25  # largest change of brightness by shading
 _LOW = 2  # spatial frequencies up to this many cycles across the picture count as shading
 _GAIN = 1.5  # how far detail is scaled up; 2.5 made honest networks less precise to judge
@@ -71,11 +72,11 @@ def match_histogram(images: Tensor, where: Tensor, donors: Tensor, donor_where: 
 
 
 def _quantiles(images: Tensor, where: Tensor) -> Tensor:
-    """Quantiles (10 % to 90 %) of the body's pixels inside ``where``, float (n, _QUANTILES)."""
+    """Quantiles of the brighter half of the body's pixels inside ``where``, float (n, _QUANTILES)."""
     used = _body(images, where)
     values = images.flatten(1).masked_fill(~used.flatten(1), float("inf")).sort(1).values
     count = used.flatten(1).sum(1, keepdim=True).clamp_min(1)
-    share = torch.linspace(0.1, 0.9, _QUANTILES, device=images.device)[None]
+    share = torch.linspace(*_SHARES, _QUANTILES, device=images.device)[None]
     picked = values.gather(1, ((count - 1) * share).round().long())
     return torch.where(picked.isfinite(), picked, torch.full_like(picked, 0.5))
 
